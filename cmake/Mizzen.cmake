@@ -1,0 +1,56 @@
+# mizzen_library(<folder> [DEPS folder...] [LINK target...])
+#   A static library of every .cc file below the current folder, with an include root of its own:
+#   "io/loop.h" is found only by a folder that names `io` in DEPS (or gets it through them), so an
+#   include edge that the architecture forbids does not compile. *_test.cc become <folder>_test,
+#   *_fuzz.cc one fuzzer each.
+function(mizzen_library name)
+  cmake_parse_arguments(A "" "" "DEPS;LINK;TEST_DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  set(fuzzers ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+
+  set(root ${CMAKE_BINARY_DIR}/roots/${name})
+  file(MAKE_DIRECTORY ${root})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${root}/${name} SYMBOLIC)
+
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    set(scope PUBLIC)
+    target_compile_options(${name} PRIVATE ${MIZZEN_OWN_OPTIONS})
+  else()
+    add_library(${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${name} ${scope} ${root})
+  target_link_libraries(${name} ${scope} ${A_DEPS} ${A_LINK})
+
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_compile_options(${name}_test PRIVATE ${MIZZEN_OWN_OPTIONS})
+    target_link_libraries(${name}_test PRIVATE ${name} ${A_TEST_DEPS} GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+
+  if(MIZZEN_FUZZ)
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(fuzz_name ${fuzzer} NAME_WE)
+      add_executable(${name}_${fuzz_name} ${fuzzer})
+      target_compile_options(${name}_${fuzz_name} PRIVATE -fsanitize=fuzzer,address)
+      target_link_options(${name}_${fuzz_name} PRIVATE -fsanitize=fuzzer,address)
+      target_link_libraries(${name}_${fuzz_name} PRIVATE ${name})
+    endforeach()
+  endif()
+endfunction()
+
+# mizzen_program(<name> DEPS folder...): one `main`, composition only.
+function(mizzen_program name)
+  cmake_parse_arguments(A "" "" "DEPS;LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_executable(${name} ${sources})
+  target_compile_options(${name} PRIVATE ${MIZZEN_OWN_OPTIONS})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} ${A_LINK})
+endfunction()

@@ -1,0 +1,48 @@
+# Compiler, warnings, sanitizers and third-party libraries, said once for the whole tree.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+set(MIZZEN_SANITIZE "" CACHE STRING "address,undefined or thread; empty for none")
+option(MIZZEN_FUZZ "Build the fuzzers (clang)" OFF)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # Objects are shared between checkouts: paths are made relative to this one.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+endif()
+
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-omit-frame-pointer)
+find_program(LLD ld.lld)
+if(LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
+add_link_options(-Wl,--gc-sections)
+add_compile_options(-ffunction-sections -fdata-sections)
+
+# Applied to our own code only; generated protobuf code is built once, the same for every preset.
+set(MIZZEN_OWN_OPTIONS -Werror)
+if(MIZZEN_SANITIZE)
+  list(APPEND MIZZEN_OWN_OPTIONS -fsanitize=${MIZZEN_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${MIZZEN_SANITIZE})
+endif()
+if(MIZZEN_FUZZ)
+  list(APPEND MIZZEN_OWN_OPTIONS -fsanitize=fuzzer-no-link,address)
+  add_link_options(-fsanitize=address)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(Protobuf MODULE REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(GTest REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+foreach(module libnghttp2 re2 libcares sqlite3)
+  pkg_check_modules(${module} REQUIRED IMPORTED_TARGET ${module})
+endforeach()

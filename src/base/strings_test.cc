@@ -1,0 +1,40 @@
+#include "base/strings.h"
+
+#include <gtest/gtest.h>
+
+namespace mizzen {
+namespace {
+
+TEST(Strings, SplitKeepsEmptyParts) {
+  EXPECT_EQ(split("a,,b", ','), (std::vector<std::string_view>{"a", "", "b"}));
+  EXPECT_EQ(split("", ','), (std::vector<std::string_view>{""}));
+}
+
+TEST(Strings, ParseIntTakesTheWholeText) {
+  EXPECT_EQ(parse_int<int>("42"), 42);
+  EXPECT_EQ(parse_int<int>("42x"), std::nullopt);
+  EXPECT_EQ(parse_int<int>(""), std::nullopt);
+  EXPECT_EQ(parse_int<std::uint8_t>("256"), std::nullopt);
+}
+
+TEST(Strings, Base64RoundTripsEveryLength) {
+  std::string bytes;
+  for (int i = 0; i < 70; ++i) {
+    EXPECT_EQ(base64_decode(base64_encode(bytes)), bytes);
+    EXPECT_EQ(base64_decode(base64url_encode(bytes)), bytes);
+    bytes.push_back(static_cast<char>(i * 37));
+  }
+  EXPECT_EQ(base64_encode("any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
+  EXPECT_EQ(base64_decode("a"), std::nullopt);
+  EXPECT_EQ(base64_decode("a b="), std::nullopt);
+}
+
+TEST(Strings, TrimAndCase) {
+  EXPECT_EQ(trim(" \ta b\t"), "a b");
+  EXPECT_EQ(trim("  "), "");
+  EXPECT_TRUE(equals_ignore_case("Content-Length", "content-length"));
+  EXPECT_FALSE(equals_ignore_case("a", "ab"));
+}
+
+}  // namespace
+}  // namespace mizzen
