@@ -1,0 +1,165 @@
+// What a stream (or a TCP connection) asks of the upstream half: choose a host, take or make a
+// connection, carry one request. The stream decides everything about the request first; below this
+// line nobody looks at routes. Everything here belongs to one worker and its thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "io/address.h"
+
+namespace mizzen::io {
+class Loop;
+class Stream;
+}  // namespace mizzen::io
+
+namespace mizzen::http {
+class Headers;
+struct RequestHead;
+struct ResponseHead;
+}  // namespace mizzen::http
+
+namespace mizzen::proxy {
+
+struct Snapshot;
+struct Cluster;
+struct Endpoint;
+
+// Between two Mizzen proxies, on ALPN `mizzen-h2` only, the first request of a connection carries the
+// sender's metadata in kPeerMetadataHeader (base64 of a google.protobuf.Struct, as Istio's HTTP
+// metadata exchange has it), and every request that came as HTTP/1 says so in
+// kOriginalProtocolHeader ("1.1" or "1.0"). The upstream connection adds both, the downstream
+// connection removes both before routing and believes the second on that ALPN alone.
+inline constexpr std::string_view kMizzenAlpn = "mizzen-h2";
+inline constexpr std::string_view kOriginalProtocolHeader = "x-mizzen-protocol";
+inline constexpr std::string_view kPeerMetadataHeader = "x-envoy-peer-metadata";
+inline constexpr std::string_view kPeerMetadataIdHeader = "x-envoy-peer-metadata-id";
+
+enum class Protocol : std::uint8_t { kNone, kHttp10, kHttp11, kHttp2 };
+
+// Why there is no answer, or no more of it. One function (local_reply.h) maps these to status, gRPC
+// status, body, response flag and details.
+enum class UpstreamFault : std::uint8_t {
+  kNoHealthyUpstream,      // UH: no host to choose
+  kOverflow,               // UO: a circuit breaker is open
+  kConnectFailure,         // UF: refused, unreachable, TLS handshake failed
+  kConnectTimeout,         // UF: Cluster.connect_timeout passed
+  kConnectionTermination,  // UC: the peer closed after the connection was made
+  kRemoteReset,            // UR: RST_STREAM
+  kRemoteRefused,          // UR: RST_STREAM REFUSED_STREAM, or above the last id of a GOAWAY
+  kProtocolError,          // UPE: what the peer sent does not parse
+  kMaxDuration,            // UMSDR
+};
+
+struct UpstreamFailure {
+  UpstreamFault fault = UpstreamFault::kConnectFailure;
+  // Envoy's words for the transport's part, e.g. "delayed connect error: Connection refused" or
+  // "TLS_error:|268435581:...": %UPSTREAM_TRANSPORT_FAILURE_REASON%. Empty if the transport was fine.
+  std::string transport_reason;
+  // No byte of this request was sent: a retry cannot do it twice.
+  bool unsent = false;
+};
+
+// Where a request went; pointers live as long as the call's snapshot (`UpstreamAsk::snapshot`).
+struct UpstreamInfo {
+  const Cluster* cluster = nullptr;
+  const Endpoint* endpoint = nullptr;  // null for original-destination hosts: use `remote`
+  io::Address remote;                  // the host
+  io::Address local;                   // our end; unset until connected
+  std::string peer_principal;          // "spiffe://..." of the server's certificate, or empty
+  Protocol protocol = Protocol::kNone;
+  bool mutual_tls = false;
+};
+
+// What the request needs. Plain values; the upstream half copies what it keeps.
+struct UpstreamAsk {
+  std::shared_ptr<const Snapshot> snapshot;  // keeps `cluster` alive as long as the call lives
+  const Cluster* cluster = nullptr;
+  io::Address original_dst;                   // for ORIGINAL_DST clusters
+  std::optional<std::uint64_t> hash;          // for ring hash and maglev
+  std::span<const io::Address> avoid;         // hosts tried before (retry policy: previous hosts)
+  Protocol downstream_protocol = Protocol::kHttp11;
+  bool upgrade = false;      // a connection of its own, HTTP/1.1, never pooled afterwards
+  bool is_retry = false;     // counts against maxRetries
+  std::string_view sni;      // auto_sni: the authority; empty: the transport socket's own
+  // Address to bind before connect, for UpstreamBindConfig the cluster itself knows.
+};
+
+class UpstreamEvents {
+ public:
+  virtual ~UpstreamEvents() = default;
+  // A host was chosen; called again with `local` and the peer's identity set once the request has a
+  // connection, before its head is written. The reference is valid while the call lives.
+  virtual void on_upstream_host(const UpstreamInfo& info) = 0;
+  virtual void on_upstream_informational(http::ResponseHead&& head) = 0;  // 100, 103; not 101
+  virtual void on_upstream_head(http::ResponseHead&& head, bool end) = 0;
+  // `data` may be empty when only `end` is news.
+  virtual void on_upstream_data(std::span<const std::byte> data, bool end) = 0;
+  virtual void on_upstream_trailers(http::Headers&& trailers) = 0;
+  // Once, instead of the end. Nothing follows.
+  virtual void on_upstream_failed(const UpstreamFailure& failure) = 0;
+  // buffered() fell below the low watermark after having been above the high one.
+  virtual void on_upstream_writable() = 0;
+};
+
+// One request on its way. Destroying it before the end resets the stream (h2) or closes the
+// connection (h1); after both ends it gives the connection back to its pool.
+// May be destroyed inside one of its own events.
+class UpstreamCall {
+ public:
+  virtual ~UpstreamCall() = default;
+  // Copies what the socket does not take at once. Legal before the connection is made.
+  virtual void send_data(std::span<const std::byte> data, bool end) = 0;
+  virtual void send_trailers(http::Headers&& trailers) = 0;  // ends the request
+  virtual std::size_t buffered() const = 0;  // bytes accepted and not yet written
+  virtual void pause_reading(bool paused) = 0;  // the downstream side is full
+};
+
+// A connection for TCP proxying, or for an upgraded protocol without HTTP in between.
+class TcpEvents {
+ public:
+  virtual ~TcpEvents() = default;
+  virtual void on_tcp_connected(std::unique_ptr<io::Stream> stream, const UpstreamInfo& info) = 0;
+  virtual void on_tcp_failed(const UpstreamFailure& failure) = 0;
+};
+
+// Keeps a dial, and afterwards its connection's place in the cluster's limits; destroy to cancel or
+// to give the place back.
+class TcpCall {
+ public:
+  virtual ~TcpCall() = default;
+};
+
+// The upstream half of one worker: balancers, pools, outlier detection, upstream TLS. Its state is
+// keyed by cluster name and host address and outlives snapshots.
+class Upstream {
+ public:
+  virtual ~Upstream() = default;
+  // Starts a request; `end`: it has neither body nor trailers. No event fires from inside open() or
+  // from inside a method of the call. A failure known at once is returned, not reported by event.
+  virtual std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open(
+      const UpstreamAsk& ask, http::RequestHead&& head, bool end, UpstreamEvents& events) = 0;
+  virtual std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk& ask,
+                                                                        TcpEvents& events) = 0;
+  // A new snapshot: hosts and clusters that are gone drain, changed TLS contexts serve new
+  // connections only.
+  virtual void set_snapshot(std::shared_ptr<const Snapshot> snapshot) = 0;
+  // The base64 text for kPeerMetadataHeader and the node id for kPeerMetadataIdHeader.
+  virtual void set_own_metadata(std::string metadata, std::string node_id) = 0;
+  virtual void drain() = 0;  // closes idle connections, makes no new pooled ones
+};
+
+// Made by src/proxy/upstream/. `shared` limits (D6) live in one object for all workers.
+class SharedLimits;
+std::shared_ptr<SharedLimits> make_shared_limits();
+std::unique_ptr<Upstream> make_upstream(io::Loop& loop, std::shared_ptr<SharedLimits> limits);
+
+}  // namespace mizzen::proxy
