@@ -11,27 +11,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/clock.h"
-#include "io/address.h"
-
-namespace mizzen::io {
-class Loop;
-class Stream;
-}  // namespace mizzen::io
-
-namespace mizzen::http {
-class Headers;
-struct RequestHead;
-struct ResponseHead;
-}  // namespace mizzen::http
+#include "http/message.h"
+#include "io/stream.h"
+#include "io/tls.h"
+#include "proxy/config.h"
 
 namespace mizzen::proxy {
-
-struct Snapshot;
-struct Cluster;
-struct Endpoint;
 
 // Between two Mizzen proxies, on ALPN `mizzen-h2` only, the first request of a connection carries the
 // sender's metadata in kPeerMetadataHeader (base64 of a google.protobuf.Struct, as Istio's HTTP
@@ -42,8 +28,6 @@ inline constexpr std::string_view kMizzenAlpn = "mizzen-h2";
 inline constexpr std::string_view kOriginalProtocolHeader = "x-mizzen-protocol";
 inline constexpr std::string_view kPeerMetadataHeader = "x-envoy-peer-metadata";
 inline constexpr std::string_view kPeerMetadataIdHeader = "x-envoy-peer-metadata-id";
-
-enum class Protocol : std::uint8_t { kNone, kHttp10, kHttp11, kHttp2 };
 
 // Why there is no answer, or no more of it. One function (local_reply.h) maps these to status, gRPC
 // status, body, response flag and details.
@@ -74,23 +58,23 @@ struct UpstreamInfo {
   const Endpoint* endpoint = nullptr;  // null for original-destination hosts: use `remote`
   io::Address remote;                  // the host
   io::Address local;                   // our end; unset until connected
-  std::string peer_principal;          // "spiffe://..." of the server's certificate, or empty
-  Protocol protocol = Protocol::kNone;
-  bool mutual_tls = false;
+  std::shared_ptr<const io::PeerCertificate> peer;  // of the server, once connected over TLS
+  std::optional<http::Protocol> protocol;           // on this hop; unset for TCP
+  bool mutual_tls = false;             // both ends showed certificates
 };
 
 // What the request needs. Plain values; the upstream half copies what it keeps.
 struct UpstreamAsk {
-  std::shared_ptr<const Snapshot> snapshot;  // keeps `cluster` alive as long as the call lives
-  const Cluster* cluster = nullptr;
+  SnapshotRef snapshot;                  // keeps `entry` alive as long as the call lives
+  const ClusterEntry* entry = nullptr;
   io::Address original_dst;                   // for ORIGINAL_DST clusters
   std::optional<std::uint64_t> hash;          // for ring hash and maglev
   std::span<const io::Address> avoid;         // hosts tried before (retry policy: previous hosts)
-  Protocol downstream_protocol = Protocol::kHttp11;
+  http::Protocol downstream_protocol = http::Protocol::kHttp11;
   bool upgrade = false;      // a connection of its own, HTTP/1.1, never pooled afterwards
   bool is_retry = false;     // counts against maxRetries
   std::string_view sni;      // auto_sni: the authority; empty: the transport socket's own
-  // Address to bind before connect, for UpstreamBindConfig the cluster itself knows.
+  bool high_priority = false;
 };
 
 class UpstreamEvents {
@@ -102,7 +86,8 @@ class UpstreamEvents {
   virtual void on_upstream_informational(http::ResponseHead&& head) = 0;  // 100, 103; not 101
   virtual void on_upstream_head(http::ResponseHead&& head, bool end) = 0;
   // `data` may be empty when only `end` is news.
-  virtual void on_upstream_data(std::span<const std::byte> data, bool end) = 0;
+  // Held against the sender until UpstreamCall::consumed().
+  virtual void on_upstream_data(std::string_view data, bool end) = 0;
   virtual void on_upstream_trailers(http::Headers&& trailers) = 0;
   // Once, instead of the end. Nothing follows.
   virtual void on_upstream_failed(const UpstreamFailure& failure) = 0;
@@ -117,10 +102,10 @@ class UpstreamCall {
  public:
   virtual ~UpstreamCall() = default;
   // Copies what the socket does not take at once. Legal before the connection is made.
-  virtual void send_data(std::span<const std::byte> data, bool end) = 0;
-  virtual void send_trailers(http::Headers&& trailers) = 0;  // ends the request
-  virtual std::size_t buffered() const = 0;  // bytes accepted and not yet written
-  virtual void pause_reading(bool paused) = 0;  // the downstream side is full
+  virtual void send_data(std::string_view data, bool end) = 0;
+  virtual void send_trailers(const http::Headers& trailers) = 0;  // ends the request
+  virtual std::size_t buffered() const = 0;  // bytes of the body accepted and not yet written
+  virtual void consumed(std::size_t bytes) = 0;  // of on_upstream_data()
 };
 
 // A connection for TCP proxying, or for an upgraded protocol without HTTP in between.
@@ -151,7 +136,7 @@ class Upstream {
                                                                         TcpEvents& events) = 0;
   // A new snapshot: hosts and clusters that are gone drain, changed TLS contexts serve new
   // connections only.
-  virtual void set_snapshot(std::shared_ptr<const Snapshot> snapshot) = 0;
+  virtual void set_snapshot(SnapshotRef snapshot) = 0;
   // The base64 text for kPeerMetadataHeader and the node id for kPeerMetadataIdHeader.
   virtual void set_own_metadata(std::string metadata, std::string node_id) = 0;
   virtual void drain() = 0;  // closes idle connections, makes no new pooled ones
@@ -160,6 +145,9 @@ class Upstream {
 // Made by src/proxy/upstream/. `shared` limits (D6) live in one object for all workers.
 class SharedLimits;
 std::shared_ptr<SharedLimits> make_shared_limits();
-std::unique_ptr<Upstream> make_upstream(io::Loop& loop, std::shared_ptr<SharedLimits> limits);
+// `contexts` is shared by all workers and outlives them.
+class TlsContexts;
+std::unique_ptr<Upstream> make_upstream(io::Loop& loop, std::shared_ptr<SharedLimits> limits,
+                                        TlsContexts& contexts);
 
 }  // namespace mizzen::proxy

@@ -1,0 +1,54 @@
+// Access logs: Envoy's format strings compiled once, lines written in batches.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "io/loop.h"
+#include "proxy/facts.h"
+
+namespace mizzen::proxy {
+
+// A format string with %COMMANDS%, compiled. Also serves header values of routes.
+class Format {
+ public:
+  Format() = default;
+  ~Format();
+  Format(Format&&) noexcept;
+  Format& operator=(Format&&) noexcept;
+  // An unknown command or a broken bracket is kInvalid and named.
+  static Result<Format> compile(std::string_view text);
+  // Appends; a command without a value gives "-", or "" when `empty_for_missing`.
+  void append(std::string& to, const RequestInfo& request, bool empty_for_missing = false) const;
+
+ private:
+  struct Piece;
+  std::vector<Piece> pieces_;
+};
+
+// The files of one worker. Lines are gathered and written when 16 KiB have come together or a
+// second has passed, each write() with whole lines only.
+class AccessLogFiles {
+ public:
+  explicit AccessLogFiles(io::Loop& loop);
+  ~AccessLogFiles();  // writes what is left
+  // Writes one line to every log of `logs` whose filter lets it pass. `logs` must stay where it is
+  // as long as `owner` lives (it belongs to a snapshot).
+  void log(const std::vector<AccessLog>& logs, const std::shared_ptr<const void>& owner,
+           const RequestInfo& request);
+  void flush();
+
+ private:
+  struct File;
+  struct Compiled;
+  io::Loop& loop_;
+  std::unordered_map<std::string, std::unique_ptr<File>> files_;
+  std::unordered_map<std::string, std::shared_ptr<const Compiled>> compiled_;  // by format text
+  std::string line_;
+  io::Timer timer_;
+};
+
+}  // namespace mizzen::proxy

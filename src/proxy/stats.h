@@ -1,0 +1,90 @@
+// Istio's standard metrics, counted plainly by each worker and summed when somebody asks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/facts.h"
+
+namespace mizzen::proxy {
+
+// Upper bounds of Istio's histograms, in milliseconds or bytes; the last bucket is +Inf.
+inline constexpr std::array<double, 19> kHistogramBounds = {
+    0.5,   1,     5,     10,     25,     50,     100,     250,     500,    1000,
+    2500,  5000,  10000, 30000,  60000,  300000, 600000, 1800000, 3600000};
+
+struct Histogram {
+  std::array<std::uint64_t, kHistogramBounds.size() + 1> buckets{};  // not cumulative
+  double sum = 0;
+  std::uint64_t count = 0;
+  void add(double value);
+  void merge(const Histogram& other);
+};
+
+// The time series of one set of labels.
+struct RequestSeries {
+  std::uint64_t requests = 0;
+  Histogram duration_ms;
+  Histogram request_bytes;
+  Histogram response_bytes;
+  void merge(const RequestSeries& other);
+};
+struct TcpSeries {
+  std::uint64_t opened = 0;
+  std::uint64_t closed = 0;
+  std::uint64_t received_bytes = 0;
+  std::uint64_t sent_bytes = 0;
+  void merge(const TcpSeries& other);
+};
+
+// Series by their labels as Prometheus writes them: `response_code="200",reporter="source",...`.
+// A copy of what a worker has; merged and rendered by whoever asked.
+struct StatsReport {
+  std::map<std::string, RequestSeries> requests;
+  std::map<std::string, TcpSeries> tcp;
+  std::map<std::string, std::uint64_t> counters;  // "name{labels}" or "name"
+  std::map<std::string, std::int64_t> gauges;
+  void merge(const StatsReport& other);
+  // Prometheus text format 0.0.4, every family with its TYPE line.
+  std::string prometheus() const;
+};
+
+// One worker's statistics; used on its thread only. Series exist from their first request on.
+class Stats {
+ public:
+  // `self` must outlive this.
+  explicit Stats(const SelfFacts& self);
+  ~Stats();
+
+  void request_done(const RequestInfo& request);
+  // A TCP connection reports when it opened, and then what was moved since the last report.
+  void tcp_opened(const RequestInfo& connection);
+  void tcp_moved(const RequestInfo& connection, std::uint64_t received, std::uint64_t sent);
+  void tcp_closed(const RequestInfo& connection);
+
+  // Plain counters by name ("mizzen_downstream_connections_total"); the name must be a literal.
+  void count(std::string_view name, std::uint64_t by = 1);
+  void gauge(std::string_view name, std::int64_t change);
+
+  StatsReport report() const;
+
+ private:
+  struct Key;
+  struct Table;
+  const SelfFacts& self_;
+  std::unique_ptr<Table> table_;
+};
+
+// The workload in a `x-envoy-peer-metadata` value (base64 of google.protobuf.Struct); null when it
+// does not parse.
+PeerRef parse_peer_metadata(std::string_view base64);
+// The reverse, for SelfFacts::peer_metadata.
+std::string make_peer_metadata(const PeerWorkload& workload, std::string_view name);
+
+}  // namespace mizzen::proxy

@@ -1,0 +1,16 @@
+// A TCP connection through the proxy: bytes both ways, half closes kept, statistics and access log.
+#pragma once
+
+#include <memory>
+
+#include "proxy/session.h"
+
+namespace mizzen::proxy {
+
+// Takes a downstream stream whose TLS handshake is over. The session lives until both sides are done.
+std::unique_ptr<Session> make_tcp_proxy(Worker& worker, std::unique_ptr<io::Stream> downstream,
+                                        ConnectionInfo info,
+                                        std::shared_ptr<const TcpSettings> settings,
+                                        std::string cluster_override);
+
+}  // namespace mizzen::proxy
