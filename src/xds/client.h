@@ -1,0 +1,96 @@
+// One delta xDS client: subscriptions that survive streams, requests out, responses in. No I/O, no
+// clock; not thread safe. The caller owns the stream: on_open() for each new one, then feed
+// receive() and drain next().
+//
+// Protocol: see server.h.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "xds/resource.h"
+
+namespace mizzen::xds {
+
+// A response taken apart. To be answered with DeltaClient::answer, in the order received.
+struct Update {
+  std::string type_url;
+  std::string nonce;
+  std::string version;  // system_version_info
+  std::vector<Resource> resources;
+  std::vector<std::string> removed;
+};
+
+struct Rejection {
+  std::string name;    // of the resource; empty: the whole response
+  std::string reason;  // names the field
+};
+
+class DeltaClient {
+ public:
+  // `node`: serialized core.v3.Node, sent in the first request of each stream.
+  explicit DeltaClient(std::string node);
+
+  // Subscriptions. They take effect on the open stream, and again on each new one.
+  void subscribe_all(std::string_view type_url);  // wildcard
+  void subscribe(std::string_view type_url, const std::vector<std::string>& names);
+  void unsubscribe(std::string_view type_url, const std::vector<std::string>& names);
+  // Makes `names` the whole subscription of a named type: the difference goes out.
+  void set_names(std::string_view type_url, const std::set<std::string>& names);
+
+  // A new stream is open: every subscription is said again, with the versions of what is there.
+  void on_open();
+  void on_closed();
+  bool open() const { return open_; }
+
+  // The bytes of a DeltaDiscoveryResponse (at most 256 MiB). An error means that the peer broke the
+  // protocol: close the stream.
+  Result<Update> receive(std::string_view message);
+
+  // ACK, or NACK when something was rejected. Versions of the resources not rejected are remembered.
+  void answer(const Update& update, const std::vector<Rejection>& rejections);
+
+  // The bytes of the next DeltaDiscoveryRequest to send, while the stream is open.
+  std::optional<std::string> next();
+
+  // Name to version of what has been accepted.
+  const std::unordered_map<std::string, std::string>& versions(std::string_view type_url) const;
+  bool subscribed(std::string_view type_url, std::string_view name) const;
+
+ private:
+  struct Type {
+    bool wildcard = false;
+    bool started = false;  // on this stream
+    std::set<std::string> names;
+    std::set<std::string> to_subscribe;
+    std::set<std::string> to_unsubscribe;
+    std::unordered_map<std::string, std::string> versions;
+  };
+  struct Answer {
+    std::string type_url;
+    std::string nonce;
+    std::string error;
+  };
+  struct Order {
+    bool operator()(const std::string& a, const std::string& b) const;
+  };
+
+  Type& type(std::string_view url);
+  std::string start_request(const std::string& url, Type& type);
+
+  std::string node_;
+  bool open_ = false;
+  bool node_sent_ = false;
+  std::map<std::string, Type, Order> types_;
+  std::deque<Answer> answers_;
+};
+
+}  // namespace mizzen::xds
