@@ -128,10 +128,12 @@ class TcpCall {
 class Upstream {
  public:
   virtual ~Upstream() = default;
-  // Starts a request; `end`: it has neither body nor trailers. No event fires from inside open() or
-  // from inside a method of the call. A failure known at once is returned, not reported by event.
+  // Starts a request. `end`: it has neither body nor trailers. `head` must outlive the call (it is
+  // written when there is a connection); the two headers above may be added for the moment of
+  // writing and are taken out again. A failure known at once is returned, not reported by event; but
+  // for on_upstream_host(), no event fires from inside open() or from inside a method of the call.
   virtual std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open(
-      const UpstreamAsk& ask, http::RequestHead&& head, bool end, UpstreamEvents& events) = 0;
+      const UpstreamAsk& ask, http::RequestHead& head, bool end, UpstreamEvents& events) = 0;
   virtual std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk& ask,
                                                                         TcpEvents& events) = 0;
   // A new snapshot: hosts and clusters that are gone drain, changed TLS contexts serve new
