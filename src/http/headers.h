@@ -1,0 +1,96 @@
+// An ordered list of header fields in one pooled block of memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mizzen::http {
+
+struct HeaderField {
+  std::string_view name;   // always lower case
+  std::string_view value;  // without surrounding white space
+  // The name as it came, `name.size()` long; null when it came in lower case or nobody asked.
+  const char* original = nullptr;
+
+  std::string_view spelled() const {
+    return {original != nullptr ? original : name.data(), name.size()};
+  }
+};
+
+namespace internal {
+struct HeaderStorage;
+}
+
+// Fields keep their order; a name may occur several times. All text lives in an arena that goes back
+// to a per-thread pool at the end, so that a list costs no allocation in steady state. Views that
+// were handed out stay valid until clear(), release() or the end, also when the list is moved.
+// One thread at a time.
+class Headers {
+ public:
+  Headers() noexcept = default;
+  Headers(Headers&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+  Headers& operator=(Headers&& other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  Headers(const Headers&) = delete;
+  Headers& operator=(const Headers&) = delete;
+  ~Headers() { release(); }
+
+  // A copy with an arena of its own.
+  Headers clone() const;
+
+  // Appends a field; the name is stored in lower case, both texts are copied.
+  void add(std::string_view name, std::string_view value);
+  // Appends a field whose texts outlive this list (literals, or text from intern()); no copy. The
+  // name must be lower case already.
+  void add_borrowed(std::string_view name, std::string_view value,
+                    const char* original = nullptr);
+  // Replaces the first field of that name, drops the others; appends when there is none.
+  void set(std::string_view name, std::string_view value);
+  // Drops every field of that name; returns how many there were.
+  std::size_t remove(std::string_view name);
+  template <class Predicate>
+  std::size_t remove_if(Predicate predicate);
+
+  // All take the name in lower case. get(): the first value. joined(): all values with ", "
+  // between (RFC 9110 5.2); nothing when there is no such field.
+  std::optional<std::string_view> get(std::string_view name) const;
+  std::string_view get_or(std::string_view name, std::string_view otherwise) const;
+  bool has(std::string_view name) const;
+  std::optional<std::string> joined(std::string_view name) const;
+
+  const HeaderField* begin() const;
+  const HeaderField* end() const;
+  std::size_t size() const { return static_cast<std::size_t>(end() - begin()); }
+  bool empty() const { return size() == 0; }
+  // Names and values together, in bytes.
+  std::size_t text_bytes() const;
+
+  // Copies text into the arena; the view lives as long as the arena's content.
+  std::string_view intern(std::string_view text);
+  // Room for `size` bytes in the arena, to be written by the caller.
+  char* allocate(std::size_t size);
+
+  // Drops fields and text and keeps the block. release() gives the block back too.
+  void clear();
+  void release();
+
+ private:
+  internal::HeaderStorage& storage();
+  std::vector<HeaderField>& fields();
+
+  internal::HeaderStorage* storage_ = nullptr;
+};
+
+template <class Predicate>
+std::size_t Headers::remove_if(Predicate predicate) {
+  return storage_ == nullptr ? 0 : std::erase_if(fields(), predicate);
+}
+
+}  // namespace mizzen::http
