@@ -92,7 +92,7 @@ class DeltaServer {
     std::unordered_set<std::string> names;
     std::unordered_map<std::string, std::string> has;  // name to version, as sent
     std::unordered_set<std::string> again;  // to be sent (or said to be missing) whatever its version
-    const ResourceMap* seen = nullptr;  // the map last compared in full
+    std::shared_ptr<const ResourceMap> seen;  // the map last compared in full
     bool dirty = true;                  // subscriptions changed since then
     std::uint64_t nonce_number = 0;
     TypeStatus status;

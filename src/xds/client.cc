@@ -1,0 +1,215 @@
+#include "xds/client.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/strings.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+
+namespace mizzen::xds {
+namespace {
+
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
+constexpr std::size_t kMaxResponseBytes = 256U << 20;
+constexpr int kInvalidArgument = 3;  // google.rpc.Code
+constexpr std::size_t kMaxErrorBytes = 4096;
+
+std::string describe(const std::vector<Rejection>& rejections) {
+  std::string text;
+  for (const auto& rejection : rejections) {
+    if (!text.empty()) text += "; ";
+    text += rejection.name.empty() ? rejection.reason : rejection.name + ": " + rejection.reason;
+    if (text.size() > kMaxErrorBytes) {
+      text.resize(kMaxErrorBytes);
+      return text + "...";
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+bool DeltaClient::Order::operator()(const std::string& a, const std::string& b) const {
+  int order_a = type_order(a);
+  int order_b = type_order(b);
+  return order_a != order_b ? order_a < order_b : a < b;
+}
+
+DeltaClient::DeltaClient(std::string node) : node_(std::move(node)) {}
+
+DeltaClient::Type& DeltaClient::type(std::string_view url) { return types_[std::string(url)]; }
+
+void DeltaClient::subscribe_all(std::string_view type_url) {
+  Type& type = this->type(type_url);
+  if (type.wildcard) return;
+  type.wildcard = true;
+  if (type.started) type.to_subscribe.insert("*");
+}
+
+void DeltaClient::subscribe(std::string_view type_url, const std::vector<std::string>& names) {
+  Type& type = this->type(type_url);
+  for (const auto& name : names) {
+    if (!type.names.insert(name).second) continue;
+    if (type.to_unsubscribe.erase(name) > 0) {
+      // Gone and back before a word was sent: what is there is still current.
+      continue;
+    }
+    type.to_subscribe.insert(name);
+  }
+}
+
+void DeltaClient::unsubscribe(std::string_view type_url, const std::vector<std::string>& names) {
+  Type& type = this->type(type_url);
+  for (const auto& name : names) {
+    if (type.names.erase(name) == 0) continue;
+    if (!type.wildcard && type.to_subscribe.erase(name) > 0) continue;
+    type.to_subscribe.erase(name);
+    type.to_unsubscribe.insert(name);
+  }
+}
+
+void DeltaClient::set_names(std::string_view type_url, const std::set<std::string>& names) {
+  Type& type = this->type(type_url);
+  std::vector<std::string> more;
+  std::vector<std::string> fewer;
+  std::ranges::set_difference(names, type.names, std::back_inserter(more));
+  std::ranges::set_difference(type.names, names, std::back_inserter(fewer));
+  subscribe(type_url, more);
+  unsubscribe(type_url, fewer);
+}
+
+void DeltaClient::on_open() {
+  open_ = true;
+  node_sent_ = false;
+  answers_.clear();
+  for (auto& [url, type] : types_) {
+    type.started = false;
+    for (const auto& name : type.to_unsubscribe) type.versions.erase(name);
+    type.to_subscribe.clear();
+    type.to_unsubscribe.clear();
+  }
+}
+
+void DeltaClient::on_closed() {
+  open_ = false;
+  answers_.clear();
+}
+
+Result<Update> DeltaClient::receive(std::string_view message) {
+  if (message.size() > kMaxResponseBytes) {
+    return fail(Code::kLimit, "a discovery response of more than 256 MiB", Side::kUpstream);
+  }
+  DeltaDiscoveryResponse response;
+  if (!response.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+    return fail(Code::kProtocol, "not a DeltaDiscoveryResponse", Side::kUpstream);
+  }
+  if (!types_.contains(response.type_url())) {
+    return fail(Code::kProtocol, "a response of type '" + response.type_url() +
+                                     "', which was not asked for", Side::kUpstream);
+  }
+  Update update;
+  update.type_url = response.type_url();
+  update.nonce = response.nonce();
+  update.version = response.system_version_info();
+  update.resources.reserve(static_cast<std::size_t>(response.resources_size()));
+  for (auto& resource : *response.mutable_resources()) {
+    if (resource.resource().type_url() != update.type_url) {
+      return fail(Code::kProtocol, "resource '" + resource.name() + "' is of type '" +
+                                       resource.resource().type_url() + "' in a response of type '" +
+                                       update.type_url + "'", Side::kUpstream);
+    }
+    update.resources.push_back({resource.name(), resource.version(),
+                                std::move(*resource.mutable_resource()->mutable_value()), {}});
+  }
+  update.removed.assign(response.removed_resources().begin(), response.removed_resources().end());
+  return update;
+}
+
+void DeltaClient::answer(const Update& update, const std::vector<Rejection>& rejections) {
+  Type& type = this->type(update.type_url);
+  auto rejected = [&](const std::string& name) {
+    return std::ranges::any_of(rejections, [&](const Rejection& rejection) {
+      return rejection.name == name || rejection.name.empty();
+    });
+  };
+  for (const auto& resource : update.resources) {
+    // A late answer for a name given up meanwhile must not come back as a known version.
+    if (!type.wildcard && !type.names.contains(resource.name)) continue;
+    if (rejections.empty() || !rejected(resource.name)) {
+      type.versions[resource.name] = resource.version;
+    }
+  }
+  for (const auto& name : update.removed) type.versions.erase(name);
+  if (open_) answers_.push_back({update.type_url, update.nonce, describe(rejections)});
+}
+
+std::string DeltaClient::start_request(const std::string& url, Type& type) {
+  DeltaDiscoveryRequest request;
+  request.set_type_url(url);
+  // "*" is said only beside names: alone, the first empty request means it in every version of the
+  // protocol.
+  if (type.wildcard && !type.names.empty()) request.add_resource_names_subscribe("*");
+  for (const auto& name : type.names) request.add_resource_names_subscribe(name);
+  for (const auto& [name, version] : type.versions) {
+    (*request.mutable_initial_resource_versions())[name] = version;
+  }
+  if (!node_sent_) {
+    request.mutable_node()->ParseFromString(node_);
+    node_sent_ = true;
+  }
+  type.started = true;
+  type.to_subscribe.clear();
+  type.to_unsubscribe.clear();
+  return request.SerializeAsString();
+}
+
+std::optional<std::string> DeltaClient::next() {
+  if (!open_) return std::nullopt;
+  if (!answers_.empty()) {
+    Answer answer = std::move(answers_.front());
+    answers_.pop_front();
+    DeltaDiscoveryRequest request;
+    request.set_type_url(answer.type_url);
+    request.set_response_nonce(answer.nonce);
+    if (!answer.error.empty()) {
+      request.mutable_error_detail()->set_code(kInvalidArgument);
+      request.mutable_error_detail()->set_message(answer.error);
+    }
+    return request.SerializeAsString();
+  }
+  for (auto& [url, type] : types_) {
+    if (!type.started) {
+      if (!type.wildcard && type.names.empty()) continue;
+      return start_request(url, type);
+    }
+    if (type.to_subscribe.empty() && type.to_unsubscribe.empty()) continue;
+    DeltaDiscoveryRequest request;
+    request.set_type_url(url);
+    for (const auto& name : type.to_subscribe) request.add_resource_names_subscribe(name);
+    for (const auto& name : type.to_unsubscribe) {
+      request.add_resource_names_unsubscribe(name);
+      if (!type.wildcard) type.versions.erase(name);
+    }
+    type.to_subscribe.clear();
+    type.to_unsubscribe.clear();
+    return request.SerializeAsString();
+  }
+  return std::nullopt;
+}
+
+const std::unordered_map<std::string, std::string>& DeltaClient::versions(
+    std::string_view type_url) const {
+  static const std::unordered_map<std::string, std::string> kNone;
+  auto found = types_.find(std::string(type_url));
+  return found == types_.end() ? kNone : found->second.versions;
+}
+
+bool DeltaClient::subscribed(std::string_view type_url, std::string_view name) const {
+  auto found = types_.find(std::string(type_url));
+  return found != types_.end() &&
+         (found->second.wildcard || found->second.names.contains(std::string(name)));
+}
+
+}  // namespace mizzen::xds

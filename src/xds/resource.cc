@@ -1,0 +1,74 @@
+#include "xds/resource.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
+
+#include "api/names.h"
+#include "base/strings.h"
+#include "envoy/config/core/v3/base.pb.h"
+#include "xds/wire.h"
+
+namespace mizzen::xds {
+
+std::string content_version(std::string_view bytes) { return fmt::format("{:016x}", fnv1a(bytes)); }
+
+int type_order(std::string_view type_url) {
+  if (type_url == api::kClusterType) return 0;
+  if (type_url == api::kEndpointType) return 1;
+  if (type_url == api::kListenerType) return 2;
+  if (type_url == api::kRouteType) return 3;
+  if (type_url == api::kSecretType) return 4;
+  return 5;
+}
+
+std::string_view short_type(std::string_view type_url) {
+  static constexpr std::string_view kNames[] = {"CDS", "EDS", "LDS", "RDS", "SDS"};
+  int order = type_order(type_url);
+  return order < 5 ? kNames[order] : type_url;
+}
+
+std::string node_bytes(const NodeInfo& info) {
+  envoy::config::core::v3::Node node;
+  node.set_id(info.id);
+  node.set_cluster(info.cluster);
+  if (!info.metadata_json.empty()) {
+    if (!google::protobuf::util::JsonStringToMessage(info.metadata_json, node.mutable_metadata())
+             .ok()) {
+      node.clear_metadata();
+    }
+  }
+  if (!info.region.empty() || !info.zone.empty() || !info.sub_zone.empty()) {
+    node.mutable_locality()->set_region(info.region);
+    node.mutable_locality()->set_zone(info.zone);
+    node.mutable_locality()->set_sub_zone(info.sub_zone);
+  }
+  node.set_user_agent_name(info.user_agent_name);
+  node.set_user_agent_version(info.user_agent_version);
+  return node.SerializeAsString();
+}
+
+NodeInfo node_info(const envoy::config::core::v3::Node& node) {
+  NodeInfo info;
+  info.id = node.id();
+  info.cluster = node.cluster();
+  info.metadata_json = "{}";
+  if (node.has_metadata()) {
+    std::string json;
+    if (google::protobuf::util::MessageToJsonString(node.metadata(), &json).ok()) {
+      info.metadata_json = std::move(json);
+    }
+  }
+  info.region = node.locality().region();
+  info.zone = node.locality().zone();
+  info.sub_zone = node.locality().sub_zone();
+  info.user_agent_name = node.user_agent_name();
+  info.user_agent_version = node.user_agent_version();
+  if (info.user_agent_version.empty() && node.has_user_agent_build_version()) {
+    const auto& version = node.user_agent_build_version().version();
+    info.user_agent_version = fmt::format("{}.{}.{}", version.major_number(),
+                                          version.minor_number(), version.patch());
+  }
+  return info;
+}
+
+}  // namespace mizzen::xds
