@@ -1,0 +1,196 @@
+#include <algorithm>
+
+#include "api/names.h"
+#include "control/destination.h"
+#include "control/inbound.h"
+#include "control/xds_parts.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+
+namespace mizzen::control {
+
+namespace cds = envoy::config::cluster::v3;
+namespace upstreams = envoy::extensions::upstreams::http::v3;
+
+namespace {
+
+constexpr std::uint32_t kNoLimit = 4294967295;
+
+void connect_timeout(const MeshConfig& mesh, cds::Cluster* cluster) {
+  cluster->mutable_connect_timeout()->set_seconds(mesh.connect_timeout_ms / 1000);
+  cluster->mutable_connect_timeout()->set_nanos(
+      static_cast<int>(mesh.connect_timeout_ms % 1000) * 1'000'000);
+}
+
+void no_limits(cds::Cluster* cluster) {
+  auto* threshold = cluster->mutable_circuit_breakers()->add_thresholds();
+  threshold->mutable_max_connections()->set_value(kNoLimit);
+  threshold->mutable_max_pending_requests()->set_value(kNoLimit);
+  threshold->mutable_max_requests()->set_value(kNoLimit);
+  threshold->mutable_max_retries()->set_value(kNoLimit);
+}
+
+void describe_service(const Service& service, cds::Cluster* cluster) {
+  auto* services = (*istio_metadata(cluster->mutable_metadata())->mutable_fields())["services"]
+                       .mutable_list_value();
+  auto* entry = services->add_values()->mutable_struct_value();
+  set_field(entry, "host", service.host);
+  set_field(entry, "name", service.name);
+  set_field(entry, "namespace", service.name_space);
+}
+
+void pack_protocol(const upstreams::HttpProtocolOptions& options, cds::Cluster* cluster) {
+  (*cluster->mutable_typed_extension_protocol_options())[std::string(api::kHttpProtocolOptions)]
+      .PackFrom(options);
+}
+
+void as_downstream(upstreams::HttpProtocolOptions* options) {
+  options->mutable_use_downstream_protocol_config()->mutable_http_protocol_options();
+  options->mutable_use_downstream_protocol_config()->mutable_http2_protocol_options();
+}
+
+cds::Cluster black_hole(const MeshConfig& mesh) {
+  cds::Cluster cluster;
+  cluster.set_name(std::string(api::kBlackHoleCluster));
+  cluster.set_alt_stat_name(cluster.name() + ";");
+  cluster.set_type(cds::Cluster::STATIC);
+  connect_timeout(mesh, &cluster);
+  return cluster;
+}
+
+cds::Cluster original_destination(const MeshConfig& mesh, std::string_view name) {
+  cds::Cluster cluster;
+  cluster.set_name(std::string(name));
+  cluster.set_alt_stat_name(cluster.name() + ";");
+  cluster.set_type(cds::Cluster::ORIGINAL_DST);
+  cluster.set_lb_policy(cds::Cluster::CLUSTER_PROVIDED);
+  connect_timeout(mesh, &cluster);
+  no_limits(&cluster);
+  return cluster;
+}
+
+cds::Cluster passthrough(const MeshConfig& mesh, std::string_view name) {
+  cds::Cluster cluster = original_destination(mesh, name);
+  upstreams::HttpProtocolOptions options;
+  options.mutable_common_http_protocol_options()->mutable_idle_timeout()->set_seconds(300);
+  as_downstream(&options);
+  pack_protocol(options, &cluster);
+  return cluster;
+}
+
+// The workload tells its own proxy's connections from a client's by this source address.
+void from_loopback(cds::Cluster* cluster) {
+  auto* source = cluster->mutable_upstream_bind_config()->mutable_source_address();
+  source->set_address("127.0.0.6");
+  source->set_port_value(0);
+}
+
+cds::Cluster inbound(const MeshConfig& mesh, std::uint16_t number, const InboundPort& port) {
+  cds::Cluster cluster = original_destination(mesh, api::inbound_cluster(number));
+  // Each address ever asked for would stay; a workload has one.
+  cluster.mutable_cleanup_interval()->set_seconds(9223372035);
+  describe_service(*port.service, &cluster);
+  from_loopback(&cluster);
+  const Protocol protocol = port.port->protocol;
+  upstreams::HttpProtocolOptions options;
+  if (is_http2(protocol)) {
+    options.mutable_explicit_http_config()->mutable_http2_protocol_options();
+    pack_protocol(options, &cluster);
+  } else if (protocol == Protocol::kDetect) {
+    as_downstream(&options);
+    pack_protocol(options, &cluster);
+  }
+  return cluster;
+}
+
+void resolve_by_dns(const Service& service, const ServicePort& port, cds::Cluster* cluster) {
+  cluster->set_type(cds::Cluster::STRICT_DNS);
+  cluster->set_dns_lookup_family(cds::Cluster::V4_ONLY);
+  cluster->mutable_dns_refresh_rate()->set_seconds(60);
+  cluster->set_respect_dns_ttl(true);
+  auto* assignment = cluster->mutable_load_assignment();
+  assignment->set_cluster_name(cluster->name());
+  auto* endpoint = assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint();
+  set_socket_address(endpoint->mutable_address(), service.external_name, port.number);
+}
+
+void find_endpoints(const View& view, const Service& service, const ServicePort& port,
+                    cds::Cluster* cluster) {
+  if (service.resolution == Resolution::kDns) {
+    resolve_by_dns(service, port, cluster);
+    return;
+  }
+  // A gateway has no original destination to go to.
+  if (service.resolution == Resolution::kPassthrough &&
+      view.proxy.kind == ProxyKind::kSidecar) {
+    cluster->set_type(cds::Cluster::ORIGINAL_DST);
+    cluster->set_lb_policy(cds::Cluster::CLUSTER_PROVIDED);
+    return;
+  }
+  cluster->set_type(cds::Cluster::EDS);
+  cluster->mutable_eds_cluster_config()->set_service_name(cluster->name());
+  ads_source(cluster->mutable_eds_cluster_config()->mutable_eds_config());
+  cluster->mutable_common_lb_config()->mutable_healthy_panic_threshold();
+}
+
+cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const SubsetView& subset,
+                      const Service& service, const ServicePort& port) {
+  cds::Cluster cluster;
+  cluster.set_name(api::outbound_cluster(port.number, subset.name, service.host));
+  cluster.set_alt_stat_name(cluster.name() + ";");
+  connect_timeout(view.mesh(), &cluster);
+  no_limits(&cluster);
+  cluster.set_lb_policy(cds::Cluster::LEAST_REQUEST);
+  describe_service(service, &cluster);
+  if (!subset.name.empty()) {
+    set_field(istio_metadata(cluster.mutable_metadata()), "subset", subset.name);
+  }
+  if (rule != nullptr) {
+    set_config_metadata(cluster.mutable_metadata(), "destination-rule", rule->name_space,
+                        rule->name);
+  }
+  find_endpoints(view, service, port, &cluster);
+  apply_destination_rule(view, rule, subset, service, port, &cluster);
+  return cluster;
+}
+
+void outbound_clusters(const View& view, Resources* resources) {
+  for (const auto& [host, service] : view.snapshot.services) {
+    if (!service->visible_to(view.proxy.name_space)) continue;
+    const DestinationRuleRule* rule =
+        view.snapshot.destination_rule(host, view.proxy.name_space);
+    const std::vector<SubsetView> subsets = subsets_of(rule);
+    for (const ServicePort& port : service->ports) {
+      if (port.protocol == Protocol::kUdp) continue;
+      for (const SubsetView& subset : subsets) {
+        const cds::Cluster cluster = outbound(view, rule, subset, *service, port);
+        resources->push_back(make_resource(cluster.name(), cluster));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
+  const View view{snapshot, proxy};
+  Resources resources;
+  const auto add = [&](const cds::Cluster& cluster) {
+    resources.push_back(make_resource(cluster.name(), cluster));
+  };
+  outbound_clusters(view, &resources);
+  add(black_hole(snapshot.mesh));
+  if (proxy.kind == ProxyKind::kSidecar) {
+    add(passthrough(snapshot.mesh, api::kPassthroughCluster));
+    cds::Cluster inbound_rest = passthrough(snapshot.mesh, api::kInboundPassthroughCluster);
+    from_loopback(&inbound_rest);
+    add(inbound_rest);
+    for (const auto& [number, port] : inbound_ports(snapshot, proxy)) {
+      add(inbound(snapshot.mesh, number, port));
+    }
+  }
+  std::ranges::sort(resources, {}, &Resource::name);
+  return resources;
+}
+
+}  // namespace mizzen::control

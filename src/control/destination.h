@@ -1,0 +1,34 @@
+// What a DestinationRule says about one port of a service, applied to its cluster. Internal to
+// control.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/xds_parts.h"
+
+namespace envoy::config::cluster::v3 {
+class Cluster;
+}
+namespace mizzen::schema {
+class TrafficPolicy;
+}
+
+namespace mizzen::control {
+
+struct SubsetView {
+  std::string name;  // empty: the service itself
+  Labels labels;     // what its endpoints carry
+};
+
+// The subsets of the rule that `host` obeys, the service itself first.
+std::vector<SubsetView> subsets_of(const DestinationRuleRule* rule);
+
+// Fills load balancing, pools, outlier detection and TLS as the rule (which may be null) says for
+// `subset` and `port`; `cluster` has its name and type already.
+void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
+                            const SubsetView& subset, const Service& service,
+                            const ServicePort& port, envoy::config::cluster::v3::Cluster* cluster);
+
+}  // namespace mizzen::control

@@ -1,0 +1,112 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "base/strings.h"
+#include "control/destination.h"
+#include "control/xds_parts.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/endpoint/v3/endpoint_components.pb.h"
+
+namespace mizzen::control {
+
+namespace eds = envoy::config::endpoint::v3;
+namespace core = envoy::config::core::v3;
+
+namespace {
+
+// What the client's proxy says about the destination in its metrics. `workload` is Istio's own
+// field ("workload;namespace;canonical name;canonical revision;cluster"); the other three complete
+// the standard labels (app, version, principal).
+void describe_workload(const MeshConfig& mesh, const Workload& workload,
+                       eds::LbEndpoint* endpoint) {
+  auto* istio = istio_metadata(endpoint->mutable_metadata());
+  set_field(istio, "workload",
+            fmt::format("{};{};{};{};{}", workload.owner_name, workload.name_space,
+                        workload.canonical_name(), workload.canonical_revision(),
+                        mesh.cluster_id));
+  const auto copy_label = [&](const char* key) {
+    const auto found = workload.labels.find(key);
+    if (found != workload.labels.end()) set_field(istio, key, found->second);
+  };
+  copy_label("app");
+  copy_label("version");
+  set_field(istio, "principal", workload.spiffe_id(mesh.trust_domain));
+}
+
+bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint) {
+  const Workload* workload = endpoint.workload.get();
+  if (workload == nullptr || !workload->tls || workload->host_network) return false;
+  return snapshot.mtls_mode(workload->name_space, workload->labels, endpoint.port) !=
+         MtlsMode::kDisable;
+}
+
+void add_endpoint(const Snapshot& snapshot, const Endpoint& endpoint,
+                  eds::LocalityLbEndpoints* locality) {
+  eds::LbEndpoint* out = locality->add_lb_endpoints();
+  set_socket_address(out->mutable_endpoint()->mutable_address(), endpoint.address, endpoint.port);
+  out->set_health_status(core::HEALTHY);
+  out->mutable_load_balancing_weight()->set_value(1);
+  if (endpoint.workload != nullptr) describe_workload(snapshot.mesh, *endpoint.workload, out);
+  if (speaks_mutual_tls(snapshot, endpoint)) {
+    set_field(&(*out->mutable_metadata()
+                     ->mutable_filter_metadata())[std::string(api::kTransportSocketMatchMetadata)],
+              "tlsMode", api::kTlsModeIstio);
+  }
+}
+
+// "region/zone/subzone"
+void set_locality(std::string_view text, core::Locality* locality) {
+  const std::vector<std::string_view> parts = split(text, '/');
+  if (!parts.empty()) locality->set_region(std::string(parts[0]));
+  if (parts.size() > 1) locality->set_zone(std::string(parts[1]));
+  if (parts.size() > 2) locality->set_sub_zone(std::string(parts[2]));
+}
+
+eds::ClusterLoadAssignment assignment(const Snapshot& snapshot, const Service& service,
+                                      const ServicePort& port, const SubsetView& subset) {
+  eds::ClusterLoadAssignment out;
+  out.set_cluster_name(api::outbound_cluster(port.number, subset.name, service.host));
+  std::map<std::string, eds::LocalityLbEndpoints> localities;
+  for (const Endpoint& endpoint : service.endpoints) {
+    if (endpoint.port_name != port.name || !endpoint.ready) continue;
+    const Workload* workload = endpoint.workload.get();
+    if (!labels_match(subset.labels, workload == nullptr ? Labels{} : workload->labels)) continue;
+    const std::string locality = workload == nullptr ? std::string() : workload->locality;
+    add_endpoint(snapshot, endpoint, &localities[locality]);
+  }
+  for (auto& [name, locality] : localities) {
+    set_locality(name, locality.mutable_locality());
+    locality.mutable_load_balancing_weight()->set_value(
+        static_cast<std::uint32_t>(locality.lb_endpoints_size()));
+    *out.add_endpoints() = std::move(locality);
+  }
+  return out;
+}
+
+}  // namespace
+
+Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
+  Resources resources;
+  for (const auto& [host, service] : snapshot.services) {
+    if (!service->visible_to(proxy.name_space)) continue;
+    const bool eds = service->resolution == Resolution::kEndpoints ||
+                     (service->resolution == Resolution::kPassthrough &&
+                      proxy.kind == ProxyKind::kGateway);
+    if (!eds) continue;
+    const std::vector<SubsetView> subsets =
+        subsets_of(snapshot.destination_rule(host, proxy.name_space));
+    for (const ServicePort& port : service->ports) {
+      if (port.protocol == Protocol::kUdp) continue;
+      for (const SubsetView& subset : subsets) {
+        const eds::ClusterLoadAssignment out = assignment(snapshot, *service, port, subset);
+        resources.push_back(make_resource(out.cluster_name(), out));
+      }
+    }
+  }
+  std::ranges::sort(resources, {}, &Resource::name);
+  return resources;
+}
+
+}  // namespace mizzen::control

@@ -1,0 +1,129 @@
+#include "control/listeners.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/listener/v3/listener_components.pb.h"
+#include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+
+namespace mizzen::control {
+
+namespace lds = envoy::config::listener::v3;
+namespace core = envoy::config::core::v3;
+
+namespace {
+
+std::string_view passthrough(const MeshConfig& mesh) {
+  return mesh.registry_only ? api::kBlackHoleCluster : api::kPassthroughCluster;
+}
+
+void start_outbound(const OutboundListener& outbound, const std::string& name,
+                    lds::Listener* listener) {
+  listener->set_name(name);
+  listener->set_traffic_direction(core::OUTBOUND);
+  set_socket_address(listener->mutable_address(), outbound.address, outbound.port);
+  listener->mutable_bind_to_port()->set_value(false);
+  listener->mutable_listener_filters_timeout();  // 0 s: no limit
+  listener->set_continue_on_listener_filters_timeout(true);
+}
+
+template <class Inspector>
+void add_inspector(std::string_view name, lds::Listener* listener) {
+  lds::ListenerFilter* filter = listener->add_listener_filters();
+  filter->set_name(std::string(name));
+  filter->mutable_typed_config()->PackFrom(Inspector());
+}
+
+// HTTP by what the client says, the rest to `fallback`.
+void add_detecting_chains(const View& view, const std::string& stat_prefix,
+                          const std::string& route_name, std::string_view fallback,
+                          std::string_view fallback_name, lds::Listener* listener) {
+  add_inspector<envoy::extensions::filters::listener::http_inspector::v3::HttpInspector>(
+      api::kHttpInspector, listener);
+  lds::FilterChain* http = listener->add_filter_chains();
+  http->mutable_filter_chain_match()->add_application_protocols("http/1.1");
+  http->mutable_filter_chain_match()->add_application_protocols("h2c");
+  http->mutable_filter_chain_match()->set_transport_protocol("raw_buffer");
+  HttpManager manager;
+  manager.side = HttpSide::kSidecarOutbound;
+  manager.stat_prefix = stat_prefix;
+  manager.route_name = route_name;
+  add_http_manager(view, manager, http);
+  lds::FilterChain* rest = listener->mutable_default_filter_chain();
+  rest->set_name(std::string(fallback_name));
+  add_tcp_proxy(view.mesh(), fallback, rest);
+}
+
+lds::Listener outbound_listener(const View& view, const std::string& name,
+                                const OutboundListener& outbound) {
+  lds::Listener listener;
+  start_outbound(outbound, name, &listener);
+  const std::string stat_prefix = fmt::format("outbound_{};", name);
+  switch (outbound.kind) {
+    case OutboundKind::kHttpPort:
+      add_detecting_chains(view, stat_prefix, fmt::format("{}", outbound.port),
+                           passthrough(view.mesh()), "PassthroughFilterChain", &listener);
+      break;
+    case OutboundKind::kDetectService:
+      add_detecting_chains(
+          view, stat_prefix, host_and_port(outbound.service->host, outbound.port),
+          api::outbound_cluster(outbound.port, "", outbound.service->host), "", &listener);
+      break;
+    case OutboundKind::kTcpService: {
+      add_tcp_chains(view, outbound, &listener);
+      const bool by_sni = std::ranges::any_of(listener.filter_chains(), [](const auto& chain) {
+        return chain.filter_chain_match().server_names_size() > 0;
+      });
+      if (by_sni) {
+        add_inspector<envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector>(
+            api::kTlsInspector, &listener);
+      }
+      break;
+    }
+  }
+  return listener;
+}
+
+lds::Listener capture_listener(const View& view) {
+  lds::Listener listener;
+  listener.set_name(std::string(api::kVirtualOutbound));
+  listener.set_traffic_direction(core::OUTBOUND);
+  set_socket_address(listener.mutable_address(), "0.0.0.0", api::kOutboundCapturePort);
+  listener.mutable_use_original_dst()->set_value(view.proxy.capture);
+  lds::FilterChain* loop = listener.add_filter_chains();
+  loop->set_name("virtualOutbound-blackhole");
+  loop->mutable_filter_chain_match()->mutable_destination_port()->set_value(
+      api::kOutboundCapturePort);
+  add_tcp_proxy(view.mesh(), api::kBlackHoleCluster, loop);
+  lds::FilterChain* rest = listener.add_filter_chains();
+  rest->set_name("virtualOutbound-catchall-tcp");
+  add_tcp_proxy(view.mesh(), passthrough(view.mesh()), rest);
+  return listener;
+}
+
+}  // namespace
+
+Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy) {
+  const View view{snapshot, proxy};
+  Resources resources;
+  const auto add = [&](const lds::Listener& listener) {
+    resources.push_back(make_resource(listener.name(), listener));
+  };
+  if (proxy.kind == ProxyKind::kGateway) {
+    for (const lds::Listener& listener : gateway_listeners(view)) add(listener);
+  } else {
+    for (const auto& [name, outbound] : plan_outbound(snapshot, proxy)) {
+      add(outbound_listener(view, name, outbound));
+    }
+    add(capture_listener(view));
+    add(inbound_listener(view));
+  }
+  std::ranges::sort(resources, {}, &Resource::name);
+  return resources;
+}
+
+}  // namespace mizzen::control

@@ -1,0 +1,75 @@
+#include "control/snapshot.h"
+
+#include <algorithm>
+
+namespace mizzen::control {
+namespace {
+
+// Which of the three scopes of a PeerAuthentication covers the workload.
+enum class Scope : std::uint8_t { kNone, kMesh, kNamespace, kWorkload };
+
+Scope scope_of(const PeerPolicy& policy, std::string_view name_space, const Labels& labels,
+               std::string_view root_namespace) {
+  if (policy.selector.empty()) {
+    if (policy.name_space == name_space) return Scope::kNamespace;
+    return policy.name_space == root_namespace ? Scope::kMesh : Scope::kNone;
+  }
+  // A selector works inside its own namespace only, in the root namespace too.
+  if (policy.name_space != name_space) return Scope::kNone;
+  return labels_match(policy.selector, labels) ? Scope::kWorkload : Scope::kNone;
+}
+
+}  // namespace
+
+const Service* Snapshot::service(std::string_view host) const {
+  const auto found = services.find(host);
+  return found == services.end() ? nullptr : found->second.get();
+}
+
+MtlsMode Snapshot::mtls_mode(std::string_view name_space, const Labels& labels,
+                             std::uint16_t port) const {
+  const PeerPolicy* by_scope[4] = {};
+  for (const PeerPolicy& policy : peer_policies) {
+    const Scope scope = scope_of(policy, name_space, labels, mesh.root_namespace);
+    if (scope == Scope::kNone) continue;
+    const PeerPolicy*& held = by_scope[static_cast<std::size_t>(scope)];
+    if (held == nullptr || policy.created < held->created ||
+        (policy.created == held->created && policy.name < held->name)) {
+      held = &policy;
+    }
+  }
+  // In the root namespace the policy of the namespace is the mesh's own.
+  if (const PeerPolicy* workload = by_scope[static_cast<std::size_t>(Scope::kWorkload)]) {
+    const auto found = workload->ports.find(port);
+    if (port != 0 && found != workload->ports.end() && found->second != MtlsMode::kUnset) {
+      return found->second;
+    }
+  }
+  for (const Scope scope : {Scope::kWorkload, Scope::kNamespace, Scope::kMesh}) {
+    const PeerPolicy* policy = by_scope[static_cast<std::size_t>(scope)];
+    if (policy != nullptr && policy->mode != MtlsMode::kUnset) return policy->mode;
+  }
+  return MtlsMode::kPermissive;
+}
+
+void Snapshot::index_instances() {
+  instances.clear();
+  for (const auto& [host, service] : services) {
+    for (const Endpoint& endpoint : service->endpoints) {
+      for (const ServicePort& port : service->ports) {
+        if (port.name != endpoint.port_name) continue;
+        instances[endpoint.address].push_back({service.get(), &port, endpoint.port});
+      }
+    }
+  }
+}
+
+bool exported_to(const std::vector<std::string>& export_to, std::string_view owner,
+                 std::string_view name_space) {
+  if (export_to.empty()) return true;
+  return std::ranges::any_of(export_to, [&](const std::string& to) {
+    return to == "*" || to == name_space || (to == "." && owner == name_space);
+  });
+}
+
+}  // namespace mizzen::control

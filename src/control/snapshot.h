@@ -1,0 +1,97 @@
+// One immutable state of the mesh: everything that translation may read. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "control/model.h"
+
+namespace mizzen::schema {
+class DestinationRule;
+class Gateway;
+class VirtualService;
+}  // namespace mizzen::schema
+
+namespace mizzen::control {
+
+// An Istio object: `spec` is the generated message of its schema.
+template <class Spec>
+struct Rule {
+  std::string name;
+  std::string name_space;
+  std::int64_t created = 0;  // seconds since 1970
+  std::shared_ptr<const Spec> spec;
+};
+using VirtualServiceRule = Rule<schema::VirtualService>;
+using DestinationRuleRule = Rule<schema::DestinationRule>;
+using GatewayRule = Rule<schema::Gateway>;
+
+enum class MtlsMode : std::uint8_t { kUnset, kDisable, kPermissive, kStrict };
+
+// A PeerAuthentication.
+struct PeerPolicy {
+  std::string name;
+  std::string name_space;
+  std::int64_t created = 0;
+  Labels selector;  // empty: the whole namespace, or the mesh in the root namespace
+  MtlsMode mode = MtlsMode::kUnset;
+  std::map<std::uint16_t, MtlsMode> ports;  // by the workload's port
+};
+
+// A Secret of type tls, as gateways use it.
+struct TlsSecret {
+  std::string certificate;  // PEM chain
+  std::string key;          // PEM
+  std::string ca;           // PEM bundle for client certificates, may be empty
+};
+
+// A service port behind which a workload stands.
+struct Instance {
+  const Service* service = nullptr;
+  const ServicePort* port = nullptr;
+  std::uint16_t target = 0;  // the workload's own port
+};
+
+struct Snapshot {
+  std::uint64_t number = 0;  // grows with every snapshot of a process
+  MeshConfig mesh;
+
+  std::map<std::string, std::shared_ptr<const Service>, std::less<>> services;  // by host
+  std::unordered_map<std::string, std::vector<Instance>> instances;             // by address
+  std::unordered_map<std::string, std::shared_ptr<const Workload>> workloads;   // "namespace/pod"
+
+  // Oldest first, then by namespace and name.
+  std::vector<VirtualServiceRule> virtual_services;
+  std::vector<DestinationRuleRule> destination_rules;
+  std::vector<GatewayRule> gateways;
+  std::vector<PeerPolicy> peer_policies;
+  std::map<std::string, TlsSecret, std::less<>> tls_secrets;  // "namespace/name"
+
+  const Service* service(std::string_view host) const;
+
+  // What a workload with these labels demands of connections to `port`: the narrowest of port,
+  // workload, namespace and mesh that says anything; the oldest of equals. Permissive by default.
+  // `port` 0 asks for ports that no policy names.
+  MtlsMode mtls_mode(std::string_view name_space, const Labels& labels, std::uint16_t port) const;
+
+  // The rule for `host` that a proxy of `name_space` obeys: of its own namespace, else of the
+  // service's, else of the root namespace; the most specific host first, then the oldest. Null
+  // when there is none.
+  const DestinationRuleRule* destination_rule(std::string_view host,
+                                              std::string_view name_space) const;
+
+  // Fills `instances`; call once when `services` is complete.
+  void index_instances();
+};
+
+// Whether `export_to` of an object in `owner` lets `name_space` see it; empty is everywhere.
+bool exported_to(const std::vector<std::string>& export_to, std::string_view owner,
+                 std::string_view name_space);
+
+}  // namespace mizzen::control

@@ -1,0 +1,34 @@
+// Pure translation: a snapshot and a proxy in, the proxy's xDS resources out. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/snapshot.h"
+
+namespace mizzen::control {
+
+// A resource of any type: the serialised message, without the Any around it. Equal content has an
+// equal version, in every process.
+struct Resource {
+  std::string name;
+  std::string version;
+  std::shared_ptr<const std::string> bytes;
+};
+using Resources = std::vector<Resource>;  // sorted by name, each name once
+
+// envoy.config.listener.v3.Listener: capture listeners of a sidecar, servers of a gateway.
+Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy);
+// envoy.config.route.v3.RouteConfiguration: every one that a listener of the proxy names.
+Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy);
+// envoy.config.cluster.v3.Cluster
+Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy);
+// envoy.config.endpoint.v3.ClusterLoadAssignment: one per EDS cluster of translate_clusters.
+Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy);
+// envoy.extensions.transport_sockets.tls.v3.Secret: what the servers of a gateway name.
+Resources translate_secrets(const Snapshot& snapshot, const Proxy& proxy);
+
+}  // namespace mizzen::control
