@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "api/names.h"
 #include "control/destination.h"
 #include "control/inbound.h"
@@ -154,7 +152,7 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
   return cluster;
 }
 
-void outbound_clusters(const View& view, Resources* resources) {
+void outbound_clusters(const View& view, xds::ResourceMap* resources) {
   for (const auto& [host, service] : view.snapshot.services) {
     if (!service->visible_to(view.proxy.name_space)) continue;
     const DestinationRuleRule* rule =
@@ -164,7 +162,8 @@ void outbound_clusters(const View& view, Resources* resources) {
       if (port.protocol == Protocol::kUdp) continue;
       for (const SubsetView& subset : subsets) {
         const cds::Cluster cluster = outbound(view, rule, subset, *service, port);
-        resources->push_back(make_resource(cluster.name(), cluster));
+        add_resource(cluster.name(), cluster, resources,
+                     cluster.has_eds_cluster_config() ? cluster.name() : std::string());
       }
     }
   }
@@ -174,11 +173,11 @@ void outbound_clusters(const View& view, Resources* resources) {
 
 Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
   const View view{snapshot, proxy};
-  Resources resources;
+  auto resources = std::make_shared<xds::ResourceMap>();
   const auto add = [&](const cds::Cluster& cluster) {
-    resources.push_back(make_resource(cluster.name(), cluster));
+    add_resource(cluster.name(), cluster, resources.get());
   };
-  outbound_clusters(view, &resources);
+  outbound_clusters(view, resources.get());
   add(black_hole(snapshot.mesh));
   if (proxy.kind == ProxyKind::kSidecar) {
     add(passthrough(snapshot.mesh, api::kPassthroughCluster));
@@ -189,7 +188,6 @@ Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
       add(inbound(snapshot.mesh, number, port));
     }
   }
-  std::ranges::sort(resources, {}, &Resource::name);
   return resources;
 }
 

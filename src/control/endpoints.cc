@@ -1,7 +1,5 @@
 #include <fmt/core.h>
 
-#include <algorithm>
-
 #include "api/names.h"
 #include "base/strings.h"
 #include "control/destination.h"
@@ -88,7 +86,7 @@ eds::ClusterLoadAssignment assignment(const Snapshot& snapshot, const Service& s
 }  // namespace
 
 Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
-  Resources resources;
+  auto resources = std::make_shared<xds::ResourceMap>();
   for (const auto& [host, service] : snapshot.services) {
     if (!service->visible_to(proxy.name_space)) continue;
     const bool eds = service->resolution == Resolution::kEndpoints ||
@@ -101,11 +99,10 @@ Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
       if (port.protocol == Protocol::kUdp) continue;
       for (const SubsetView& subset : subsets) {
         const eds::ClusterLoadAssignment out = assignment(snapshot, *service, port, subset);
-        resources.push_back(make_resource(out.cluster_name(), out));
+        add_resource(out.cluster_name(), out, resources.get());
       }
     }
   }
-  std::ranges::sort(resources, {}, &Resource::name);
   return resources;
 }
 

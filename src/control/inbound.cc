@@ -1,7 +1,8 @@
 #include "control/inbound.h"
 
 #include <fmt/core.h>
-#include <google/protobuf/util/time_util.h>
+
+#include <span>
 
 #include "api/names.h"
 #include "control/listeners.h"

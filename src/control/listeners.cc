@@ -109,9 +109,9 @@ lds::Listener capture_listener(const View& view) {
 
 Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy) {
   const View view{snapshot, proxy};
-  Resources resources;
+  auto resources = std::make_shared<xds::ResourceMap>();
   const auto add = [&](const lds::Listener& listener) {
-    resources.push_back(make_resource(listener.name(), listener));
+    add_resource(listener.name(), listener, resources.get());
   };
   if (proxy.kind == ProxyKind::kGateway) {
     for (const lds::Listener& listener : gateway_listeners(view)) add(listener);
@@ -122,7 +122,6 @@ Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy) {
     add(capture_listener(view));
     add(inbound_listener(view));
   }
-  std::ranges::sort(resources, {}, &Resource::name);
   return resources;
 }
 

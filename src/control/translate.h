@@ -1,24 +1,14 @@
 // Pure translation: a snapshot and a proxy in, the proxy's xDS resources out. Any thread.
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include "control/snapshot.h"
+#include "xds/resource.h"
 
 namespace mizzen::control {
 
-// A resource of any type: the serialised message, without the Any around it. Equal content has an
-// equal version, in every process.
-struct Resource {
-  std::string name;
-  std::string version;
-  std::shared_ptr<const std::string> bytes;
-};
-using Resources = std::vector<Resource>;  // sorted by name, each name once
+using Resources = std::shared_ptr<const xds::ResourceMap>;
 
 // envoy.config.listener.v3.Listener: capture listeners of a sidecar, servers of a gateway.
 Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy);

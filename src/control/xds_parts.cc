@@ -5,7 +5,6 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "api/names.h"
-#include "base/strings.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/config/core/v3/address.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
@@ -72,6 +71,12 @@ void sds_secret(std::string_view name, tls::SdsSecretConfig* config) {
   api->add_grpc_services()->mutable_envoy_grpc()->set_cluster_name(std::string(api::kSdsCluster));
 }
 
+envoy::type::matcher::v3::StringMatcher* add_uri_san(tls::CertificateValidationContext* context) {
+  tls::SubjectAltNameMatcher* san = context->add_match_typed_subject_alt_names();
+  san->set_san_type(tls::SubjectAltNameMatcher::URI);
+  return san->mutable_matcher();
+}
+
 void workload_certificate(tls::CommonTlsContext* common) {
   sds_secret(api::kWorkloadSecret, common->add_tls_certificate_sds_secret_configs());
   sds_secret(api::kRootSecret, common->mutable_combined_validation_context()
@@ -94,10 +99,14 @@ std::string deterministic_bytes(const google::protobuf::Message& message) {
   return bytes;
 }
 
-Resource make_resource(std::string name, const google::protobuf::Message& message) {
-  auto bytes = std::make_shared<const std::string>(deterministic_bytes(message));
-  std::string version = fmt::format("{:016x}", fnv1a(*bytes));
-  return {std::move(name), std::move(version), std::move(bytes)};
+void add_resource(std::string name, const google::protobuf::Message& message,
+                  xds::ResourceMap* resources, std::string endpoints) {
+  auto resource = std::make_shared<xds::Resource>();
+  resource->bytes = deterministic_bytes(message);
+  resource->version = xds::content_version(resource->bytes);
+  resource->name = name;
+  resource->endpoints = std::move(endpoints);
+  resources->try_emplace(std::move(name), std::move(resource));
 }
 
 void ads_source(core::ConfigSource* source) {
@@ -134,8 +143,7 @@ void upstream_mtls(core::TransportSocket* socket, const std::vector<std::string>
   auto* validation =
       common->mutable_combined_validation_context()->mutable_default_validation_context();
   for (const std::string& san : sans) {
-    // The plain list is what every Envoy knows; the typed one that replaces it wants a SAN type.
-    validation->add_match_subject_alt_names()->set_exact(san);
+    add_uri_san(validation)->set_exact(san);
   }
   context.set_sni(std::string(sni));
   socket->set_name(std::string(api::kTlsSocket));
@@ -148,9 +156,7 @@ void downstream_mtls(core::TransportSocket* socket, std::string_view trust_domai
   workload_certificate(common);
   common->add_alpn_protocols(std::string(api::kAlpnH2));
   common->add_alpn_protocols(std::string(api::kAlpnHttp11));
-  common->mutable_combined_validation_context()
-      ->mutable_default_validation_context()
-      ->add_match_subject_alt_names()
+  add_uri_san(common->mutable_combined_validation_context()->mutable_default_validation_context())
       ->set_prefix(fmt::format("spiffe://{}/", trust_domain));
   for (const char* suite :
        {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",

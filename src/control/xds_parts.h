@@ -40,7 +40,9 @@ struct View {
 
 // The same message always gives the same bytes (maps are sorted).
 std::string deterministic_bytes(const google::protobuf::Message& message);
-Resource make_resource(std::string name, const google::protobuf::Message& message);
+// Adds the message under `name`; `endpoints` as in xds::Resource. The first of a name stays.
+void add_resource(std::string name, const google::protobuf::Message& message,
+                  xds::ResourceMap* resources, std::string endpoints = {});
 
 void ads_source(envoy::config::core::v3::ConfigSource* source);
 void set_socket_address(envoy::config::core::v3::Address* address, std::string_view ip,
