@@ -24,7 +24,8 @@ bool enabled(Level level);
 void write(Level level, std::string_view component, std::string_view message);
 
 template <class... Args>
-void at(Level level, std::string_view component, fmt::format_string<Args...> format, Args&&... args) {
+void at(Level level, std::string_view component, fmt::format_string<Args...> format,
+        Args&&... args) {
   if (enabled(level)) write(level, component, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>

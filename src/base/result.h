@@ -13,18 +13,18 @@ namespace mizzen {
 enum class Side : std::uint8_t { kInternal, kDownstream, kUpstream };
 
 enum class Code : std::uint8_t {
-  kInvalid,          // the input itself is wrong; the message names the field and the fix
+  kInvalid,  // the input itself is wrong; the message names the field and the fix
   kNotFound,
   kExists,
-  kConflict,         // a newer version is there
+  kConflict,  // a newer version is there
   kDenied,
   kUnauthenticated,
   kTimeout,
-  kUnavailable,      // cannot be reached, or not ready
-  kClosed,           // the peer ended the conversation
-  kReset,            // the peer, or the network, broke it off
-  kLimit,            // an explicit limit was met
-  kProtocol,         // the peer broke the protocol
+  kUnavailable,  // cannot be reached, or not ready
+  kClosed,       // the peer ended the conversation
+  kReset,        // the peer, or the network, broke it off
+  kLimit,        // an explicit limit was met
+  kProtocol,     // the peer broke the protocol
   kUnsupported,
   kInternal,
 };
@@ -61,11 +61,11 @@ Error errno_error(std::string_view what, int errno_value, Side side = Side::kInt
 #define MIZZEN_CONCAT_(a, b) a##b
 #define MIZZEN_CONCAT(a, b) MIZZEN_CONCAT_(a, b)
 #define MIZZEN_TRY(var, expr) MIZZEN_TRY_(var, expr, MIZZEN_CONCAT(result_, __LINE__))
-#define MIZZEN_TRY_(var, expr, tmp)                       \
-  auto tmp = (expr);                                      \
+#define MIZZEN_TRY_(var, expr, tmp)                         \
+  auto tmp = (expr);                                        \
   if (!tmp) return std::unexpected(std::move(tmp.error())); \
   var = std::move(*tmp)
-#define MIZZEN_CHECKED(expr)                                                     \
-  do {                                                                           \
+#define MIZZEN_CHECKED(expr)                                                                 \
+  do {                                                                                       \
     if (auto status_ = (expr); !status_) return std::unexpected(std::move(status_.error())); \
   } while (false)

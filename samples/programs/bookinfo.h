@@ -1,0 +1,20 @@
+// Bookinfo: a page about one book, put together by four services. Names, paths, ports and JSON are
+// those of the well-known sample, so that its manifests and walkthroughs hold here; the code and
+// the words are ours.
+#pragma once
+
+#include "service.h"
+
+namespace mizzen::samples {
+
+// The page (v1). Calls DETAILS_HOSTNAME and REVIEWS_HOSTNAME (ports DETAILS_SERVICE_PORT, ...).
+Handler productpage(Service& service);
+// Facts about the book.
+Handler details();
+// Two reviews. `version` v1 has no stars, v2 black and v3 red ones, which it asks `ratings` for.
+Handler reviews(Service& service, std::string version);
+// Stars of each reviewer; keeps what is POSTed to /ratings/ID. SERVICE_VERSION may be
+// v-unavailable, v-unhealthy, v-faulty or v-delayed, to play a broken service.
+Handler ratings(Service& service);
+
+}  // namespace mizzen::samples
