@@ -1,0 +1,61 @@
+# Shared by the scripts under tests/: a cluster of its own, checks that name what they checked, and a
+# clean-up that runs whatever happens. Source it; needs the programs on PATH.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+passed=0 failed=0 skipped=0
+
+check() { # check NAME COMMAND...: passes when the command succeeds
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    passed=$((passed + 1)); echo "ok    $name"
+  else
+    failed=$((failed + 1)); echo "FAIL  $name"; printf '%s\n' "$output" | tail -n 15 | sed 's/^/      /'
+  fi
+}
+
+skip() { skipped=$((skipped + 1)); echo "skip  $1: $2"; }
+
+# within SECONDS COMMAND...: retries until it succeeds or the time is up; shows the last output.
+within() {
+  local deadline=$((SECONDS + $1)) output
+  shift
+  until output=$("$@" 2>&1); do
+    if [ $SECONDS -ge $deadline ]; then printf '%s\n' "$output"; return 1; fi
+    read -r -t 0.2 <> <(:) || true
+  done
+}
+
+has() { # has REGEX COMMAND...: the command's output matches
+  local regex=$1 output
+  shift
+  output=$("$@" 2>&1) || { printf '%s\n' "$output"; return 1; }
+  grep -qE "$regex" <<<"$output" || { printf 'no match for %s in:\n%s\n' "$regex" "$output"; return 1; }
+}
+
+fails_with() { # fails_with REGEX COMMAND...: the command fails and its output matches
+  local regex=$1 output
+  shift
+  if output=$("$@" 2>&1); then printf 'succeeded:\n%s\n' "$output"; return 1; fi
+  grep -qE "$regex" <<<"$output" || { printf 'no match for %s in:\n%s\n' "$regex" "$output"; return 1; }
+}
+
+needs_manifests() { # needs_manifests NAME: false, saying so, without the upstream manifests
+  [ -n "${MIZZEN_MANIFESTS:-}" ] && return
+  skip "$1" "MIZZEN_MANIFESTS is not set"
+  return 1
+}
+
+# A cluster of this script's own, which ends with it.
+start_cluster() {
+  MIZZEN_HOME=$(mktemp -d)
+  export MIZZEN_HOME
+  trap 'status=$?; mizzenctl down >/dev/null 2>&1 || true; rm -rf "$MIZZEN_HOME"; exit $status' EXIT INT TERM
+  mizzenctl up "$@"
+  eval "$(mizzenctl env)"
+}
+
+finish() {
+  echo "$passed passed, $failed failed, $skipped skipped"
+  [ $failed -eq 0 ]
+}
