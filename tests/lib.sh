@@ -22,7 +22,7 @@ within() {
   shift
   until output=$("$@" 2>&1); do
     if [ $SECONDS -ge $deadline ]; then printf '%s\n' "$output"; return 1; fi
-    read -r -t 0.2 <> <(:) || true
+    sleep 0.2
   done
 }
 
