@@ -30,7 +30,8 @@ struct Review {
   const char* text;
 };
 constexpr Review kReviews[] = {
-    {"Reviewer1", "Two pairs of twins, one city, and not a dull minute: the funniest of his plays."},
+    {"Reviewer1",
+     "Two pairs of twins, one city, and not a dull minute: the funniest of his plays."},
     {"Reviewer2", "Light and quick, though it has less to say than the comedies that came after."},
 };
 

@@ -42,19 +42,22 @@ std::string frame(std::string_view sign_in, std::string_view body) {
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>Simple Bookstore App</title>\n<style>{}</style>\n</head>\n<body>\n"
-      "<header><div><strong><a href=\"/productpage\">BookInfo Sample</a></strong>{}</div></header>\n"
+      "<header><div><strong><a href=\"/productpage\">BookInfo "
+      "Sample</a></strong>{}</div></header>\n"
       "<main>\n{}</main>\n</body>\n</html>\n",
       kStyle, sign_in, body);
 }
 
 std::string sign_in_form(const std::string& user) {
   if (!user.empty()) {
-    return fmt::format("<span id=\"user\">{}</span><a href=\"/logout\"><button>Sign out</button></a>",
-                       escape_html(user));
+    return fmt::format(
+        "<span id=\"user\">{}</span><a href=\"/logout\"><button>Sign out</button></a>",
+        escape_html(user));
   }
   return "<form method=\"post\" action=\"/login\">"
          "<input name=\"username\" placeholder=\"User name\" aria-label=\"User name\" required> "
-         "<input name=\"passwd\" type=\"password\" placeholder=\"Password\" aria-label=\"Password\"> "
+         "<input name=\"passwd\" type=\"password\" placeholder=\"Password\" "
+         "aria-label=\"Password\"> "
          "<button type=\"submit\">Sign in</button></form>";
 }
 
@@ -77,7 +80,8 @@ std::string details_section(const PageView& view) {
       rows += fmt::format("<dt>{}</dt><dd>{}</dd>\n", label, shown((*view.details)[key]));
     }
   }
-  return fmt::format("<section id=\"details\"><h2>Book Details</h2><dl>\n{}</dl></section>\n", rows);
+  return fmt::format("<section id=\"details\"><h2>Book Details</h2><dl>\n{}</dl></section>\n",
+                     rows);
 }
 
 std::string stars(const Json& rating) {
@@ -119,21 +123,31 @@ std::string escape_html(std::string_view text) {
   out.reserve(text.size());
   for (char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out.push_back(c);
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out.push_back(c);
     }
   }
   return out;
 }
 
 std::string index_page() {
-  return frame("", "<h1>Hello! This is a simple bookstore application</h1>\n"
-                   "<p class=\"lede\">Four services behind one page. Open it as a "
-                   "<a href=\"/productpage?u=normal\">normal user</a> or a "
-                   "<a href=\"/productpage?u=test\">test user</a>.</p>\n");
+  return frame("",
+               "<h1>Hello! This is a simple bookstore application</h1>\n"
+               "<p class=\"lede\">Four services behind one page. Open it as a "
+               "<a href=\"/productpage?u=normal\">normal user</a> or a "
+               "<a href=\"/productpage?u=test\">test user</a>.</p>\n");
 }
 
 std::string product_page(const PageView& view) {

@@ -8,8 +8,8 @@
 namespace mizzen::samples {
 
 struct PageView {
-  std::string user;              // empty when nobody is signed in
-  int details_status = 0;        // 200, or why there are none
+  std::string user;        // empty when nobody is signed in
+  int details_status = 0;  // 200, or why there are none
   int reviews_status = 0;
   const nlohmann::ordered_json* details = nullptr;
   const nlohmann::ordered_json* reviews = nullptr;

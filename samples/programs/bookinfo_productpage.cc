@@ -142,7 +142,9 @@ class ProductPage : public std::enable_shared_from_this<ProductPage> {
       return [answer, what](Result<Reply> reply) {
         if (reply) return answer(json(reply->status, std::move(reply->body)));
         answer(json(500, Json{{"error", fmt::format("Sorry, product {} are currently unavailable "
-                                                    "for this book.", what)}}.dump()));
+                                                    "for this book.",
+                                                    what)}}
+                             .dump()));
       };
     };
     if (parts.size() == 5) return ask_details(call, id, pass_on("details"));
@@ -163,8 +165,9 @@ class ProductPage : public std::enable_shared_from_this<ProductPage> {
   }
 
   Reply metrics() const {
-    std::string out = "# HELP request_result_total Results of requests to other services\n"
-                      "# TYPE request_result_total counter\n";
+    std::string out =
+        "# HELP request_result_total Results of requests to other services\n"
+        "# TYPE request_result_total counter\n";
     for (const auto& [key, count] : results_) {
       out += fmt::format("request_result_total{{destination_app=\"{}\",response_code=\"{}\"}} {}\n",
                          key.first, key.second, count);

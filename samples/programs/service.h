@@ -65,7 +65,8 @@ class Service {
 
   // Serves HTTP/1.1 and HTTP/2 (prior knowledge) on every address of `port`.
   Status serve(std::uint16_t port, Handler handler);
-  // Sends a request to `url` ("http://host:port/path"); an error when none answered within `timeout`.
+  // Sends a request to `url` ("http://host:port/path"); an error when none answered within
+  // `timeout`.
   void call(std::string_view method, std::string_view url, HeaderList headers, Duration timeout,
             std::function<void(Result<Reply>)> done);
   // Runs `then` after `delay`.
