@@ -1,0 +1,57 @@
+// Accepting stream connections.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "io/stream.h"
+
+namespace mizzen::io {
+
+struct ListenOptions {
+  int backlog = 4096;
+  bool reuse_port = false;   // SO_REUSEPORT: one listener per worker
+  bool transparent = false;  // IP_TRANSPARENT (and IPV6_): for TPROXY
+  bool free_bind = false;    // IP_FREEBIND
+  bool v6_only = false;
+  std::uint32_t mark = 0;    // SO_MARK
+  int unix_mode = 0600;      // of the path; an old socket file is replaced
+  bool no_delay = true;      // TCP_NODELAY on accepted sockets
+};
+
+// Opens and binds a listening socket, without a loop (to hand it to another process or thread).
+Result<UniqueFd> listen_socket(const Address& address, const ListenOptions& options = {});
+
+// Accepts until destroyed or paused; goes on after running out of descriptors (with a short pause).
+class Listener final : private FdHandler {
+ public:
+  // Called on the loop for each connection; may destroy the Listener by Loop::dispose() only.
+  using Accept = std::function<void(std::unique_ptr<Stream>)>;
+
+  static Result<std::unique_ptr<Listener>> listen(Loop& loop, const Address& address,
+                                                  const ListenOptions& options, Accept accept);
+  // A socket that listens already.
+  static Result<std::unique_ptr<Listener>> adopt(Loop& loop, UniqueFd fd, Accept accept);
+  ~Listener();
+
+  // The bound address: with the port that the kernel chose.
+  const Address& address() const { return address_; }
+  void pause(bool paused);
+  int fd() const { return fd_.get(); }
+
+ private:
+  Listener(Loop& loop, UniqueFd fd, Accept accept);
+  void on_events(unsigned events) override;
+  void resume();
+
+  Loop& loop_;
+  UniqueFd fd_;
+  Accept accept_;
+  Address address_;
+  Timer retry_;
+  bool no_delay_ = true;
+  bool paused_ = false;
+};
+
+}  // namespace mizzen::io

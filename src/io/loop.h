@@ -1,0 +1,159 @@
+// The event loop: one thread, descriptors, timers and work that is put off.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "io/timer.h"
+#include "io/unique_fd.h"
+
+namespace mizzen::io {
+
+// What epoll said of a descriptor, as bits. kHangup: the peer has shut down its sending half or is gone.
+namespace event {
+inline constexpr unsigned kReadable = 1;
+inline constexpr unsigned kWritable = 2;
+inline constexpr unsigned kHangup = 4;
+inline constexpr unsigned kError = 8;
+}  // namespace event
+
+class FdHandler {
+ public:
+  // `events` has at least one bit. May unwatch any descriptor, but must not destroy `this`: put that
+  // off with Loop::dispose().
+  virtual void on_events(unsigned events) = 0;
+
+ protected:
+  ~FdHandler() = default;
+};
+
+using TimerId = std::uint64_t;  // 0: none
+
+// One loop per thread. All but post() and stop() belong to the thread that runs it (or to the one that
+// made it, before it runs). The real loop is EpollLoop; SimLoop (io/sim_loop.h) stands in with a clock
+// that moves by itself.
+class Loop {
+ public:
+  virtual ~Loop() = default;
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Turns until stop(). A stop() before run() makes it return at once.
+  void run();
+  void stop();  // any thread; also a signal handler
+  bool stopped() const { return stopped_.load(std::memory_order_acquire); }
+
+  // One turn: waits for events at most `max_wait` (or until the next timer), runs them, then timers,
+  // then posted and deferred work, then disposes. Returns whether anything ran.
+  virtual bool run_once(Duration max_wait) = 0;
+
+  // Turns until `done()` or until `limit` has passed on this loop's clock; whether it was done.
+  bool run_until(const std::function<bool()>& done, Duration limit);
+
+  // As of the start of this turn; cheap.
+  MonoTime now() const { return now_; }
+  virtual WallTime wall() const = 0;
+
+  // Calls `fn` once, not before `delay` has passed. For rare timers; the data path embeds a Timer.
+  TimerId after(Duration delay, std::function<void()> fn);
+  // A fired, cancelled or zero id is ignored.
+  void cancel(TimerId id);
+
+  // Runs at the end of this turn; what is deferred meanwhile runs at the end of the next, which comes
+  // without waiting.
+  void defer(std::function<void()> fn);
+  // Destroys `object` after the deferred work of this turn: how an object goes that is on the stack.
+  template <class T>
+  void dispose(std::unique_ptr<T> object) {
+    if (object) {
+      graveyard_.push_back({object.release(), [](void* p) { delete static_cast<T*>(p); }});
+    }
+  }
+  // As defer(), from any thread; wakes the loop. Work posted to a loop that is destroyed is dropped.
+  void post(std::function<void()> fn);
+
+  // Reports events of `fd` edge by edge: readable, writable, hangup and error are all of interest, each
+  // is told once per change. The descriptor stays the caller's, who must unwatch before closing it.
+  virtual Status watch(int fd, FdHandler* handler) = 0;
+  // Level-triggered and readable only: for accept queues, signalfd, pidfd.
+  virtual Status watch_level(int fd, FdHandler* handler) = 0;
+  virtual void unwatch(int fd) = 0;
+
+  TimerWheel& timers() { return timers_; }
+
+ protected:
+  explicit Loop(MonoTime start);
+  virtual void wake() = 0;  // any thread
+  // Shared tail of a turn; whether anything ran.
+  bool finish_turn();
+  bool has_work() const { return !deferred_.empty() || !graveyard_.empty(); }
+  bool has_posted() const { return posted_count_.load(std::memory_order_acquire) != 0; }
+  // For the destructors of derived loops: drops all that was put off while the loop still stands.
+  void drop_work();
+
+  MonoTime now_;
+
+ private:
+  struct Grave {
+    void* object;
+    void (*destroy)(void*);
+  };
+  struct OneShot;
+  TimerWheel timers_;
+  std::vector<std::function<void()>> deferred_;
+  std::vector<Grave> graveyard_;
+  std::unordered_map<TimerId, std::unique_ptr<OneShot>> one_shots_;
+  TimerId last_timer_ = 0;
+  std::atomic<bool> stopped_ = false;
+  std::mutex posted_mutex_;
+  std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
+  std::atomic<std::size_t> posted_count_ = 0;
+};
+
+class EpollLoop final : public Loop {
+ public:
+  EpollLoop();  // aborts when the kernel has no descriptor left for it
+  ~EpollLoop() override;
+
+  bool run_once(Duration max_wait) override;
+  WallTime wall() const override;
+  Status watch(int fd, FdHandler* handler) override;
+  Status watch_level(int fd, FdHandler* handler) override;
+  void unwatch(int fd) override;
+
+ private:
+  struct Entry {
+    FdHandler* handler = nullptr;
+    std::uint32_t generation = 0;
+  };
+  void wake() override;
+  Status add(int fd, FdHandler* handler, std::uint32_t epoll_events);
+  int wait_millis(Duration max_wait) const;
+
+  UniqueFd epoll_;
+  UniqueFd wakeup_;
+  std::vector<Entry> entries_;  // by descriptor
+};
+
+// Calls `fn(signo)` on the loop for the given signals, which it blocks in this thread (make it before
+// other threads, so that they inherit the mask). Also ignores SIGPIPE.
+class Signals final : private FdHandler {
+ public:
+  Signals(Loop& loop, std::vector<int> signals, std::function<void(int)> fn);
+  ~Signals();
+
+ private:
+  void on_events(unsigned events) override;
+  Loop& loop_;
+  UniqueFd fd_;
+  std::function<void(int)> fn_;
+};
+
+}  // namespace mizzen::io
