@@ -1,0 +1,17 @@
+// CustomResourceDefinitions of Istio's kinds, generated from their schemas.
+#pragma once
+
+#include <vector>
+
+#include "config/kinds.h"
+#include "object/json.h"
+
+namespace mizzen::config {
+
+// One apiextensions.k8s.io/v1 CustomResourceDefinition per custom kind, ready for `kubectl apply`.
+std::vector<object::Json> crds();
+
+// The openAPIV3Schema of a message, structural as Kubernetes wants it.
+object::Json openapi_schema(const google::protobuf::Descriptor& type);
+
+}  // namespace mizzen::config
