@@ -11,6 +11,9 @@
 namespace envoy::config::cluster::v3 {
 class Cluster;
 }
+namespace envoy::config::route::v3 {
+class RouteAction;
+}
 namespace mizzen::schema {
 class TrafficPolicy;
 }
@@ -30,5 +33,9 @@ std::vector<SubsetView> subsets_of(const DestinationRuleRule* rule);
 void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
                             const SubsetView& subset, const Service& service,
                             const ServicePort& port, envoy::config::cluster::v3::Cluster* cluster);
+
+// The consistent hash that the rule of `host` asks for. False (and nothing done) without one.
+bool add_hash_policy(const View& view, std::string_view host, std::string_view subset,
+                     std::uint16_t port, envoy::config::route::v3::RouteAction* action);
 
 }  // namespace mizzen::control
