@@ -33,18 +33,26 @@ using StreamId = std::int32_t;
 
 // RFC 9113 7. HTTP/1 closes the connection whatever the code.
 enum class ResetCode : std::uint32_t {
-  kNoError = 0, kProtocolError = 1, kInternalError = 2, kFlowControlError = 3, kStreamClosed = 5,
-  kRefusedStream = 7, kCancel = 8, kConnectError = 10, kEnhanceYourCalm = 11, kHttp11Required = 13,
+  kNoError = 0,
+  kProtocolError = 1,
+  kInternalError = 2,
+  kFlowControlError = 3,
+  kStreamClosed = 5,
+  kRefusedStream = 7,
+  kCancel = 8,
+  kConnectError = 10,
+  kEnhanceYourCalm = 11,
+  kHttp11Required = 13,
 };
 
 struct Limits {
   std::size_t head_bytes = 60 * 1024;  // start line and fields; more is 431, as Envoy has it
   std::size_t header_count = 100;
-  std::size_t chunk_line_bytes = 4096;         // HTTP/1 chunk size with extensions
-  std::size_t stream_window = 256 * 1024;      // body bytes that a reader may hold per stream
+  std::size_t chunk_line_bytes = 4096;          // HTTP/1 chunk size with extensions
+  std::size_t stream_window = 256 * 1024;       // body bytes that a reader may hold per stream
   std::size_t connection_window = 1024 * 1024;  // HTTP/2, all streams together
-  std::size_t send_buffer = 256 * 1024;        // high mark of buffered() per stream
-  std::uint32_t concurrent_streams = 1024;     // HTTP/2, that we let the peer open
+  std::size_t send_buffer = 256 * 1024;         // high mark of buffered() per stream
+  std::uint32_t concurrent_streams = 1024;      // HTTP/2, that we let the peer open
   // HTTP/2 floods: the connection ends with ENHANCE_YOUR_CALM beyond these.
   std::uint32_t early_resets = 500;     // streams reset by the peer before we answered, when they
                                         // are also more than half of all streams
@@ -54,7 +62,7 @@ struct Limits {
 
 struct CodecOptions {
   Limits limits;
-  bool keep_header_case = false;  // HTTP/1: remember and write names as they came
+  bool keep_header_case = false;     // HTTP/1: remember and write names as they came
   std::string_view scheme = "http";  // for HTTP/1 requests; a literal
 };
 
@@ -83,7 +91,8 @@ class StreamEvents {
 
 class ConnectionEvents {
  public:
-  // Server: a request's head. `end`: it has no body and no trailers. Returns who hears the rest;
+  // Server: a request's head. `end`: it has no body and no trailers; never set for an upgrade or
+  // CONNECT, whose bytes come only after it was accepted. Returns who hears the rest;
   // null refuses the stream (HTTP/2: REFUSED_STREAM; HTTP/1: the connection ends).
   virtual StreamEvents* on_request(StreamId id, RequestHead&& head, bool end);
   // The peer takes no new streams on this connection (GOAWAY, or HTTP/1's "connection: close").
@@ -135,15 +144,14 @@ class Codec {
   virtual void drain() = 0;
   // Nothing more will happen here: close when output() is empty.
   virtual bool finished() const = 0;
+  // No more output will come, though input may (an upgraded connection half closed by us): shut the
+  // sending side down when output() is empty.
+  virtual bool output_ended() const { return finished(); }
   virtual std::size_t open_streams() const = 0;
   virtual Protocol protocol() const = 0;
 
   // HTTP/2 only; ignored by HTTP/1.
   virtual void ping(std::uint64_t /*payload*/) {}
-
-  // HTTP/1 after an accepted upgrade or CONNECT: the bytes that came behind the head and have not
-  // been given to on_data() yet. The codec has no part in the connection any more. Empty otherwise.
-  virtual std::string detach() { return {}; }
 };
 
 class ServerCodec : public Codec {

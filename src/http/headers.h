@@ -26,9 +26,9 @@ namespace internal {
 struct HeaderStorage;
 }
 
-// Fields keep their order; a name may occur several times. All text lives in an arena that goes back
-// to a per-thread pool at the end, so that a list costs no allocation in steady state. Views that
-// were handed out stay valid until clear(), release() or the end, also when the list is moved.
+// Fields keep their order; a name may occur several times. All text lives in an arena that goes
+// back to a per-thread pool at the end, so that a list costs no allocation in steady state. Views
+// that were handed out stay valid until clear(), release() or the end, also when the list is moved.
 // One thread at a time.
 class Headers {
  public:
@@ -49,8 +49,7 @@ class Headers {
   void add(std::string_view name, std::string_view value);
   // Appends a field whose texts outlive this list (literals, or text from intern()); no copy. The
   // name must be lower case already.
-  void add_borrowed(std::string_view name, std::string_view value,
-                    const char* original = nullptr);
+  void add_borrowed(std::string_view name, std::string_view value, const char* original = nullptr);
   // Replaces the first field of that name, drops the others; appends when there is none.
   void set(std::string_view name, std::string_view value);
   // Drops every field of that name; returns how many there were.

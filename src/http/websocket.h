@@ -13,7 +13,12 @@
 namespace mizzen::http::websocket {
 
 enum class Opcode : std::uint8_t {
-  kContinuation = 0, kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPong = 10,
+  kContinuation = 0,
+  kText = 1,
+  kBinary = 2,
+  kClose = 8,
+  kPing = 9,
+  kPong = 10,
 };
 
 enum class Role : std::uint8_t { kServer, kClient };
