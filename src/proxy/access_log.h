@@ -15,7 +15,7 @@ namespace mizzen::proxy {
 // A format string with %COMMANDS%, compiled. Also serves header values of routes.
 class Format {
  public:
-  Format() = default;
+  Format();
   ~Format();
   Format(Format&&) noexcept;
   Format& operator=(Format&&) noexcept;
@@ -35,15 +35,16 @@ class AccessLogFiles {
  public:
   explicit AccessLogFiles(io::Loop& loop);
   ~AccessLogFiles();  // writes what is left
-  // Writes one line to every log of `logs` whose filter lets it pass. `logs` must stay where it is
-  // as long as `owner` lives (it belongs to a snapshot).
-  void log(const std::vector<AccessLog>& logs, const std::shared_ptr<const void>& owner,
-           const RequestInfo& request);
+  // Writes one line to every log of `logs` whose filter lets it pass.
+  void log(const std::vector<AccessLog>& logs, const RequestInfo& request);
   void flush();
 
  private:
   struct File;
   struct Compiled;
+  File& file(const std::string& path);
+  const Compiled& compiled(const AccessLog& log);
+  static const Compiled& compile_into(std::shared_ptr<const Compiled>& place, const AccessLog& log);
   io::Loop& loop_;
   std::unordered_map<std::string, std::unique_ptr<File>> files_;
   std::unordered_map<std::string, std::shared_ptr<const Compiled>> compiled_;  // by format text

@@ -1,8 +1,8 @@
 // The data plane as the main thread sees it: workers, started and fed with snapshots.
 #pragma once
 
-#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,14 +13,12 @@
 
 namespace mizzen::proxy {
 
-class Worker;
+struct WorkerShared;
 
 struct DataPlaneOptions {
   unsigned concurrency = 2;
   SelfFacts self;
   Duration drain_time = std::chrono::seconds(45);
-  // Binds listeners with bind_to_port on these hosts' behalf; off in tests that hand over streams.
-  bool bind = true;
 };
 
 // Lives on the main thread; every method is called there.
@@ -30,30 +28,37 @@ class DataPlane {
   ~DataPlane();  // stops the workers and joins them
   DataPlane(const DataPlane&) = delete;
 
-  // Every worker takes the snapshot in its next turn; listeners are opened, kept or closed to match.
-  // Errors (an address that cannot be bound) are logged and told by `listener_errors`.
-  void set_snapshot(SnapshotRef snapshot);
+  // Opens the sockets of new listeners (bind_to_port) and gives every worker the snapshot for its
+  // next turn; connections and streams that are under way keep what they hold. Errors name the
+  // listeners whose address cannot be bound; all others serve.
+  Status set_snapshot(SnapshotRef snapshot);
   SnapshotRef snapshot() const { return snapshot_; }
 
-  // True once every worker has taken a snapshot and listens.
+  // True once every worker has taken the first snapshot.
   bool listening() const;
+  // The bound address of a listener (with the port that the kernel chose for port 0).
+  io::Address address_of(std::string_view listener) const;
 
-  // Sums all workers' statistics; `done` is called on the main loop.
+  // Sums all workers' statistics; `done` is called on the main loop, never from inside.
   void collect(std::function<void(StatsReport)> done);
 
-  // Stops accepting, tells open connections to finish (GOAWAY, "connection: close"); `done` is
+  // Stops accepting and tells open connections to finish (GOAWAY, "connection: close"); `done` is
   // called when none is left or the drain time has passed.
   void drain(std::function<void()> done);
-  std::size_t connections() const;  // over all workers, about
+  std::size_t connections() const;  // downstream, over all workers, about
 
  private:
-  void on_drained_check();
+  struct Thread;
+  void check_drained();
   io::Loop& main_;
   DataPlaneOptions options_;
+  std::unique_ptr<WorkerShared> shared_;
   SnapshotRef snapshot_;
-  struct Shared;
-  std::unique_ptr<Shared> shared_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  std::map<std::string, io::Address> bound_;  // by listener name and address
+  std::vector<std::unique_ptr<Thread>> threads_;
+  std::function<void()> drained_;
+  MonoTime drain_until_{};
+  io::Timer drain_timer_;
 };
 
 }  // namespace mizzen::proxy

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "http/message.h"
 #include "io/tls.h"
@@ -49,7 +50,7 @@ struct ConnectionInfo {
   std::string server_name;   // SNI, lower case
   std::string alpn;          // agreed
   std::string transport_protocol;  // "tls" or "raw_buffer"
-  std::string application_protocol;  // what inspection found: "http/1.1", "h2c", or the ALPN offered
+  std::vector<std::string> application_protocols;  // found by inspection: "http/1.1", "h2c", ALPNs
   Direction direction = Direction::kUnspecified;
   std::shared_ptr<const Listener> listener;
   std::string chain_name;

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -59,8 +58,7 @@ struct StatsReport {
 class Stats {
  public:
   // `self` must outlive this.
-  explicit Stats(const SelfFacts& self);
-  ~Stats();
+  explicit Stats(const SelfFacts& self) : self_(self) {}
 
   void request_done(const RequestInfo& request);
   // A TCP connection reports when it opened, and then what was moved since the last report.
@@ -75,16 +73,17 @@ class Stats {
   StatsReport report() const;
 
  private:
-  struct Key;
-  struct Table;
-  const SelfFacts& self_;
-  std::unique_ptr<Table> table_;
-};
+  struct Parts;
+  Parts parts(const RequestInfo& request) const;
+  TcpSeries& tcp_series(const RequestInfo& connection);
 
-// The workload in a `x-envoy-peer-metadata` value (base64 of google.protobuf.Struct); null when it
-// does not parse.
-PeerRef parse_peer_metadata(std::string_view base64);
-// The reverse, for SelfFacts::peer_metadata.
-std::string make_peer_metadata(const PeerWorkload& workload, std::string_view name);
+  const SelfFacts& self_;
+  std::unordered_map<std::string, RequestSeries, NameHash, std::equal_to<>> requests_;
+  std::unordered_map<std::string, TcpSeries, NameHash, std::equal_to<>> tcp_;
+  std::unordered_map<std::string_view, std::uint64_t> counters_;
+  std::unordered_map<std::string_view, std::int64_t> gauges_;
+  std::unordered_map<std::string, RequestSeries*, NameHash, std::equal_to<>> by_key_;
+  std::string key_;  // scratch
+};
 
 }  // namespace mizzen::proxy

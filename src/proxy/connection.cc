@@ -1,0 +1,268 @@
+#include "proxy/connection.h"
+
+#include <array>
+
+#include "api/names.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "proxy/stream.h"
+
+namespace mizzen::proxy {
+namespace {
+
+constexpr int kMostReads = 8;  // of 64 KiB, before others get their turn
+constexpr Duration kLinger = std::chrono::seconds(1);
+
+std::string_view text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+Connection::Connection(Worker& worker, std::unique_ptr<io::Stream> stream, ConnectionInfo info,
+                       std::shared_ptr<const HttpSettings> settings)
+    : worker_(worker),
+      stream_(std::move(stream)),
+      info_(std::move(info)),
+      settings_(std::move(settings)),
+      timer_(io::Timer::of<&Connection::on_timeout>(worker.loop(), this)) {}
+
+Connection::~Connection() {
+  if (flush_planned_) worker_.forget_flush(*this);
+  worker_.stats().gauge("mizzen_downstream_http_connections", -1);
+}
+
+void Connection::start() {
+  worker_.stats().gauge("mizzen_downstream_http_connections", 1);
+  using Codec = HttpSettings::Codec;
+  if (settings_->codec == Codec::kHttp2 || info_.alpn == kMizzenAlpn || info_.alpn == api::kAlpnH2 ||
+      info_.alpn == api::kAlpnIstioH2 ||
+      (!info_.tls && info_.application_protocols.size() == 1 &&
+       info_.application_protocols.front() == "h2c")) {
+    make_codec(http::Protocol::kHttp2);
+  } else if (settings_->codec == Codec::kHttp1 || info_.alpn == api::kAlpnHttp11) {
+    make_codec(http::Protocol::kHttp11);
+  }
+  stream_->set_handler(this);
+  arm_idle();
+  if (codec_) flush();
+}
+
+void Connection::make_codec(http::Protocol protocol) {
+  http::CodecOptions options;
+  options.limits.head_bytes = std::size_t{settings_->max_request_headers_kb} * 1024;
+  options.limits.header_count = settings_->max_headers_count;
+  options.limits.concurrent_streams = settings_->h2_max_concurrent_streams;
+  options.limits.stream_window = settings_->h2_initial_stream_window;
+  options.limits.connection_window = settings_->h2_initial_connection_window;
+  options.keep_header_case = settings_->preserve_header_case;
+  options.scheme = info_.tls ? "https" : "http";
+  codec_ = protocol == http::Protocol::kHttp2 ? http::make_h2_server(options, this)
+                                              : http::make_h1_server(options, this);
+  state_ = State::kOpen;
+}
+
+// By the preface; false while it may still be either.
+bool Connection::choose_codec(std::string_view first_bytes) {
+  switch (http::guess_protocol(first_bytes)) {
+    case http::Guess::kHttp2: make_codec(http::Protocol::kHttp2); return true;
+    // Whatever it is, HTTP/1 knows how to refuse it. More than a preface is not needed to know.
+    case http::Guess::kHttp1:
+    case http::Guess::kOther: make_codec(http::Protocol::kHttp11); return true;
+    case http::Guess::kNeedMore: break;
+  }
+  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  if (kPreface.starts_with(first_bytes)) return false;
+  make_codec(http::Protocol::kHttp11);
+  return true;
+}
+
+void Connection::on_readable() {
+  if (state_ == State::kClosed) return;
+  for (int i = 0; i < kMostReads; ++i) {
+    auto buffer = worker_.scratch();
+    io::IoResult got = stream_->read(buffer);
+    if (got.status == io::IoStatus::kWouldBlock) break;
+    if (got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError) return close();
+    if (state_ == State::kLingering) continue;
+    std::string_view bytes = text(buffer.first(got.bytes));
+    std::string joined;
+    if (codec_ == nullptr) {
+      if (!first_bytes_.empty()) bytes = joined = std::exchange(first_bytes_, {}).append(bytes);
+      if (!choose_codec(bytes)) {
+        first_bytes_ = bytes;
+        continue;
+      }
+    }
+    in_codec_ = true;
+    Status fed = codec_->feed(bytes);
+    in_codec_ = false;
+    if (!fed) return fail(fed.error());
+    if (!codec_->wants_input()) break;
+    if (got.bytes < buffer.size()) break;  // on_readable comes again if there is more
+  }
+  flush();
+}
+
+void Connection::on_writable() {
+  blocked_ = false;
+  flush();
+}
+
+void Connection::on_error(const Error&) { close(); }
+
+void Connection::on_work() {
+  if (in_codec_ || flush_planned_ || state_ == State::kClosed) return;
+  flush_planned_ = true;
+  worker_.flush_later(*this);
+}
+
+void Connection::flush_planned() {
+  flush_planned_ = false;
+  if (state_ == State::kClosed) return;
+  if (codec_) {
+    in_codec_ = true;
+    Status fed = codec_->feed({});  // input that was kept back
+    in_codec_ = false;
+    if (!fed) return fail(fed.error());
+  }
+  flush();
+}
+
+void Connection::flush() {
+  if (state_ == State::kClosed || codec_ == nullptr) return;
+  std::array<iovec, 16> pieces;
+  while (!blocked_) {
+    std::size_t count = codec_->output(pieces);
+    if (count == 0) break;
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < count; ++i) total += pieces[i].iov_len;
+    io::IoResult put = stream_->write(std::span(pieces).first(count));
+    if (put.status == io::IoStatus::kError) return close();
+    if (put.bytes < total) blocked_ = true;
+    if (put.bytes == 0) break;
+    in_codec_ = true;
+    codec_->drained(put.bytes);
+    in_codec_ = false;
+  }
+  if (state_ == State::kLingering) {
+    if (!blocked_) stream_->shutdown_write();
+    return;
+  }
+  if (obsolete_ && codec_->open_streams() == 0 && !blocked_) return linger();
+  if (codec_->finished() && !blocked_) return linger();
+  bool pause = !codec_->wants_input();
+  if (pause != paused_) {
+    paused_ = pause;
+    stream_->pause_reading(pause);
+  }
+  if (streams_.empty() && !timer_.armed()) arm_idle();
+}
+
+http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&& head, bool end) {
+  if (obsolete_ || state_ != State::kOpen) return nullptr;
+  timer_.cancel();
+  auto stream = std::make_unique<Stream>(*this, id, std::move(head));
+  Stream& started = *stream;
+  streams_.push_front(std::move(stream));
+  started.set_place(streams_.begin());
+  started.start(end);
+  return &started;
+}
+
+void Connection::stream_done(Stream& stream) {
+  std::unique_ptr<Stream> gone = std::move(*stream.place());
+  streams_.erase(stream.place());
+  worker_.loop().dispose(std::move(gone));
+}
+
+void Connection::on_chain(const std::shared_ptr<const Listener>& listener,
+                          const FilterChain* chain) {
+  const std::shared_ptr<const HttpSettings>* http =
+      chain == nullptr ? nullptr
+                       : std::get_if<std::shared_ptr<const HttpSettings>>(&chain->terminal);
+  if (http == nullptr || (chain->tls != nullptr) != info_.tls) {
+    // A plaintext connection under a new STRICT, or a listener that is gone.
+    obsolete_ = true;
+    if (codec_) codec_->drain();
+    if (codec_ == nullptr || codec_->open_streams() == 0) on_work();
+    if (codec_ == nullptr) close();
+    return;
+  }
+  info_.listener = listener;
+  info_.chain_name = chain->name;
+  settings_ = *http;
+}
+
+void Connection::drain() {
+  if (codec_ == nullptr) return close();
+  codec_->drain();
+  if (codec_->open_streams() == 0 && codec_->protocol() != http::Protocol::kHttp2) return close();
+  on_work();
+}
+
+void Connection::fail(const Error& error) {
+  log::debug("connection", "{}: {}", info_.remote.to_string(), error.message);
+  log_refused(error);
+  flush();
+  linger();
+}
+
+// A request that never became one: Envoy's line has no method, path or protocol.
+void Connection::log_refused(const Error& error) {
+  if (codec_->protocol() == http::Protocol::kHttp2) return;
+  std::array<iovec, 1> piece;
+  std::string_view out;
+  if (codec_->output(piece) == 1) {
+    out = {static_cast<const char*>(piece[0].iov_base), piece[0].iov_len};
+  }
+  if (!out.starts_with("HTTP/1.1 ") || out.size() < 12) return;
+  RequestInfo request;
+  request.connection = &info_;
+  request.started = worker_.loop().wall();
+  request.status = parse_int<int>(out.substr(9, 3)).value_or(400);
+  request.protocol = http::Protocol::kHttp11;
+  request.flags = static_cast<std::uint32_t>(Flag::kDPE);
+  request.details = request.status == 431 ? "http1.headers_too_large" : "http1.codec_error";
+  if (request.status == 426) request.details = "low_version";
+  if (auto body = out.find("\r\n\r\n"); body != std::string_view::npos) {
+    request.bytes_sent = out.size() - body - 4;
+  }
+  static_cast<void>(error);
+  worker_.access_log().log(settings_->access_logs, request);
+}
+
+// Ends our half and waits a little for the peer's end: a close with unread input would be a reset,
+// which can overtake the response.
+void Connection::linger() {
+  if (state_ == State::kLingering || state_ == State::kClosed) return;
+  state_ = State::kLingering;
+  if (!blocked_) stream_->shutdown_write();
+  if (paused_) stream_->pause_reading(false);
+  timer_.arm(kLinger);
+}
+
+void Connection::arm_idle() {
+  if (settings_->idle_timeout) timer_.arm(*settings_->idle_timeout);
+}
+
+void Connection::on_timeout() {
+  if (state_ == State::kLingering || codec_ == nullptr) return close();
+  codec_->drain();
+  obsolete_ = true;
+  flush();
+}
+
+void Connection::close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  timer_.cancel();
+  stream_->set_handler(nullptr);
+  for (auto at = streams_.begin(); at != streams_.end();) {
+    Stream& stream = **at++;
+    stream.abandon();
+  }
+  worker_.remove(*this);
+}
+
+}  // namespace mizzen::proxy

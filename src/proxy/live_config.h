@@ -1,0 +1,35 @@
+// A snapshot with the look-ups that accepting needs, made once on the main thread and shared.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "io/address.h"
+#include "proxy/config.h"
+#include "proxy/facts.h"
+
+namespace mizzen::proxy {
+
+struct LiveConfig {
+  SnapshotRef snapshot;
+  ByName<std::shared_ptr<const Listener>> by_name;
+  std::unordered_map<io::Address, std::shared_ptr<const Listener>> by_address;
+
+  std::shared_ptr<const Listener> listener(std::string_view name) const;
+  // Where a captured connection goes: the listener of exactly this address, else that of any address
+  // on this port, else null.
+  std::shared_ptr<const Listener> hand_off(const io::Address& destination) const;
+};
+using LiveConfigRef = std::shared_ptr<const LiveConfig>;
+
+LiveConfigRef make_live_config(SnapshotRef snapshot);
+
+// An address of the configuration as a socket address; nothing for a host name.
+io::Address to_io(const SocketAddr& address);
+
+// The chain for this connection in `listener`, or null.
+const FilterChain* chain_for(const Listener& listener, const ConnectionInfo& info);
+
+}  // namespace mizzen::proxy

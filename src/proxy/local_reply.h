@@ -1,0 +1,35 @@
+// Answers that the proxy gives itself: the one place that maps what went wrong to status, body,
+// response flag, details and gRPC status. Envoy's words.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "proxy/facts.h"
+
+namespace mizzen::proxy {
+
+struct LocalReply {
+  int status = 503;
+  std::string body;
+  std::string details;      // %RESPONSE_CODE_DETAILS%
+  std::uint32_t flags = 0;  // of Flag
+  int grpc_status = -1;     // for gRPC requests; below 0: as `status` maps
+  bool overloaded = false;  // adds x-envoy-overloaded
+};
+
+// `retried`: this was not the first try.
+LocalReply reply_for(const UpstreamFailure& failure, bool retried);
+
+// "connection failure" as in "reset reason: ..."; static storage.
+std::string_view reset_reason(UpstreamFault fault);
+
+// Fills `head` for `reply`: content-length and content-type as Envoy orders them; for a gRPC request
+// the status 200 with grpc-status and grpc-message and no body. Returns the body to send.
+std::string_view fill_local_reply(const LocalReply& reply, bool grpc, http::ResponseHead& head);
+
+// HTTP status to gRPC status (grpc.io's http-grpc-status-mapping).
+int grpc_status_of(int http_status);
+
+}  // namespace mizzen::proxy

@@ -1,0 +1,596 @@
+#include "proxy/stream.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "proxy/path.h"
+#include "proxy/peer_metadata.h"
+#include "proxy/retry.h"
+#include "proxy/stream_headers.h"
+
+namespace mizzen::proxy {
+namespace {
+
+constexpr Duration kDiscard = std::chrono::seconds(2);  // for the rest of an answered request
+constexpr std::size_t kMostKept = 1024 * 1024;      // of a request's body, for retries
+constexpr std::size_t kMostBuffered = 256 * 1024;   // in one direction, before the source waits
+
+// gRPC over HTTP/2, "Timeout": up to 8 digits and a unit.
+std::optional<Duration> parse_grpc_timeout(std::string_view text) {
+  if (text.size() < 2 || text.size() > 9) return std::nullopt;
+  auto value = parse_int<std::int64_t>(text.substr(0, text.size() - 1));
+  if (!value) return std::nullopt;
+  switch (text.back()) {
+    case 'H': return std::chrono::hours(*value);
+    case 'M': return std::chrono::minutes(*value);
+    case 'S': return std::chrono::seconds(*value);
+    case 'm': return std::chrono::milliseconds(*value);
+    case 'u': return std::chrono::microseconds(*value);
+    case 'n': return Duration(*value);
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Stream::Stream(Connection& connection, http::StreamId id, http::RequestHead&& head)
+    : connection_(connection),
+      id_(id),
+      request_(std::move(head)),
+      settings_(connection.settings()),
+      deadline_(io::Timer::of<&Stream::on_deadline>(connection.worker().loop(), this)),
+      try_timer_(io::Timer::of<&Stream::on_try_timeout>(connection.worker().loop(), this)),
+      pause_(io::Timer::of<&Stream::on_pause_over>(connection.worker().loop(), this)),
+      idle_(io::Timer::of<&Stream::on_idle>(connection.worker().loop(), this)) {}
+
+Stream::~Stream() = default;
+
+void Stream::enter(State next) { state_ = next; }
+
+MonoTime Stream::now() const { return worker().loop().now(); }
+
+void Stream::start(bool end) {
+  started_ = now();
+  info_.connection = &connection_.info();
+  info_.request = &request_;
+  info_.protocol = request_.protocol;
+  info_.started = worker().loop().wall();
+  info_.is_grpc = request_.is_grpc();
+  snapshot_ = worker().config()->snapshot;
+  random_ = worker().random();
+  if (end) request_ended();
+  arm_idle();
+  if (!accept_head()) return;
+  resolve();
+  run_filters();
+}
+
+bool Stream::accept_head() {
+  ConnectionInfo& connection = connection_.facts();
+  if (auto original = request_.headers.get(kOriginalProtocolHeader)) {
+    if (connection.from_mizzen) {
+      info_.protocol = *original == "1.0" ? http::Protocol::kHttp10 : http::Protocol::kHttp11;
+    }
+    request_.headers.remove(kOriginalProtocolHeader);
+  }
+  if (auto metadata = request_.headers.get(kPeerMetadataHeader)) {
+    // Believed from a peer that proved who it is; a stranger's is dropped.
+    if (connection.mutual_tls && !connection.peer_workload) {
+      connection.peer_workload = parse_peer_metadata(*metadata);
+    }
+    request_.headers.remove(kPeerMetadataHeader);
+    request_.headers.remove(kPeerMetadataIdHeader);
+  }
+  if (request_.protocol == http::Protocol::kHttp10 && !settings().accept_http_10) {
+    info_.request = nullptr;
+    info_.protocol = http::Protocol::kHttp11;
+    reply(426, "Upgrade Required", "low_version", Flag::kDPE);
+    return false;
+  }
+  if (request_.authority.empty()) {
+    if (request_.protocol != http::Protocol::kHttp10 || settings().default_host_for_http_10.empty()) {
+      reply(400, "", "missing_host_header");
+      return false;
+    }
+    request_.set_authority(settings().default_host_for_http_10);
+  }
+  std::uint64_t random[2] = {worker().random(), worker().random()};
+  admit_request(request_, settings(), connection, random, info_.remote);
+  if (request_.is_connect()) {
+    bool allowed = std::ranges::any_of(settings().upgrades, [](const std::string& name) {
+      return equals_ignore_case(name, "connect");
+    });
+    if (!allowed) reply(403, "", "upgrade_failed");
+    return allowed;
+  }
+  std::string normal;
+  switch (normalize_path(request_.path, settings(), normal)) {
+    case PathVerdict::kUnchanged: break;
+    case PathVerdict::kChanged: request_.set_path(normal); break;
+    case PathVerdict::kRefuse: reply(400, "", "path_normalization_failed"); return false;
+    case PathVerdict::kRedirect:
+      response_.headers.add("location", normal);
+      reply(307, "", "path_normalization_failed");
+      return false;
+  }
+  if (settings().strip_any_host_port) {
+    std::string_view host = request_.authority;
+    auto colon = host.rfind(':');
+    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
+      request_.set_authority(host.substr(0, colon));
+    }
+  }
+  if (request_.expects_continue() && !settings().proxy_100_continue) {
+    http::ResponseHead go_on;
+    go_on.status = 100;
+    connection_.codec().inform(id_, go_on);
+    request_.headers.remove("expect");
+  }
+  return true;
+}
+
+void Stream::resolve() {
+  table_ = snapshot_->table(settings());
+  if (table_ == nullptr) return;  // 404, with the rest of the decision empty
+  bool tls = request_.scheme == "https";
+  decision_ = route::match(*table_, HeadView(request_), random_, tls);
+  if (decision_.route != nullptr) info_.route_name = decision_.route->name;
+  if (decision_.kind != route::Decision::Kind::kForward) return;
+  entry_ = snapshot_->cluster(decision_.cluster);
+  if (entry_ == nullptr) return;
+  info_.cluster = entry_->cluster.get();
+  info_.cluster_name = entry_->cluster->name;
+}
+
+void Stream::act() {
+  enter(State::kForwarding);
+  using Kind = route::Decision::Kind;
+  switch (decision_.kind) {
+    case Kind::kNoVirtualHost:
+    case Kind::kNoRoute: return reply(404, "", "route_not_found", Flag::kNR);
+    case Kind::kRedirect:
+    case Kind::kTlsRequired: return redirect();
+    case Kind::kDirectResponse: {
+      const route::DirectResponse& direct = decision_.route->direct;
+      return reply(direct.status, direct.body, "direct_response");
+    }
+    case Kind::kForward: return forward();
+  }
+}
+
+void Stream::redirect() {
+  int status = decision_.kind == route::Decision::Kind::kTlsRequired
+                   ? 301
+                   : decision_.route->redirect.status;
+  std::string location = route::redirect_location(decision_, HeadView(request_));
+  response_.headers.add("location", location);
+  reply(status, "", "direct_response");
+}
+
+void Stream::forward() {
+  if (entry_ == nullptr) {
+    int status = decision_.route->forward.cluster_not_found_status;
+    info_.cluster_name = {};
+    return reply(status, "", "cluster_not_found", Flag::kNC);
+  }
+  if (!request_.upgrade.empty()) {
+    bool allowed = std::ranges::any_of(settings().upgrades, [&](const std::string& name) {
+      return equals_ignore_case(name, request_.upgrade);
+    });
+    for (const auto& [name, enabled] : decision_.route->forward.upgrades) {
+      if (equals_ignore_case(name, request_.upgrade)) allowed = enabled;
+    }
+    if (!allowed) return reply(403, "", "upgrade_failed");
+  }
+  prepare_forward(*decision_.route);
+  attempt();
+}
+
+void Stream::prepare_forward(const route::Route& route) {
+  const route::Forward& forward = route.forward;
+  mutate_request(request_, decision_, *table_, info_);
+  HeadView view(request_);
+  auto host = route::rewritten_host(decision_, view);
+  auto path = route::rewritten_path(route, request_.path);
+  if (host) {
+    if (forward.append_x_forwarded_host) {
+      request_.headers.add("x-forwarded-host", request_.authority);
+    }
+    request_.set_authority(*host);
+  }
+  if (path) {
+    request_.headers.set("x-envoy-original-path", request_.path);
+    request_.set_path(*path);
+  }
+  if (settings().tracing && !route.operation.empty()) {
+    if (connection_.info().direction == Direction::kInbound) {
+      if (request_.headers.remove("x-envoy-decorator-operation") == 0) decorator_ = route.operation;
+    } else {
+      request_.headers.set("x-envoy-decorator-operation", route.operation);
+    }
+  }
+  retry_ = route::retry_policy(decision_);
+  retries_left_ = retry_ == nullptr ? 0 : retry_->attempts;
+  keep_body_ = retries_left_ > 0;
+  timeout_ = forward.timeout;
+  if (info_.is_grpc && forward.max_grpc_timeout) {
+    if (auto asked = request_.headers.get("grpc-timeout")) {
+      if (auto wanted = parse_grpc_timeout(*asked)) {
+        Duration most = *forward.max_grpc_timeout;
+        timeout_ = most.count() != 0 ? std::min(*wanted, most) : *wanted;
+      }
+    }
+  }
+  if (timeout_.count() > 0) {
+    auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count();
+    request_.headers.set("x-envoy-expected-rq-timeout-ms", std::to_string(millis));
+    if (request_ended_) deadline_.arm(timeout_);
+  }
+}
+
+// --- The upstream --------------------------------------------------------------------------------
+
+void Stream::attempt() {
+  enter(State::kForwarding);
+  ++info_.attempts;
+  if (decision_.host->include_attempt_count) {
+    request_.headers.set("x-envoy-attempt-count", std::to_string(info_.attempts));
+  }
+  UpstreamAsk ask;
+  ask.snapshot = snapshot_;
+  ask.entry = entry_;
+  ask.original_dst = connection_.info().local;
+  if (!decision_.route->forward.hash.empty()) {
+    std::string cookie;
+    ask.hash = request_hash(decision_.route->forward.hash, request_, info_.remote, random_, cookie);
+    if (!cookie.empty()) set_cookie_ = std::move(cookie);
+  }
+  if (retry_ != nullptr && retry_->avoid_previous_hosts) ask.avoid = tried_;
+  ask.downstream_protocol = *info_.protocol;
+  ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
+  ask.is_retry = info_.attempts > 1;
+  ask.high_priority = decision_.route->forward.high_priority;
+  bool whole = request_ended_ && body_.empty() && !has_trailers_;
+  auto call = worker().upstream().open(ask, request_, whole, *this);
+  if (!call) return failed(call.error());
+  call_ = std::move(*call);
+  if (retry_ != nullptr && retry_->per_try_timeout.count() > 0) {
+    try_timer_.arm(retry_->per_try_timeout);
+  }
+  if (!whole) replay_body();
+}
+
+void Stream::replay_body() {
+  if (!body_.empty()) call_->send_data(body_, request_ended_ && !has_trailers_);
+  if (has_trailers_) call_->send_trailers(trailers_);
+  if (!keep_body_) std::string().swap(body_);
+  if (held_down_ > 0) {
+    connection_.codec().consumed(id_, std::exchange(held_down_, 0));
+  }
+}
+
+void Stream::send_body(std::string_view bytes, bool end) {
+  // Without a policy that may need it again the body passes through uncopied.
+  if (keep_body_ && (body_.size() + bytes.size() > kMostKept)) {
+    keep_body_ = false;
+    retries_left_ = 0;
+    if (call_) std::string().swap(body_);
+  }
+  if (keep_body_ || call_ == nullptr) body_.append(bytes);
+  if (call_ == nullptr) {
+    held_down_ += bytes.size();
+    return;
+  }
+  call_->send_data(bytes, end);
+  if (call_->buffered() > kMostBuffered) {
+    held_down_ += bytes.size();
+  } else {
+    connection_.codec().consumed(id_, bytes.size());
+  }
+}
+
+void Stream::on_data(std::string_view bytes, bool end) {
+  info_.bytes_received += bytes.size();
+  if (end) request_ended();
+  if (state_ == State::kDone || response_ended_) {
+    connection_.codec().consumed(id_, bytes.size());
+    return;
+  }
+  arm_idle();
+  send_body(bytes, end);
+}
+
+void Stream::on_trailers(http::Headers&& trailers) {
+  request_ended();
+  if (state_ == State::kDone || response_ended_) return;
+  trailers_ = std::move(trailers);
+  has_trailers_ = true;
+  if (call_) call_->send_trailers(trailers_);
+}
+
+void Stream::request_ended() {
+  request_ended_ = true;
+  request_end_ = now();
+  if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding) deadline_.arm(timeout_);
+}
+
+void Stream::on_upstream_host(const UpstreamInfo& info) {
+  upstream_info_ = info;
+  info_.upstream = &upstream_info_;
+}
+
+void Stream::on_upstream_informational(http::ResponseHead&& head) {
+  if (response_started_) return;
+  connection_.codec().inform(id_, head);
+}
+
+void Stream::on_upstream_writable() {
+  if (held_down_ > 0) connection_.codec().consumed(id_, std::exchange(held_down_, 0));
+}
+
+void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
+  try_timer_.cancel();
+  info_.upstream_duration = now() - (request_ended_ ? request_end_ : started_);
+  if (retry_ != nullptr && retries_response(*retry_, head)) {
+    if (retries_left_ > 0) {
+      call_.reset();
+      if (plan_retry()) return;
+    } else if (info_.attempts > 1) {
+      flag(Flag::kURX);
+    }
+  }
+  keep_body_ = false;
+  std::string().swap(body_);
+  response_ = std::move(head);
+  upgraded_ = response_.status == 101 || (request_.is_connect() && response_.status / 100 == 2);
+  if (upgraded_) deadline_.cancel();
+  info_.details = "via_upstream";
+  http::Headers& headers = response_.headers;
+  auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(*info_.upstream_duration);
+  headers.set("x-envoy-upstream-service-time", std::to_string(millis.count()));
+  headers.remove(kPeerMetadataHeader);
+  headers.remove(kPeerMetadataIdHeader);
+  if (info_.is_grpc) {
+    if (auto status = headers.get("grpc-status")) info_.grpc_status = parse_int<int>(*status);
+  }
+  respond(end);
+}
+
+void Stream::on_upstream_data(std::string_view data, bool end) {
+  info_.bytes_sent += data.size();
+  arm_idle();
+  connection_.codec().send_data(id_, data, end);
+  if (end) return response_ended();  // which lets go of the call
+  if (connection_.codec().buffered(id_) > kMostBuffered) {
+    held_up_ += data.size();
+  } else {
+    call_->consumed(data.size());
+  }
+}
+
+void Stream::on_upstream_trailers(http::Headers&& trailers) {
+  call_.reset();
+  response_trailers_ = std::move(trailers);
+  info_.response_trailers = &response_trailers_;
+  if (info_.is_grpc) {
+    if (auto status = response_trailers_.get("grpc-status")) {
+      info_.grpc_status = parse_int<int>(*status);
+    }
+  }
+  connection_.codec().send_trailers(id_, response_trailers_);
+  response_ended();
+}
+
+void Stream::on_writable() {
+  if (held_up_ > 0 && call_) call_->consumed(std::exchange(held_up_, 0));
+}
+
+void Stream::on_upstream_failed(const UpstreamFailure& failure) {
+  call_.reset();
+  failed(failure);
+}
+
+// No answer, or none any more.
+void Stream::failed(const UpstreamFailure& failure) {
+  try_timer_.cancel();
+  info_.transport_reason = failure.transport_reason;
+  if (response_started_) {
+    LocalReply why = reply_for(failure, false);
+    info_.flags |= why.flags;
+    info_.details = "upstream_reset_after_response_started{" +
+                    std::string(reset_reason(failure.fault)) + "}";
+    connection_.codec().reset(id_, http::ResetCode::kInternalError);
+    finish();
+    enter(State::kDone);
+    return connection_.stream_done(*this);
+  }
+  if (retry_ != nullptr && retries_failure(*retry_, failure)) {
+    if (retries_left_ > 0 && plan_retry()) return;
+    if (info_.attempts > 1) flag(Flag::kURX);
+  }
+  reply(reply_for(failure, info_.attempts > 1));
+}
+
+bool Stream::plan_retry() {
+  if (state_ != State::kForwarding || response_started_) return false;
+  if (info_.upstream != nullptr && retry_->avoid_previous_hosts) {
+    tried_.push_back(upstream_info_.remote);
+  }
+  --retries_left_;
+  worker().stats().count("mizzen_upstream_retries_total");
+  enter(State::kBackoff);
+  pause_.arm(backoff(*retry_, info_.attempts, worker().random()));
+  return true;
+}
+
+// --- Timers --------------------------------------------------------------------------------------
+
+void Stream::on_pause_over() {
+  if (state_ == State::kBackoff) return attempt();
+  if (state_ == State::kDelayed) {
+    enter(State::kFiltering);
+    run_filters();
+  }
+}
+
+void Stream::on_try_timeout() {
+  if (response_started_ || state_ != State::kForwarding) return;
+  call_.reset();
+  if (retries_timeout(*retry_)) {
+    if (retries_left_ > 0 && plan_retry()) return;
+    if (info_.attempts > 1) flag(Flag::kURX);
+  }
+  reply(504, "upstream request timeout", "upstream_per_try_timeout", Flag::kUT);
+}
+
+void Stream::on_deadline() {
+  if (state_ == State::kDone) return;
+  call_.reset();
+  pause_.cancel();
+  if (!response_started_) {
+    return reply(504, "upstream request timeout", "response_timeout", Flag::kUT);
+  }
+  flag(Flag::kUT);
+  info_.details = "response_timeout";
+  connection_.codec().reset(id_, http::ResetCode::kInternalError);
+  finish();
+  enter(State::kDone);
+  connection_.stream_done(*this);
+}
+
+void Stream::arm_idle() {
+  std::optional<Duration> idle = settings().stream_idle_timeout;
+  if (decision_.route != nullptr && decision_.route->forward.idle_timeout) {
+    idle = decision_.route->forward.idle_timeout;
+  }
+  if (response_ended_) idle = kDiscard;
+  if (idle && idle->count() > 0) idle_.arm(*idle);
+}
+
+void Stream::on_idle() {
+  if (state_ == State::kDone) return;
+  call_.reset();
+  if (!response_started_) return reply(408, "stream timeout", "stream_idle_timeout", Flag::kSI);
+  if (!response_ended_) {
+    flag(Flag::kSI);
+    info_.details = "stream_idle_timeout";
+  }
+  connection_.codec().reset(id_, http::ResetCode::kCancel);
+  finish();
+  enter(State::kDone);
+  connection_.stream_done(*this);
+}
+
+// --- The answer ----------------------------------------------------------------------------------
+
+void Stream::reply(int status, std::string_view body, std::string_view details, Flag flag) {
+  LocalReply local;
+  local.status = status;
+  local.body = body;
+  local.details = details;
+  local.flags = static_cast<std::uint32_t>(flag);
+  reply(local);
+}
+
+void Stream::reply(const LocalReply& local) {
+  call_.reset();
+  pause_.cancel();
+  try_timer_.cancel();
+  info_.flags |= local.flags;
+  info_.details = local.details;
+  // What was put there before (a Location) comes first.
+  http::Headers before = std::move(response_.headers);
+  response_.headers = http::Headers();
+  bool grpc = info_.is_grpc && local.details != "direct_response";
+  std::string_view body = fill_local_reply(local, grpc, response_);
+  if (!before.empty()) {
+    for (const http::HeaderField& field : response_.headers) before.add(field.name, field.value);
+    response_.headers = std::move(before);
+  }
+  if (grpc) info_.grpc_status = parse_int<int>(response_.headers.get_or("grpc-status", ""));
+  if (request_.method == "HEAD") {
+    body = {};
+  }
+  info_.bytes_sent = body.size();
+  std::string kept(body);
+  respond(kept.empty());
+  if (kept.empty()) return;
+  connection_.codec().send_data(id_, kept, true);
+  response_ended();
+}
+
+void Stream::respond(bool end) {
+  enter(State::kResponding);
+  response_started_ = true;
+  http::Headers& headers = response_.headers;
+  if (cors_ != nullptr) {
+    if (auto origin = request_.headers.get("origin")) add_cors_headers(headers, *cors_, *origin);
+  }
+  if (connection_.info().direction != Direction::kInbound) {
+    headers.remove("x-envoy-decorator-operation");
+  } else if (!decorator_.empty()) {
+    headers.set("x-envoy-decorator-operation", decorator_);
+  }
+  info_.status = response_.status;
+  info_.response = &response_;
+  if (table_ != nullptr) mutate_response(headers, decision_, *table_, info_);
+  if (!set_cookie_.empty()) headers.add("set-cookie", set_cookie_);
+  if (settings().always_set_request_id_in_response) {
+    headers.set("x-request-id", request_.headers.get_or("x-request-id", ""));
+  }
+  finish_response(response_, settings(), worker().http_date());
+  connection_.codec().respond(id_, response_, end);
+  if (end) response_ended();
+}
+
+void Stream::response_ended() {
+  if (response_ended_) return;
+  response_ended_ = true;
+  call_.reset();
+  deadline_.cancel();
+  try_timer_.cancel();
+  if (request_ended_) {
+    idle_.cancel();
+    return;  // on_complete() comes when all is written
+  }
+  // The rest of the request is read and dropped, for a while.
+  finish();
+  if (held_down_ > 0) connection_.codec().consumed(id_, std::exchange(held_down_, 0));
+  arm_idle();
+}
+
+void Stream::on_complete() {
+  finish();
+  enter(State::kDone);
+  connection_.stream_done(*this);
+}
+
+void Stream::on_reset(const Error& error) {
+  static_cast<void>(error);
+  if (state_ == State::kDone) return;
+  abandon();
+  connection_.stream_done(*this);
+}
+
+void Stream::abandon() {
+  if (state_ == State::kDone) return;
+  if (!finished_ && !(response_ended_ && request_ended_)) {
+    flag(Flag::kDC);
+    info_.details = "downstream_remote_disconnect";
+  }
+  finish();
+  enter(State::kDone);
+}
+
+void Stream::finish() {
+  if (finished_) return;
+  finished_ = true;
+  call_.reset();
+  for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_}) timer->cancel();
+  info_.duration = now() - started_;
+  worker().access_log().log(settings().access_logs, info_);
+  worker().stats().request_done(info_);
+}
+
+}  // namespace mizzen::proxy

@@ -1,0 +1,138 @@
+#include "proxy/worker.h"
+
+#include <algorithm>
+#include <ctime>
+#include <random>
+
+#include "base/log.h"
+#include "proxy/arrival.h"
+#include "proxy/connection.h"
+
+namespace mizzen::proxy {
+
+constexpr std::size_t kScratch = 64 * 1024;
+
+Worker::Worker(io::Loop& loop, WorkerShared& shared, std::unique_ptr<Upstream> upstream)
+    : loop_(loop),
+      shared_(shared),
+      stats_(shared.self),
+      access_log_(loop),
+      upstream_(std::move(upstream)),
+      scratch_(kScratch) {
+  std::random_device seed;
+  random_state_ = (static_cast<std::uint64_t>(seed()) << 32) | seed() | 1;
+  upstream_->set_own_metadata(shared.self.peer_metadata, shared.self.node_id);
+}
+
+// Sessions hold upstream calls and refer to the logs: they go first.
+Worker::~Worker() {
+  listeners_.clear();
+  to_flush_.clear();
+  sessions_.clear();
+}
+
+void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
+                        const std::vector<std::string>& keep) {
+  LiveConfigRef old = std::exchange(config_, std::move(config));
+  upstream_->set_snapshot(config_->snapshot);
+  std::erase_if(listeners_, [&](const auto& entry) {
+    return std::ranges::find(keep, entry.first) == keep.end();
+  });
+  for (ListenSocket& socket : sockets) {
+    if (draining_) break;
+    auto made = io::Listener::adopt(
+        loop_, std::move(socket.fd),
+        [this, name = socket.listener](std::unique_ptr<io::Stream> stream) {
+          accept(name, std::move(stream));
+        });
+    if (made) {
+      listeners_[socket.key] = std::move(*made);
+    } else {
+      log::error("worker", "{}: {}", socket.key, made.error().message);
+    }
+  }
+  if (old == nullptr) return;
+  for (auto at = sessions_.begin(); at != sessions_.end();) {
+    Session& session = **at++;  // it may remove itself
+    const ConnectionInfo& info = session.info();
+    if (info.listener == nullptr) continue;
+    auto listener = config_->listener(info.listener->name);
+    if (listener == info.listener) continue;
+    session.on_chain(listener, listener ? chain_for(*listener, info) : nullptr);
+  }
+}
+
+void Worker::accept(std::string_view listener, std::unique_ptr<io::Stream> stream) {
+  auto found = config_ ? config_->listener(listener) : nullptr;
+  if (found == nullptr || draining_) return;
+  stats_.count("mizzen_downstream_connections_total");
+  auto arrival = std::make_unique<Arrival>(*this, std::move(found), std::move(stream));
+  Arrival& started = *arrival;
+  add(std::move(arrival));
+  started.start();
+}
+
+void Worker::drain() {
+  if (draining_) return;
+  draining_ = true;
+  listeners_.clear();
+  for (auto at = sessions_.begin(); at != sessions_.end();) {
+    Session& session = **at++;
+    session.drain();
+  }
+  upstream_->drain();
+}
+
+void Worker::add(std::unique_ptr<Session> session) {
+  Session& added = *session;
+  sessions_.push_front(std::move(session));
+  added.place_ = sessions_.begin();
+  count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Worker::remove(Session& session) {
+  std::unique_ptr<Session> gone = std::move(*session.place_);
+  sessions_.erase(session.place_);
+  count_.fetch_sub(1, std::memory_order_relaxed);
+  loop_.dispose(std::move(gone));
+}
+
+void Worker::flush_later(Connection& connection) {
+  to_flush_.push_back(&connection);
+  if (flush_planned_) return;
+  flush_planned_ = true;
+  loop_.defer([this] { flush_all(); });
+}
+
+void Worker::forget_flush(Connection& connection) { std::erase(to_flush_, &connection); }
+
+void Worker::flush_all() {
+  flush_planned_ = false;
+  for (std::size_t i = 0; i < to_flush_.size(); ++i) {  // flushing may add more
+    Connection* connection = to_flush_[i];
+    connection->flush_planned();
+  }
+  to_flush_.clear();
+}
+
+std::uint64_t Worker::random() {  // splitmix64
+  std::uint64_t z = (random_state_ += 0x9e3779b97f4a7c15ULL);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+std::string_view Worker::http_date() {
+  std::time_t now = std::chrono::duration_cast<std::chrono::seconds>(loop_.wall().time_since_epoch())
+                        .count();
+  if (now != date_second_) {
+    date_second_ = now;
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    char buffer[64];
+    date_.assign(buffer, std::strftime(buffer, sizeof buffer, "%a, %d %b %Y %H:%M:%S GMT", &parts));
+  }
+  return date_;
+}
+
+}  // namespace mizzen::proxy

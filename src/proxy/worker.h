@@ -1,0 +1,102 @@
+// One worker: a loop, its listening sockets, its connections, its half of the statistics. Nothing
+// here is shared between workers but WorkerShared.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "io/listener.h"
+#include "io/loop.h"
+#include "proxy/access_log.h"
+#include "proxy/live_config.h"
+#include "proxy/rate_limit.h"
+#include "proxy/session.h"
+#include "proxy/stats.h"
+#include "proxy/tls_contexts.h"
+#include "proxy/upstream.h"
+
+namespace mizzen::proxy {
+
+class Connection;
+
+struct WorkerShared {
+  SelfFacts self;
+  TlsContexts contexts;
+  std::shared_ptr<SharedLimits> limits;
+  RateLimits rate_limits;
+  std::atomic<std::uint64_t> last_connection{0};
+};
+
+// A socket that listens already, for a listener by name.
+struct ListenSocket {
+  std::string key;  // listener name and address: stays as long as both do
+  std::string listener;
+  io::UniqueFd fd;
+};
+
+class Worker {
+ public:
+  Worker(io::Loop& loop, WorkerShared& shared, std::unique_ptr<Upstream> upstream);
+  ~Worker();
+  Worker(const Worker&) = delete;
+
+  // The next configuration. `sockets` are new ones; those whose key is not in `keep` are closed.
+  void set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
+                  const std::vector<std::string>& keep);
+  // A connection that arrived at `listener`.
+  void accept(std::string_view listener, std::unique_ptr<io::Stream> stream);
+  // Stops accepting; open sessions finish.
+  void drain();
+
+  // For sessions.
+  void add(std::unique_ptr<Session> session);
+  void remove(Session& session);  // disposes of it at the end of the turn
+  std::size_t sessions() const { return count_.load(std::memory_order_relaxed); }  // any thread
+  // Has the connection's output written at the end of this turn.
+  void flush_later(Connection& connection);
+  void forget_flush(Connection& connection);
+
+  io::Loop& loop() { return loop_; }
+  WorkerShared& shared() { return shared_; }
+  Upstream& upstream() { return *upstream_; }
+  Stats& stats() { return stats_; }
+  AccessLogFiles& access_log() { return access_log_; }
+  const LiveConfigRef& config() const { return config_; }
+  bool draining() const { return draining_; }
+  // One read's worth of bytes, for use within one call.
+  std::span<std::byte> scratch() { return scratch_; }
+  std::uint64_t random();
+  // "Sat, 21 Nov 2026 06:23:40 GMT", made once a second.
+  std::string_view http_date();
+
+ private:
+  void flush_all();
+
+  io::Loop& loop_;
+  WorkerShared& shared_;
+  Stats stats_;
+  AccessLogFiles access_log_;
+  std::unique_ptr<Upstream> upstream_;
+  LiveConfigRef config_;
+  std::unordered_map<std::string, std::unique_ptr<io::Listener>> listeners_;
+  std::list<std::unique_ptr<Session>> sessions_;
+  std::atomic<std::size_t> count_{0};
+  std::vector<Connection*> to_flush_;
+  bool flush_planned_ = false;
+  bool draining_ = false;
+  std::uint64_t random_state_;
+  std::int64_t date_second_ = -1;
+  std::string date_;
+  std::vector<std::byte> scratch_;
+};
+
+}  // namespace mizzen::proxy
