@@ -50,7 +50,6 @@ class Listener final : private FdHandler {
   Accept accept_;
   Address address_;
   Timer retry_;
-  bool no_delay_ = true;
   bool paused_ = false;
 };
 

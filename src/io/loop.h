@@ -36,12 +36,41 @@ class FdHandler {
 
 using TimerId = std::uint64_t;  // 0: none
 
+// Work at the end of a turn without an allocation: an intrusive node, like Timer. Loop thread only.
+class Task {
+ public:
+  using Function = void (*)(void* object);
+  Task(Loop& loop, Function function, void* object)
+      : loop_(&loop), function_(function), object_(object) {}
+  template <auto Method, class T>
+  static Task of(Loop& loop, T* object) {
+    return Task(loop, [](void* self) { (static_cast<T*>(self)->*Method)(); }, object);
+  }
+  Task(const Task&) = delete;
+  Task& operator=(const Task&) = delete;
+  ~Task() { cancel(); }
+
+  // Runs once at the end of this turn, or of the next when scheduled by another task or deferred work
+  // (which then comes without waiting). Scheduling what is scheduled changes nothing.
+  void schedule();
+  void cancel();
+  bool scheduled() const { return next_ != nullptr; }
+
+ private:
+  friend class Loop;
+  Loop* loop_;
+  Function function_;
+  void* object_;
+  Task* next_ = nullptr;
+  Task* previous_ = nullptr;
+};
+
 // One loop per thread. All but post() and stop() belong to the thread that runs it (or to the one that
 // made it, before it runs). The real loop is EpollLoop; SimLoop (io/sim_loop.h) stands in with a clock
 // that moves by itself.
 class Loop {
  public:
-  virtual ~Loop() = default;
+  virtual ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
@@ -81,19 +110,23 @@ class Loop {
 
   // Reports events of `fd` edge by edge: readable, writable, hangup and error are all of interest, each
   // is told once per change. The descriptor stays the caller's, who must unwatch before closing it.
+  // Watching one again replaces its handler and tells nothing anew.
   virtual Status watch(int fd, FdHandler* handler) = 0;
   // Level-triggered and readable only: for accept queues, signalfd, pidfd.
   virtual Status watch_level(int fd, FdHandler* handler) = 0;
   virtual void unwatch(int fd) = 0;
 
   TimerWheel& timers() { return timers_; }
+  const TimerWheel& timers() const { return timers_; }
 
  protected:
   explicit Loop(MonoTime start);
   virtual void wake() = 0;  // any thread
   // Shared tail of a turn; whether anything ran.
   bool finish_turn();
-  bool has_work() const { return !deferred_.empty() || !graveyard_.empty(); }
+  bool has_work() const {
+    return !deferred_.empty() || !graveyard_.empty() || tasks_.next_ != &tasks_;
+  }
   bool has_posted() const { return posted_count_.load(std::memory_order_acquire) != 0; }
   // For the destructors of derived loops: drops all that was put off while the loop still stands.
   void drop_work();
@@ -101,12 +134,17 @@ class Loop {
   MonoTime now_;
 
  private:
+  friend class Task;
   struct Grave {
     void* object;
     void (*destroy)(void*);
   };
   struct OneShot;
+  bool run_tasks();
+  bool run_posted();
+
   TimerWheel timers_;
+  Task tasks_;  // head of a ring
   std::vector<std::function<void()>> deferred_;
   std::vector<Grave> graveyard_;
   std::unordered_map<TimerId, std::unique_ptr<OneShot>> one_shots_;

@@ -76,7 +76,7 @@ class Stream {
   virtual IoResult write(std::span<const iovec> pieces) = 0;
   IoResult write(std::string_view bytes);
 
-  // Ends our half (TLS: close_notify, then the socket's half). Idempotent.
+  // Ends our half (TLS: close_notify, then the socket's half). Idempotent; nothing for pipes.
   virtual void shutdown_write() = 0;
   // The next close sends a reset instead of an end. No effect on memory streams' bytes in flight.
   virtual void abort() = 0;
@@ -85,8 +85,9 @@ class Stream {
 
   virtual Address local() const = 0;
   virtual Address peer() const = 0;
-  // Where the client meant to go before a redirect (SO_ORIGINAL_DST, IPv4 and IPv6), or, with a
-  // transparent listener, the local address. kNotFound when the connection was not redirected.
+  // Where the client meant to go before a redirect (SO_ORIGINAL_DST, IPv4 and IPv6); the local address
+  // behind a transparent listener or when the kernel tracks a connection that was not redirected.
+  // kNotFound when it does not know.
   virtual Result<Address> original_dst() const { return fail(Code::kNotFound, "not redirected"); }
 
   // Null for plain streams and until the handshake is over.

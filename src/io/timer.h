@@ -31,7 +31,7 @@ class Timer {
 
   void arm(Duration from_now);  // again: moves it
   void cancel();
-  bool armed() const { return next_ != nullptr; }
+  bool armed() const { return slot_ >= 0; }
 
  private:
   friend class TimerWheel;
@@ -41,6 +41,7 @@ class Timer {
   Timer* next_ = nullptr;
   Timer* previous_ = nullptr;
   std::uint64_t due_ = 0;  // in ticks
+  std::int16_t slot_ = -1;  // where it hangs in the wheel
 };
 
 // Hierarchical wheel of 1 ms ticks, 6 levels of 64 slots (longest: two years). The loops own one each.
@@ -52,7 +53,7 @@ class TimerWheel {
 
   void arm(Timer& timer, MonoTime at);
   void cancel(Timer& timer);
-  // Runs all that is due; what they arm anew for the past runs in the next call.
+  // Runs all that is due at `now`.
   void advance(MonoTime now);
   // A time not later than that of the earliest timer; nothing when there is none.
   std::optional<MonoTime> next() const;
@@ -61,19 +62,18 @@ class TimerWheel {
  private:
   static constexpr unsigned kLevels = 6;
   static constexpr unsigned kSlots = 64;
-  struct Slot {
-    Timer* head = nullptr;
-  };
+  static constexpr std::int16_t kDue = kLevels * kSlots;  // the list of those to run now
   void insert(Timer& timer);
-  void cascade(unsigned level);
-  void run_slot();
+  void link(Timer& timer, std::int16_t slot);
+  void unlink(Timer& timer);
+  bool next_slot(unsigned* level, std::uint64_t* tick) const;
+  void run_due();
 
   MonoTime start_;
   std::uint64_t tick_ = 0;  // the last tick that was run
   std::size_t size_ = 0;
   std::array<std::uint64_t, kLevels> occupied_{};
-  std::array<std::array<Timer*, kSlots>, kLevels> slots_{};
-  Timer* due_list_ = nullptr;
+  std::array<Timer*, kLevels * kSlots + 1> slots_{};
 };
 
 }  // namespace mizzen::io
