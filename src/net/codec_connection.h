@@ -1,5 +1,6 @@
-// Internal to net: one socket and one codec, bound together. Reads feed the codec, its output is written
-// when the socket takes it, and back-pressure goes both ways. Server and client connections derive.
+// Internal to net: one socket and one codec, bound together. Reads feed the codec, its output is
+// written when the socket takes it, and back-pressure goes both ways. Server and client connections
+// derive.
 #pragma once
 
 #include <memory>

@@ -40,12 +40,14 @@ class GrpcServer {
 
   // `done` is called once, now or later; after the caller's deadline it is ignored.
   using UnaryDone = std::function<void(http::GrpcStatus status, std::string response)>;
-  using Unary = std::function<void(std::string request, std::shared_ptr<GrpcStream> call, UnaryDone done)>;
+  using Unary =
+      std::function<void(std::string request, std::shared_ptr<GrpcStream> call, UnaryDone done)>;
   using Streaming = std::function<void(std::shared_ptr<GrpcStream>)>;
   void unary(std::string path, Unary fn);
   void streaming(std::string path, Streaming fn);
 
-  // True when the request is gRPC (an unknown method is answered UNIMPLEMENTED); false leaves it alone.
+  // True when the request is gRPC (an unknown method is answered UNIMPLEMENTED); false leaves it
+  // alone.
   bool handle(const std::shared_ptr<Exchange>& exchange);
 
  private:
@@ -70,15 +72,16 @@ class GrpcCall {
   virtual void pause(bool paused) = 0;
 };
 
-// On an HttpClient with HttpVersion::kHttp2 (or TLS with ALPN h2). Failures to connect are UNAVAILABLE.
+// On an HttpClient with HttpVersion::kHttp2 (or TLS with ALPN h2). Failures to connect are
+// UNAVAILABLE.
 class GrpcClient {
  public:
   explicit GrpcClient(HttpClient& http, std::size_t max_message = kGrpcMaxMessage)
       : http_(http), max_message_(max_message) {}
 
   using UnaryDone = std::function<void(http::GrpcStatus status, std::string response)>;
-  // `timeout` goes as grpc-timeout and is enforced here too; 0: none. `done` once, never before unary()
-  // returns, unless the HttpClient is destroyed.
+  // `timeout` goes as grpc-timeout and is enforced here too; 0: none. `done` once, never before
+  // unary() returns, unless the HttpClient is destroyed.
   void unary(std::string_view path, const HeaderList& metadata, std::string_view request,
              Duration timeout, UnaryDone done);
   std::unique_ptr<GrpcCall> stream(std::string_view path, const HeaderList& metadata,

@@ -33,7 +33,8 @@ class HttpServer::Core {
     if (tls) stream = io::tls_server(loop_, std::move(stream), options_.tls);
     auto connection = std::make_unique<ServerConnection>(
         loop_, std::move(stream), tls,
-        ServerConnection::Owner{&options_, &handler_, [this](ServerConnection* gone) { drop(gone); }});
+        ServerConnection::Owner{&options_, &handler_,
+                                [this](ServerConnection* gone) { drop(gone); }});
     ServerConnection* raw = connection.get();
     connections_.emplace(raw, std::move(connection));
     raw->start();
@@ -68,7 +69,8 @@ HttpServer::HttpServer(io::Loop& loop, HttpServerOptions options, Handler handle
     : core_(std::make_unique<Core>(loop, std::move(options), std::move(handler))) {}
 HttpServer::~HttpServer() = default;
 
-Result<io::Address> HttpServer::listen(const io::Address& address, const io::ListenOptions& options) {
+Result<io::Address> HttpServer::listen(const io::Address& address,
+                                       const io::ListenOptions& options) {
   return core_->keep(io::Listener::listen(core_->loop_, address, options, core_->acceptor()));
 }
 Result<io::Address> HttpServer::adopt(io::UniqueFd listening_fd) {

@@ -20,9 +20,10 @@ namespace mizzen::net {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
 
-// One request and its response. Kept alive by the connection until both are over and by whoever holds
-// it; after the connection is gone all calls are harmless. Loop thread only. Callbacks are never called
-// from inside a method of the same exchange, and are dropped once the exchange is closed.
+// One request and its response. Kept alive by the connection until both are over and by whoever
+// holds it; after the connection is gone all calls are harmless. Loop thread only. Callbacks are
+// never called from inside a method of the same exchange, and are dropped once the exchange is
+// closed.
 class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
   virtual ~Exchange() = default;
@@ -30,9 +31,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // The request's head; lives as long as the exchange.
   virtual const http::RequestHead& request() const = 0;
   std::string_view method() const { return request().method; }
-  std::string_view target() const { return request().path; }  // path and query as sent
-  std::string_view path() const;                              // without query, not decoded
-  std::string_view query() const;                             // without "?"
+  std::string_view target() const { return request().path; }   // path and query as sent
+  std::string_view path() const;                               // without query, not decoded
+  std::string_view query() const;                              // without "?"
   std::string_view header(std::string_view lower_name) const;  // "" when absent
   // First value of a query parameter, percent-decoded; nothing when absent.
   std::optional<std::string> query_param(std::string_view name) const;
@@ -65,26 +66,27 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // Called once when the exchange is over: `complete` when the whole response was written.
   virtual void on_closed(std::function<void(bool complete)> fn) = 0;
 
-  // Accepts an upgrade (HTTP/1 with 101 or, for CONNECT, 200; on HTTP/2 the stream itself). The stream
-  // carries the new protocol's bytes both ways and outlives the exchange. Null when the request asked
-  // for none; respond normally then.
+  // Accepts an upgrade (HTTP/1 with 101 or, for CONNECT, 200; on HTTP/2 the stream itself). The
+  // stream carries the new protocol's bytes both ways and outlives the exchange. Null when the
+  // request asked for none; respond normally then.
   virtual std::unique_ptr<io::Stream> upgrade(int status, const HeaderList& headers) = 0;
 };
 
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
 struct HttpServerOptions {
-  io::TlsContextRef tls;                         // null: plaintext
+  io::TlsContextRef tls;  // null: plaintext
   http::Limits limits;
-  Duration idle_timeout = std::chrono::minutes(5);   // no request open; 0: none
-  Duration head_timeout = std::chrono::seconds(30);  // first byte to end of a request's head, and TLS
+  Duration idle_timeout = std::chrono::minutes(5);  // no request open; 0: none
+  Duration head_timeout =
+      std::chrono::seconds(30);  // first byte to end of a request's head, and TLS
   std::size_t max_connections = 10'000;
   bool http2 = true;
   std::string server_header;  // "" adds none
 };
 
-// Owns its listeners and connections. Destroying closes everything at once; the exchanges' on_closed
-// are not called then. Not from inside a callback: use Loop::dispose().
+// Owns its listeners and connections. Destroying closes everything at once; the exchanges'
+// on_closed are not called then. Not from inside a callback: use Loop::dispose().
 class HttpServer {
  public:
   HttpServer(io::Loop& loop, HttpServerOptions options, Handler handler);

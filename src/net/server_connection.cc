@@ -25,11 +25,13 @@ void ServerConnection::on_open() {
 
 void ServerConnection::on_first_bytes(std::string_view bytes) {
   switch (http::guess_protocol(bytes)) {
-    case http::Guess::kNeedMore: return;
+    case http::Guess::kNeedMore:
+      return;
     case http::Guess::kHttp2:
       if (owner_.options->http2) return choose(http::Protocol::kHttp2);
       [[fallthrough]];
-    default: return choose(http::Protocol::kHttp11);
+    default:
+      return choose(http::Protocol::kHttp11);
   }
 }
 

@@ -44,7 +44,7 @@ class ServerConnection final : public CodecConnection, private http::ConnectionE
   Owner owner_;
   io::Timer timer_;
   bool tls_;
-  bool busy_ = false;      // how the timer was armed last
+  bool busy_ = false;  // how the timer was armed last
   bool draining_ = false;
   std::unique_ptr<http::ServerCodec> codec_;
   std::unordered_map<http::StreamId, std::shared_ptr<ServerExchange>> exchanges_;

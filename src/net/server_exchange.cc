@@ -14,7 +14,8 @@ namespace {
 std::string_view http_date(io::Loop& loop) {
   thread_local std::time_t at = 0;
   thread_local char text[32] = "";
-  std::time_t now = std::chrono::floor<std::chrono::seconds>(loop.wall()).time_since_epoch().count();
+  std::time_t now =
+      std::chrono::floor<std::chrono::seconds>(loop.wall()).time_since_epoch().count();
   if (now != at) {
     at = now;
     std::tm utc{};
@@ -208,7 +209,7 @@ std::size_t ServerExchange::buffered() const {
 std::unique_ptr<io::Stream> ServerExchange::upgrade(int status, const HeaderList& headers) {
   bool asked = !head_.upgrade.empty() || head_.is_connect();
   if (connection_ == nullptr || begun_ || !asked) return nullptr;
-  auto tunnel = std::make_unique<Tunnel>(loop_, this, local_, peer_);
+  auto tunnel = std::make_unique<Tunnel>(loop_, static_cast<TunnelPort*>(this), local_, peer_);
   tunnel_ = tunnel.get();
   send_head(status, headers, std::nullopt, false);
   connection_->kick();
@@ -274,7 +275,8 @@ void ServerExchange::over(bool complete) {
 
 void ServerExchange::orphan() {
   connection_ = nullptr;
-  if (tunnel_ != nullptr) tunnel_->broke({Code::kClosed, Side::kDownstream, false, "the server ended"});
+  if (tunnel_ != nullptr)
+    tunnel_->broke({Code::kClosed, Side::kDownstream, false, "the server ended"});
   tunnel_ = nullptr;
   data_ = nullptr;
   body_done_ = nullptr;

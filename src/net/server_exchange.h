@@ -13,7 +13,8 @@ class ServerConnection;
 
 class ServerExchange final : public Exchange, public http::StreamEvents, private TunnelPort {
  public:
-  ServerExchange(ServerConnection* connection, http::StreamId id, http::RequestHead&& head, bool end);
+  ServerExchange(ServerConnection* connection, http::StreamId id, http::RequestHead&& head,
+                 bool end);
 
   // Exchange
   const http::RequestHead& request() const override { return head_; }
@@ -55,7 +56,8 @@ class ServerExchange final : public Exchange, public http::StreamEvents, private
   void tunnel_gone() override { tunnel_ = nullptr; }
 
   http::ServerCodec& codec() const;
-  void send_head(int status, const HeaderList& headers, std::optional<std::size_t> length, bool end);
+  void send_head(int status, const HeaderList& headers, std::optional<std::size_t> length,
+                 bool end);
   void deliver();
   void deliver_soon();
   void finish_body(Result<std::string> result);

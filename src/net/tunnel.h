@@ -1,4 +1,5 @@
-// Internal to net: a byte stream over one HTTP exchange that was upgraded (RFC 9110 7.8) or CONNECTed.
+// Internal to net: a byte stream over one HTTP exchange that was upgraded (RFC 9110 7.8) or
+// CONNECTed.
 #pragma once
 
 #include <memory>

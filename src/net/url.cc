@@ -57,8 +57,9 @@ std::string BaseUrl::authority() const {
 
 Result<BaseUrl> parse_base_url(std::string_view url) {
   auto bad = [url] {
-    return fail(Code::kInvalid,
-                fmt::format("\"{}\" is not http://host:port, https://host:port or unix:/path", url));
+    return fail(
+        Code::kInvalid,
+        fmt::format("\"{}\" is not http://host:port, https://host:port or unix:/path", url));
   };
   BaseUrl out;
   if (url.starts_with("unix:")) {
