@@ -1,0 +1,320 @@
+#include <gtest/gtest.h>
+
+#include "http/codec.h"
+#include "http/codec_recorder.h"
+
+namespace mizzen::http {
+namespace {
+
+// A client and a server with their recorders.
+struct Pair {
+  explicit Pair(const CodecOptions& options = {})
+      : server(make_h2_server(options, &at_server)), client(make_h2_client(options, &at_client)) {
+    exchange(*client, *server);
+  }
+  StreamId ask(StreamRecorder& stream, bool end = true, std::string_view method = "GET") {
+    RequestHead head;
+    head.method = method;
+    head.scheme = "http";
+    head.authority = "a.b";
+    head.path = "/p?q";
+    head.headers.add("X-One", "1");
+    return client->submit(head, end, &stream);
+  }
+  void settle() { exchange(*client, *server); }
+
+  ConnectionRecorder at_server;
+  ConnectionRecorder at_client;
+  std::unique_ptr<ServerCodec> server;
+  std::unique_ptr<ClientCodec> client;
+};
+
+ResponseHead status(int code) {
+  ResponseHead head;
+  head.status = code;
+  return head;
+}
+
+TEST(H2, RequestAndResponse) {
+  Pair pair;
+  StreamRecorder stream;
+  pair.ask(stream);
+  pair.settle();
+  ASSERT_EQ(pair.at_server.requests.size(), 1u);
+  const auto& request = pair.at_server.requests[0];
+  EXPECT_EQ(request.head.method, "GET");
+  EXPECT_EQ(request.head.authority, "a.b");
+  EXPECT_EQ(request.head.path, "/p?q");
+  EXPECT_EQ(request.head.headers.get_or("x-one", ""), "1");
+  EXPECT_EQ(request.head.protocol, Protocol::kHttp2);
+  EXPECT_TRUE(request.end);
+  pair.server->inform(request.id, status(103));
+  pair.server->respond(request.id, status(200), false);
+  pair.server->send_data(request.id, "hello", false);
+  Headers trailers;
+  trailers.add("grpc-status", "0");
+  pair.server->send_trailers(request.id, trailers);
+  pair.settle();
+  EXPECT_EQ(stream.log,
+            "interim(103) response(200) data(hello) trailers(grpc-status=0;) end complete");
+  EXPECT_EQ(request.stream->log, "complete");
+  EXPECT_EQ(pair.client->open_streams(), 0u);
+  EXPECT_EQ(pair.server->open_streams(), 0u);
+}
+
+TEST(H2, ABodyWaitsForItsReader) {
+  CodecOptions options;
+  options.limits.stream_window = 65535;
+  options.limits.send_buffer = 100'000;
+  Pair pair(options);
+  StreamRecorder stream;
+  const StreamId id = pair.ask(stream, false, "POST");
+  const std::string body(200'000, 'x');
+  pair.client->send_data(id, body, true);
+  pair.settle();
+  StreamRecorder& at_server = *pair.at_server.requests[0].stream;
+  EXPECT_EQ(at_server.body.size(), 65535u);
+  EXPECT_EQ(pair.client->buffered(id), body.size() - 65535);
+  while (at_server.body.size() < body.size()) {
+    const std::size_t before = at_server.body.size();
+    pair.server->consumed(id, 65535);
+    pair.settle();
+    ASSERT_GT(at_server.body.size(), before);
+  }
+  EXPECT_EQ(stream.log, "writable");
+  EXPECT_TRUE(at_server.log.ends_with("end"));
+}
+
+TEST(H2, ConsumedAfterTheStreamGivesTheConnectionItsWindowBack) {
+  CodecOptions options;
+  options.limits.connection_window = 65535;
+  Pair pair(options);
+  for (int i = 0; i < 20; ++i) {
+    StreamRecorder stream;
+    const StreamId id = pair.ask(stream, false, "POST");
+    pair.client->send_data(id, std::string(30'000, 'x'), true);
+    pair.settle();
+    ASSERT_EQ(pair.at_server.requests.back().stream->body.size(), 30'000u) << i;
+    pair.server->respond(id, status(200), true);
+    pair.settle();
+    EXPECT_EQ(stream.log, "response(200) end complete");
+  }
+}
+
+TEST(H2, Resets) {
+  Pair pair;
+  StreamRecorder first;
+  StreamRecorder second;
+  const StreamId one = pair.ask(first);
+  const StreamId two = pair.ask(second);
+  pair.settle();
+  pair.server->reset(one, ResetCode::kRefusedStream);
+  pair.client->reset(two, ResetCode::kCancel);
+  pair.settle();
+  EXPECT_EQ(first.log, "reset(safe)");
+  EXPECT_EQ(second.log, "");
+  EXPECT_EQ(pair.at_server.requests[1].stream->log, "reset");
+  EXPECT_EQ(pair.server->open_streams(), 0u);
+}
+
+TEST(H2, GracefulDrainLetsStreamsEnd) {
+  Pair pair;
+  StreamRecorder stream;
+  const StreamId id = pair.ask(stream);
+  pair.settle();
+  pair.server->drain();
+  pair.settle();
+  EXPECT_EQ(pair.at_client.goaways, 1);
+  EXPECT_FALSE(pair.client->can_submit());
+  EXPECT_FALSE(pair.server->finished());
+  pair.server->respond(id, status(200), true);
+  pair.settle();
+  EXPECT_EQ(stream.log, "response(200) end complete");
+  EXPECT_TRUE(pair.server->finished());
+  EXPECT_TRUE(pair.client->finished());
+}
+
+TEST(H2, TheEndOfTheConnectionBreaksStreams) {
+  Pair pair;
+  StreamRecorder stream;
+  pair.ask(stream);
+  pair.settle();
+  pair.client->end_of_input();
+  pair.server->end_of_input();
+  EXPECT_EQ(stream.log, "reset");
+  EXPECT_EQ(pair.at_server.requests[0].stream->log, "reset");
+  EXPECT_TRUE(pair.server->finished());
+}
+
+TEST(H2, RapidResetEndsTheConnection) {
+  Pair pair;
+  Status got;
+  for (int i = 0; i < 2000 && got; ++i) {
+    StreamRecorder stream;
+    const StreamId id = pair.ask(stream);
+    got = pair.server->feed(pull(*pair.client));
+    pair.client->reset(id, ResetCode::kCancel);
+    got = pair.server->feed(pull(*pair.client));
+  }
+  ASSERT_FALSE(got);
+  EXPECT_LT(pair.at_server.requests.size(), 600u);
+  EXPECT_TRUE(pair.server->finished());
+  pair.settle();
+  EXPECT_EQ(pair.at_client.goaways, 1);
+}
+
+std::string frame(int type, int flags, std::uint32_t id, std::string_view payload) {
+  std::string text;
+  for (int shift = 16; shift >= 0; shift -= 8) text += static_cast<char>(payload.size() >> shift);
+  text += static_cast<char>(type);
+  text += static_cast<char>(flags);
+  for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(id >> shift);
+  return text.append(payload);
+}
+
+const std::string kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, "");
+
+// Literal field without indexing, short texts only.
+std::string literal(std::string_view name, std::string_view value) {
+  std::string text(1, '\0');
+  text += static_cast<char>(name.size());
+  text.append(name);
+  text += static_cast<char>(value.size());
+  return text.append(value);
+}
+
+const std::string kGet =
+    literal(":method", "GET") + literal(":scheme", "http") + literal(":path", "/");
+
+TEST(H2, Floods) {
+  struct Case {
+    const char* what;
+    std::string begin;
+    std::string again;
+  };
+  const Case cases[] = {
+      {"empty DATA", frame(1, 4, 1, kGet + literal(":authority", "a")), frame(0, 0, 1, "")},
+      {"empty CONTINUATION", frame(1, 0, 1, kGet + literal(":authority", "a")), frame(9, 0, 1, "")},
+      {"WINDOW_UPDATE", frame(1, 4, 1, kGet + literal(":authority", "a")),
+       frame(8, 0, 1, std::string("\0\0\0\1", 4))},
+      {"PRIORITY", "", frame(2, 0, 3, std::string("\0\0\0\0\1", 5))},
+      {"PING", "", frame(6, 0, 0, "12345678")},
+      {"SETTINGS", "", frame(4, 0, 0, "")},
+  };
+  for (const Case& c : cases) {
+    ConnectionRecorder recorder;
+    auto server = make_h2_server({}, &recorder);
+    Status got = server->feed(kPreface + c.begin);
+    ASSERT_TRUE(got) << c.what;
+    int rounds = 0;
+    for (; rounds < 20'000 && got; ++rounds) got = server->feed(c.again);
+    EXPECT_FALSE(got) << c.what;
+    EXPECT_LT(rounds, 20'000) << c.what;
+  }
+}
+
+TEST(H2, MalformedRequestsAreReset) {
+  struct Case {
+    const char* what;
+    std::string fields;
+    bool taken;
+  };
+  const std::string host = literal(":authority", "a");
+  const Case cases[] = {
+      {"good", kGet + host, true},
+      {"host for authority", kGet + literal("host", "a"), true},
+      {"upper-case name", kGet + host + literal("X", "1"), false},
+      {"connection field", kGet + host + literal("connection", "close"), false},
+      {"transfer-encoding", kGet + host + literal("transfer-encoding", "chunked"), false},
+      {"line end in value", kGet + host + literal("x", "a\r\nb: c"), false},
+      {"line end in name", kGet + host + literal("x: y\r\nz", "a"), false},
+      {"no path", literal(":method", "GET") + literal(":scheme", "http") + host, false},
+      {"space in path",
+       literal(":method", "GET") + literal(":scheme", "http") + literal(":path", "/a b") + host,
+       false},
+      {"relative path",
+       literal(":method", "GET") + literal(":scheme", "http") + literal(":path", "a") + host,
+       false},
+      {"path twice", kGet + literal(":path", "/") + host, false},
+      {"pseudo after field", literal("x", "1") + kGet + host, false},
+      {"authority with user", kGet + literal(":authority", "u@a"), false},
+      {"response pseudo", kGet + host + literal(":status", "200"), false},
+      {"two lengths", kGet + host + literal("content-length", "1") + literal("content-length", "2"),
+       false},
+      {"space in method",
+       literal(":method", "GET /x") + literal(":scheme", "http") + literal(":path", "/") + host,
+       false},
+      {"length without body", kGet + host + literal("content-length", "5"), false},
+  };
+  for (const Case& c : cases) {
+    ConnectionRecorder recorder;
+    auto server = make_h2_server({}, &recorder);
+    (void)server->feed(kPreface + frame(1, 5, 1, c.fields));
+    EXPECT_EQ(recorder.requests.size(), c.taken ? 1u : 0u) << c.what;
+  }
+}
+
+TEST(H2, HeadsBeyondTheLimitAreRefused) {
+  ConnectionRecorder recorder;
+  CodecOptions options;
+  options.limits.head_bytes = 200;
+  auto server = make_h2_server(options, &recorder);
+  ASSERT_TRUE(server->feed(kPreface + frame(1, 5, 1,
+                                            kGet + literal(":authority", "a") +
+                                                literal("x", std::string(100, 'a')) +
+                                                literal("y", std::string(100, 'a')))));
+  EXPECT_TRUE(recorder.requests.empty());
+  ASSERT_TRUE(server->feed(frame(1, 5, 3, kGet + literal(":authority", "a"))));
+  EXPECT_EQ(recorder.requests.size(), 1u);
+}
+
+TEST(H2, CookiesAreJoined) {
+  ConnectionRecorder recorder;
+  auto server = make_h2_server({}, &recorder);
+  ASSERT_TRUE(
+      server->feed(kPreface + frame(1, 5, 1,
+                                    kGet + literal(":authority", "a") + literal("cookie", "a=1") +
+                                        literal("x", "y") + literal("cookie", "b=2"))));
+  EXPECT_EQ(recorder.requests[0].head.headers.get_or("cookie", ""), "a=1; b=2");
+  EXPECT_EQ(recorder.requests[0].head.headers.size(), 2u);
+}
+
+TEST(H2, WebSocketRidesOnExtendedConnect) {
+  Pair pair;
+  StreamRecorder stream;
+  RequestHead head;
+  head.method = "GET";
+  head.scheme = "http";
+  head.authority = "a";
+  head.path = "/chat";
+  head.upgrade = "websocket";
+  head.headers.add("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+  const StreamId id = pair.client->submit(head, false, &stream);
+  pair.settle();
+  ASSERT_EQ(pair.at_server.requests.size(), 1u);
+  EXPECT_EQ(pair.at_server.requests[0].head.upgrade, "websocket");
+  EXPECT_EQ(pair.at_server.requests[0].head.method, "GET");
+  EXPECT_FALSE(pair.at_server.requests[0].head.headers.has("sec-websocket-key"));
+  pair.server->respond(id, status(101), false);
+  pair.server->send_data(id, "frame", false);
+  pair.settle();
+  EXPECT_EQ(stream.log, "response(101) data(frame)");
+  EXPECT_EQ(stream.response.headers.get_or("sec-websocket-accept", ""),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+TEST(H2, Pings) {
+  Pair pair;
+  pair.client->ping(42);
+  pair.settle();
+  EXPECT_EQ(pair.at_client.pongs, std::vector<std::uint64_t>{42});
+}
+
+TEST(H2, APrefaceThatIsNoneFails) {
+  ConnectionRecorder recorder;
+  auto server = make_h2_server({}, &recorder);
+  EXPECT_FALSE(server->feed("GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
+}
+
+}  // namespace
+}  // namespace mizzen::http
