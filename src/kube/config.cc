@@ -123,8 +123,9 @@ Result<Config> load_in_cluster() {
     return fail(Code::kNotFound, "KUBERNETES_SERVICE_HOST and _PORT are not set: not in a cluster");
   }
   Config out;
-  bool ipv6 = host.find(':') != host.npos;
-  out.server = fmt::format(ipv6 ? "https://[{}]:{}" : "https://{}:{}", host, port);
+  // An IPv6 literal stands in brackets.
+  if (host.find(':') != host.npos) host = "[" + host + "]";
+  out.server = fmt::format("https://{}:{}", host, port);
   MIZZEN_TRY(out.ca_pem, read_file(std::string(kAccountDir) + "ca.crt"));
   out.token_file = std::string(kAccountDir) + "token";
   if (auto name_space = read_file(std::string(kAccountDir) + "namespace")) {
