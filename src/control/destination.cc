@@ -1,0 +1,322 @@
+#include "control/destination.h"
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "control/hosts.h"
+#include "control/policy.h"
+#include "control/schema_types.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+
+namespace mizzen::control {
+
+namespace cds = envoy::config::cluster::v3;
+namespace upstreams = envoy::extensions::upstreams::http::v3;
+namespace tls = envoy::extensions::transport_sockets::tls::v3;
+
+namespace {
+
+void protocol_options(const Policy& policy, Protocol protocol, cds::Cluster* cluster) {
+  upstreams::HttpProtocolOptions options;
+  const auto& http = policy.pool.http();
+  bool common = false;
+  if (http.has_idle_timeout()) {
+    *options.mutable_common_http_protocol_options()->mutable_idle_timeout() = http.idle_timeout();
+    common = true;
+  }
+  if (http.max_requests_per_connection() > 0) {
+    options.mutable_common_http_protocol_options()->mutable_max_requests_per_connection()->set_value(
+        static_cast<std::uint32_t>(http.max_requests_per_connection()));
+    common = true;
+  }
+  using HttpSettings = schema::ConnectionPoolSettings::HTTPSettings;
+  const bool upgrade = http.h2_upgrade_policy() == HttpSettings::UPGRADE;
+  const auto limit_streams = [&](auto* http2) {
+    if (http.max_concurrent_streams() > 0) {
+      http2->mutable_max_concurrent_streams()->set_value(
+          static_cast<std::uint32_t>(http.max_concurrent_streams()));
+    }
+  };
+  if (http.use_client_protocol() || (protocol == Protocol::kDetect && !upgrade)) {
+    options.mutable_use_downstream_protocol_config()->mutable_http_protocol_options();
+    limit_streams(options.mutable_use_downstream_protocol_config()->mutable_http2_protocol_options());
+  } else if (is_http2(protocol) || (upgrade && protocol == Protocol::kHttp)) {
+    limit_streams(options.mutable_explicit_http_config()->mutable_http2_protocol_options());
+  } else if (common) {
+    options.mutable_explicit_http_config()->mutable_http_protocol_options();
+  } else {
+    return;
+  }
+  (*cluster->mutable_typed_extension_protocol_options())[std::string(api::kHttpProtocolOptions)]
+      .PackFrom(options);
+}
+
+void apply_pool(const Policy& policy, cds::Cluster* cluster) {
+  auto* limits = cluster->mutable_circuit_breakers()->mutable_thresholds(0);
+  const auto& tcp = policy.pool.tcp();
+  const auto& http = policy.pool.http();
+  const auto set = [](int value, google::protobuf::UInt32Value* out) {
+    if (value > 0) out->set_value(static_cast<std::uint32_t>(value));
+  };
+  set(tcp.max_connections(), limits->mutable_max_connections());
+  set(http.http1_max_pending_requests(), limits->mutable_max_pending_requests());
+  set(http.http2_max_requests(), limits->mutable_max_requests());
+  set(http.max_retries(), limits->mutable_max_retries());
+  if (tcp.has_connect_timeout()) *cluster->mutable_connect_timeout() = tcp.connect_timeout();
+  if (tcp.has_tcp_keepalive()) {
+    auto* keepalive = cluster->mutable_upstream_connection_options()->mutable_tcp_keepalive();
+    const auto& spec = tcp.tcp_keepalive();
+    if (spec.probes() > 0) keepalive->mutable_keepalive_probes()->set_value(spec.probes());
+    if (spec.has_time()) {
+      keepalive->mutable_keepalive_time()->set_value(
+          static_cast<std::uint32_t>(spec.time().seconds()));
+    }
+    if (spec.has_interval()) {
+      keepalive->mutable_keepalive_interval()->set_value(
+          static_cast<std::uint32_t>(spec.interval().seconds()));
+    }
+  }
+  // xDS shows limits, not that they were meant for HTTP/1 connections: said here, so that a Mizzen
+  // keeps their meaning when it multiplexes.
+  using HttpSettings = schema::ConnectionPoolSettings::HTTPSettings;
+  if (tcp.max_connections() > 0 || http.http1_max_pending_requests() > 0 ||
+      http.max_requests_per_connection() > 0 ||
+      http.h2_upgrade_policy() == HttpSettings::DO_NOT_UPGRADE) {
+    (*istio_metadata(cluster->mutable_metadata())->mutable_fields())["http1_limits"].set_bool_value(
+        true);
+  }
+}
+
+void apply_outlier(const Policy& policy, cds::Cluster* cluster) {
+  if (!policy.has_outlier) return;
+  const auto& spec = policy.outlier;
+  auto* out = cluster->mutable_outlier_detection();
+  out->mutable_enforcing_success_rate()->set_value(0);
+  if (spec.has_interval()) *out->mutable_interval() = spec.interval();
+  if (spec.has_base_ejection_time()) *out->mutable_base_ejection_time() = spec.base_ejection_time();
+  if (spec.max_ejection_percent() > 0) {
+    out->mutable_max_ejection_percent()->set_value(
+        static_cast<std::uint32_t>(spec.max_ejection_percent()));
+  }
+  const auto enforce = [](std::uint32_t count, auto* threshold, auto* enforcing) {
+    threshold->set_value(count);
+    enforcing->set_value(count > 0 ? 100 : 0);
+  };
+  if (spec.has_consecutive_5xx_errors()) {
+    enforce(spec.consecutive_5xx_errors(), out->mutable_consecutive_5xx(),
+            out->mutable_enforcing_consecutive_5xx());
+  } else if (spec.consecutive_errors() > 0) {
+    enforce(static_cast<std::uint32_t>(spec.consecutive_errors()), out->mutable_consecutive_5xx(),
+            out->mutable_enforcing_consecutive_5xx());
+  }
+  if (spec.has_consecutive_gateway_errors()) {
+    enforce(spec.consecutive_gateway_errors(), out->mutable_consecutive_gateway_failure(),
+            out->mutable_enforcing_consecutive_gateway_failure());
+  }
+  out->set_split_external_local_origin_errors(spec.split_external_local_origin_errors());
+  if (spec.has_consecutive_local_origin_failures()) {
+    enforce(spec.consecutive_local_origin_failures(),
+            out->mutable_consecutive_local_origin_failure(),
+            out->mutable_enforcing_consecutive_local_origin_failure());
+  }
+  if (spec.min_health_percent() > 0) {
+    cluster->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(
+        spec.min_health_percent());
+  }
+}
+
+void apply_consistent_hash(const schema::LoadBalancerSettings::ConsistentHashLB& hash,
+                           cds::Cluster* cluster) {
+  if (hash.has_maglev()) {
+    cluster->set_lb_policy(cds::Cluster::MAGLEV);
+    if (hash.maglev().table_size() > 0) {
+      cluster->mutable_maglev_lb_config()->mutable_table_size()->set_value(
+          hash.maglev().table_size());
+    }
+    return;
+  }
+  cluster->set_lb_policy(cds::Cluster::RING_HASH);
+  std::uint64_t size = hash.ring_hash().minimum_ring_size();
+  if (size == 0) size = hash.minimum_ring_size();
+  cluster->mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(
+      size == 0 ? 1024 : size);
+}
+
+void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
+  if (cluster->lb_policy() == cds::Cluster::CLUSTER_PROVIDED) return;
+  const auto& spec = policy.balancer;
+  if (spec.has_consistent_hash()) {
+    apply_consistent_hash(spec.consistent_hash(), cluster);
+    return;
+  }
+  using Settings = schema::LoadBalancerSettings;
+  switch (spec.simple()) {
+    case Settings::ROUND_ROBIN: cluster->set_lb_policy(cds::Cluster::ROUND_ROBIN); break;
+    case Settings::RANDOM: cluster->set_lb_policy(cds::Cluster::RANDOM); break;
+    case Settings::PASSTHROUGH:
+      cluster->set_type(cds::Cluster::ORIGINAL_DST);
+      cluster->set_lb_policy(cds::Cluster::CLUSTER_PROVIDED);
+      cluster->clear_eds_cluster_config();
+      cluster->clear_common_lb_config();
+      break;
+    default: break;  // least request already
+  }
+  const bool warm = spec.has_warmup() || spec.has_warmup_duration_secs();
+  if (!warm) return;
+  const auto& window = spec.has_warmup() ? spec.warmup().duration() : spec.warmup_duration_secs();
+  const auto fill = [&](cds::Cluster::SlowStartConfig* slow) {
+    *slow->mutable_slow_start_window() = window;
+    if (spec.warmup().has_aggression()) {
+      slow->mutable_aggression()->set_default_value(spec.warmup().aggression());
+      slow->mutable_aggression()->set_runtime_key("upstream.slow_start.aggression");
+    }
+    slow->mutable_min_weight_percent()->set_value(
+        spec.warmup().has_minimum_percent() ? spec.warmup().minimum_percent() : 10.0);
+  };
+  if (cluster->lb_policy() == cds::Cluster::ROUND_ROBIN) {
+    fill(cluster->mutable_round_robin_lb_config()->mutable_slow_start_config());
+  } else if (cluster->lb_policy() == cds::Cluster::LEAST_REQUEST) {
+    fill(cluster->mutable_least_request_lb_config()->mutable_slow_start_config());
+  }
+}
+
+// What a client offers: the destination's proxy picks its chain by these names.
+std::vector<std::string> mesh_alpn(Protocol protocol) {
+  if (is_http2(protocol)) {
+    return {std::string(api::kAlpnIstioH2), std::string(api::kAlpnIstio), std::string(api::kAlpnH2)};
+  }
+  if (is_http(protocol)) return {std::string(api::kAlpnIstioHttp11), std::string(api::kAlpnIstio)};
+  return {std::string(api::kAlpnIstio)};
+}
+
+// TLS that a DestinationRule originates towards a server outside the mesh's own mutual TLS.
+void originate_tls(const schema::ClientTLSSettings& spec, const Service& service,
+                   Protocol protocol, cds::Cluster* cluster) {
+  tls::UpstreamTlsContext context;
+  tls::CommonTlsContext* common = context.mutable_common_tls_context();
+  context.set_sni(!spec.sni().empty() ? spec.sni() : service.host);
+  if (is_http2(protocol)) common->add_alpn_protocols(std::string(api::kAlpnH2));
+  const auto file = [](const std::string& path, auto* source) { source->set_filename(path); };
+  if (!spec.credential_name().empty()) {
+    const std::string name = std::string(api::kKubernetesSecretPrefix) + spec.credential_name();
+    const auto by_ads = [](tls::SdsSecretConfig* config, const std::string& secret) {
+      config->set_name(secret);
+      config->mutable_sds_config()->mutable_ads();
+      config->mutable_sds_config()->set_resource_api_version(envoy::config::core::v3::V3);
+    };
+    if (spec.mode() == schema::ClientTLSSettings::MUTUAL) {
+      by_ads(common->add_tls_certificate_sds_secret_configs(), name);
+    }
+    auto* combined = common->mutable_combined_validation_context();
+    by_ads(combined->mutable_validation_context_sds_secret_config(),
+           name + std::string(api::kCacertSuffix));
+    combined->mutable_default_validation_context();
+  } else if (spec.mode() == schema::ClientTLSSettings::MUTUAL) {
+    auto* certificate = common->add_tls_certificates();
+    file(spec.client_certificate(), certificate->mutable_certificate_chain());
+    file(spec.private_key(), certificate->mutable_private_key());
+  }
+  if (spec.credential_name().empty() && !spec.insecure_skip_verify()) {
+    auto* validation = common->mutable_validation_context();
+    if (!spec.ca_certificates().empty()) {
+      file(spec.ca_certificates(), validation->mutable_trusted_ca());
+    } else {
+      file("/etc/ssl/certs/ca-certificates.crt", validation->mutable_trusted_ca());
+    }
+  }
+  auto* validation = common->has_combined_validation_context()
+                         ? common->mutable_combined_validation_context()
+                               ->mutable_default_validation_context()
+                         : common->mutable_validation_context();
+  for (const std::string& san : spec.subject_alt_names()) {
+    auto* typed = validation->add_match_typed_subject_alt_names();
+    typed->set_san_type(san.starts_with("spiffe://") ? tls::SubjectAltNameMatcher::URI
+                                                     : tls::SubjectAltNameMatcher::DNS);
+    typed->mutable_matcher()->set_exact(san);
+  }
+  auto* socket = cluster->mutable_transport_socket();
+  socket->set_name(std::string(api::kTlsSocket));
+  socket->mutable_typed_config()->PackFrom(context);
+}
+
+void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
+               const Service& service, const ServicePort& port, cds::Cluster* cluster) {
+  using Tls = schema::ClientTLSSettings;
+  const std::string sni = policy.has_tls && !policy.tls.sni().empty()
+                              ? policy.tls.sni()
+                              : api::outbound_sni(port.number, subset.name, service.host);
+  std::vector<std::string> sans = service.accounts;
+  if (policy.has_tls) {
+    if (policy.tls.mode() == Tls::DISABLE) return;
+    if (policy.tls.mode() != Tls::ISTIO_MUTUAL) {
+      originate_tls(policy.tls, service, port.protocol, cluster);
+      return;
+    }
+    if (policy.tls.subject_alt_names_size() > 0) {
+      sans.assign(policy.tls.subject_alt_names().begin(), policy.tls.subject_alt_names().end());
+    }
+    upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
+    return;
+  }
+  // Automatic: mutual TLS with endpoints that say they speak it, plain text with the rest.
+  if (!view.mesh().auto_mtls || cluster->type() != cds::Cluster::EDS) return;
+  auto* mutual = cluster->add_transport_socket_matches();
+  mutual->set_name("tlsMode-istio");
+  set_field(mutual->mutable_match(), "tlsMode", api::kTlsModeIstio);
+  upstream_mtls(mutual->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
+  auto* plain = cluster->add_transport_socket_matches();
+  plain->set_name("tlsMode-disabled");
+  plain->mutable_match();
+  raw_buffer(plain->mutable_transport_socket());
+}
+
+}  // namespace
+
+std::vector<SubsetView> subsets_of(const DestinationRuleRule* rule) {
+  std::vector<SubsetView> out{{}};
+  if (rule == nullptr) return out;
+  for (const schema::Subset& subset : rule->spec->subsets()) {
+    SubsetView view{subset.name(), {}};
+    for (const auto& [key, value] : subset.labels()) view.labels[key] = value;
+    out.push_back(std::move(view));
+  }
+  return out;
+}
+
+void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
+                            const SubsetView& subset, const Service& service,
+                            const ServicePort& port, cds::Cluster* cluster) {
+  const Policy policy = policy_for(rule, subset.name, port.number);
+  apply_pool(policy, cluster);
+  apply_outlier(policy, cluster);
+  apply_balancer(policy, cluster);
+  protocol_options(policy, port.protocol, cluster);
+  apply_tls(view, policy, subset, service, port, cluster);
+}
+
+bool add_hash_policy(const View& view, std::string_view host, std::string_view subset,
+                     std::uint16_t port, envoy::config::route::v3::RouteAction* action) {
+  const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy.name_space);
+  if (rule == nullptr) return false;
+  const Policy policy = policy_for(rule, subset, port);
+  if (!policy.balancer.has_consistent_hash()) return false;
+  const auto& hash = policy.balancer.consistent_hash();
+  auto* out = action->add_hash_policy();
+  if (!hash.http_header_name().empty()) {
+    out->mutable_header()->set_header_name(hash.http_header_name());
+  } else if (hash.has_http_cookie()) {
+    out->mutable_cookie()->set_name(hash.http_cookie().name());
+    out->mutable_cookie()->set_path(hash.http_cookie().path());
+    if (hash.http_cookie().has_ttl()) *out->mutable_cookie()->mutable_ttl() = hash.http_cookie().ttl();
+  } else if (!hash.http_query_parameter_name().empty()) {
+    out->mutable_query_parameter()->set_name(hash.http_query_parameter_name());
+  } else {
+    out->mutable_connection_properties()->set_source_ip(true);
+  }
+  return true;
+}
+
+}  // namespace mizzen::control

@@ -1,0 +1,103 @@
+#include "control/gateway_plan.h"
+
+#include <fmt/core.h>
+
+#include "control/hosts.h"
+
+namespace mizzen::control {
+namespace {
+
+bool selects(const GatewayRule& gateway, const Proxy& proxy) {
+  for (const auto& [key, value] : gateway.spec->selector()) {
+    const auto found = proxy.labels.find(key);
+    if (found == proxy.labels.end() || found->second != value) return false;
+  }
+  return true;
+}
+
+// A Gateway names the port of the gateway's Service; the pod listens behind it.
+std::uint16_t listening_port(const Snapshot& snapshot, const Proxy& proxy, std::uint16_t port) {
+  const auto found = snapshot.instances.find(proxy.address);
+  if (found == snapshot.instances.end()) return port;
+  for (const Instance& instance : found->second) {
+    if (instance.port->number == port) return instance.target;
+  }
+  return port;
+}
+
+enum class Family : std::uint8_t { kHttp, kTls, kTcp };
+
+Family family(Protocol protocol, bool tls) {
+  if (protocol == Protocol::kHttps || protocol == Protocol::kTls || tls) return Family::kTls;
+  return is_http(protocol) ? Family::kHttp : Family::kTcp;
+}
+
+bool has_tls(const ServerSpec& server) {
+  return server.has_tls() && !server.tls().https_redirect();
+}
+
+}  // namespace
+
+std::string GatewayServer::full_name() const {
+  return gateway->name_space + "/" + gateway->name;
+}
+
+bool GatewayServer::terminates_tls() const {
+  if (!server->has_tls()) return false;
+  const auto mode = server->tls().mode();
+  return mode != schema::ServerTLSSettings::PASSTHROUGH &&
+         mode != schema::ServerTLSSettings::AUTO_PASSTHROUGH && !server->tls().https_redirect();
+}
+
+std::string_view bare_host(std::string_view server_host) {
+  const std::size_t slash = server_host.find('/');
+  return slash == std::string_view::npos ? server_host : server_host.substr(slash + 1);
+}
+
+std::string server_admits(const GatewayServer& server, std::string_view host,
+                          std::string_view name_space) {
+  for (const std::string& entry : server.server->hosts()) {
+    const std::size_t slash = entry.find('/');
+    if (slash != std::string::npos) {
+      std::string_view wanted = std::string_view(entry).substr(0, slash);
+      if (wanted == ".") wanted = server.gateway->name_space;
+      if (wanted != "*" && wanted != name_space) continue;
+    }
+    const std::string_view admitted = bare_host(entry);
+    if (host_covers(admitted, host)) return std::string(host);
+    if (host_covers(host, admitted)) return std::string(admitted);
+  }
+  return {};
+}
+
+GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy) {
+  GatewayPlan plan;
+  for (const GatewayRule& gateway : snapshot.gateways) {
+    if (!selects(gateway, proxy)) continue;
+    for (const ServerSpec& server : gateway.spec->servers()) {
+      const auto number = static_cast<std::uint16_t>(server.port().number());
+      if (number == 0) continue;
+      GatewayServer entry{&gateway, &server, number, parse_protocol(server.port().protocol()), {}};
+      const std::uint16_t port = listening_port(snapshot, proxy, number);
+      const Family kind = family(entry.protocol, has_tls(server));
+      if (kind == Family::kHttp) {
+        entry.route_name = fmt::format("http.{}", port);
+      } else if (kind == Family::kTls && entry.terminates_tls() &&
+                 entry.protocol != Protocol::kTls && entry.protocol != Protocol::kTcp) {
+        entry.route_name = fmt::format("https.{}.{}.{}.{}", number, server.port().name(),
+                                       gateway.name, gateway.name_space);
+      }
+      std::vector<GatewayServer>& servers = plan[port];
+      if (!servers.empty()) {
+        const GatewayServer& first = servers.front();
+        if (family(first.protocol, has_tls(*first.server)) != kind || kind == Family::kTcp) {
+          continue;
+        }
+      }
+      servers.push_back(std::move(entry));
+    }
+  }
+  return plan;
+}
+
+}  // namespace mizzen::control

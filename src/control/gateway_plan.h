@@ -1,0 +1,37 @@
+// Which servers a gateway proxy runs, from the Gateways that select it. Internal to control.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/schema_types.h"
+#include "control/snapshot.h"
+
+namespace mizzen::control {
+
+struct GatewayServer {
+  const GatewayRule* gateway = nullptr;
+  const ServerSpec* server = nullptr;
+  std::uint16_t port = 0;    // as the Gateway has it
+  Protocol protocol = Protocol::kHttp;
+  std::string route_name;    // empty: not HTTP
+  std::string full_name() const;  // "namespace/name" of the Gateway
+  bool terminates_tls() const;
+};
+
+// By the port on which the proxy listens; oldest Gateway first. A port's servers are all of HTTP,
+// or all of TLS and HTTPS, or one of TCP: what does not fit the first is left out.
+using GatewayPlan = std::map<std::uint16_t, std::vector<GatewayServer>>;
+GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy);
+
+// What of `host` (of a VirtualService in `name_space`) the server lets in: the more specific of
+// the two, or nothing. Server hosts may read "namespace/host" with "." and "*".
+std::string server_admits(const GatewayServer& server, std::string_view host,
+                          std::string_view name_space);
+
+// A server's host without the namespace before it.
+std::string_view bare_host(std::string_view server_host);
+
+}  // namespace mizzen::control

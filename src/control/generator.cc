@@ -1,0 +1,109 @@
+#include "control/generator.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "base/clock.h"
+
+namespace mizzen::control {
+namespace {
+
+template <class Rules>
+bool same_rules(const Rules& a, const Rules& b) {
+  return std::ranges::equal(a, b, [](const auto& x, const auto& y) { return x.spec == y.spec; });
+}
+
+bool same_ports(const std::vector<ServicePort>& a, const std::vector<ServicePort>& b) {
+  return std::ranges::equal(a, b, [](const ServicePort& x, const ServicePort& y) {
+    return x.number == y.number && x.name == y.name && x.protocol == y.protocol &&
+           x.target == y.target;
+  });
+}
+
+// All of a service but its endpoints; a headless one is its endpoints.
+bool same_service(const Service& a, const Service& b) {
+  return &a == &b || (!a.headless && !b.headless && a.addresses == b.addresses &&
+                      a.export_to == b.export_to && a.external_name == b.external_name &&
+                      a.created == b.created && same_ports(a.ports, b.ports));
+}
+
+bool same_instances(const Snapshot& before, const Snapshot& now, const std::string& address) {
+  const auto a = before.instances.find(address);
+  const auto b = now.instances.find(address);
+  if ((a == before.instances.end()) != (b == now.instances.end())) return false;
+  if (a == before.instances.end()) return true;
+  return std::ranges::equal(a->second, b->second, [](const Instance& x, const Instance& y) {
+    return x.target == y.target && x.port->number == y.port->number &&
+           x.service->host == y.service->host;
+  });
+}
+
+bool same_policies(const std::vector<PeerPolicy>& a, const std::vector<PeerPolicy>& b) {
+  return std::ranges::equal(a, b, [](const PeerPolicy& x, const PeerPolicy& y) {
+    return x.name == y.name && x.name_space == y.name_space && x.selector == y.selector &&
+           x.mode == y.mode && x.ports == y.ports && x.created == y.created;
+  });
+}
+
+bool same_mesh(const MeshConfig& a, const MeshConfig& b) {
+  return a.domain == b.domain && a.trust_domain == b.trust_domain &&
+         a.access_log_file == b.access_log_file && a.access_log_format == b.access_log_format &&
+         a.access_log_json == b.access_log_json && a.registry_only == b.registry_only &&
+         a.connect_timeout_ms == b.connect_timeout_ms && a.auto_mtls == b.auto_mtls &&
+         a.root_namespace == b.root_namespace;
+}
+
+}  // namespace
+
+bool same_configuration(const Snapshot& before, const Snapshot& now, const Proxy& proxy) {
+  if (&before == &now) return true;
+  if (!same_mesh(before.mesh, now.mesh) ||
+      !same_rules(before.virtual_services, now.virtual_services) ||
+      !same_rules(before.destination_rules, now.destination_rules) ||
+      !same_rules(before.gateways, now.gateways) ||
+      !same_policies(before.peer_policies, now.peer_policies) ||
+      before.services.size() != now.services.size() ||
+      !same_instances(before, now, proxy.address)) {
+    return false;
+  }
+  return std::ranges::equal(before.services, now.services, [](const auto& a, const auto& b) {
+    return a.first == b.first && same_service(*a.second, *b.second);
+  });
+}
+
+std::shared_ptr<const xds::World> Generator::world(
+    const std::shared_ptr<const Snapshot>& snapshot, const Proxy& proxy, bool with_secrets,
+    const std::shared_ptr<const Snapshot>& before_snapshot,
+    const std::shared_ptr<const xds::World>& before) {
+  if (snapshot_ != snapshot) {
+    shared_.clear();
+    snapshot_ = snapshot;
+  }
+  Shared& shared = shared_[{proxy.name_space, proxy.kind}];
+  if (shared.endpoints == nullptr) shared.endpoints = translate_endpoints(*snapshot, proxy);
+
+  auto world = std::make_shared<xds::World>();
+  world->version =
+      fmt::format("{}/{}", rfc3339(system_clock().wall()), snapshot->number);
+  const auto set = [&](std::string_view url, Resources resources) {
+    world->types[std::string(url)] = std::move(resources);
+  };
+  set(api::kEndpointType, shared.endpoints);
+  set(api::kClusterType, translate_clusters(*snapshot, proxy));
+  const bool keep = before != nullptr && before_snapshot != nullptr &&
+                    same_configuration(*before_snapshot, *snapshot, proxy);
+  if (keep) {
+    set(api::kListenerType, before->types.at(std::string(api::kListenerType)));
+    set(api::kRouteType, before->types.at(std::string(api::kRouteType)));
+  } else {
+    set(api::kListenerType, translate_listeners(*snapshot, proxy));
+    set(api::kRouteType, translate_routes(*snapshot, proxy));
+  }
+  set(api::kSecretType, with_secrets ? translate_secrets(*snapshot, proxy)
+                                     : std::make_shared<const xds::ResourceMap>());
+  return world;
+}
+
+}  // namespace mizzen::control

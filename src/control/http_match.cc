@@ -1,0 +1,122 @@
+#include "control/http_match.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/type/matcher/v3/string.pb.h"
+
+namespace mizzen::control {
+
+namespace rds = envoy::config::route::v3;
+
+namespace {
+
+// No kind at all asks only whether the thing is there.
+bool asks_presence(const StringMatchSpec& match) {
+  return match.exact().empty() && match.prefix().empty() &&
+         (match.regex().empty() || match.regex() == "*" || match.regex() == ".*");
+}
+
+void header_matcher(const std::string& name, const StringMatchSpec& match, bool invert,
+                    rds::RouteMatch* out) {
+  rds::HeaderMatcher* header = out->add_headers();
+  header->set_name(name);
+  if (asks_presence(match)) {
+    header->set_present_match(true);
+  } else {
+    fill_string(match, header->mutable_string_match());
+    // A missing header is one that does not match.
+    if (invert) header->set_treat_missing_header_as_empty(true);
+  }
+  header->set_invert_match(invert);
+}
+
+// Maps come in no order; the order of matchers must not change between two translations.
+template <class Map>
+std::vector<std::pair<std::string, const StringMatchSpec*>> sorted(const Map& map) {
+  std::vector<std::pair<std::string, const StringMatchSpec*>> out;
+  for (const auto& [name, match] : map) out.emplace_back(name, &match);
+  std::ranges::sort(out, {}, [](const auto& entry) { return entry.first; });
+  return out;
+}
+
+void fill_path(const HttpMatchSpec& match, rds::RouteMatch* out) {
+  const StringMatchSpec& uri = match.uri();
+  if (!uri.exact().empty()) {
+    out->set_path(uri.exact());
+  } else if (!uri.prefix().empty()) {
+    out->set_prefix(uri.prefix());
+  } else if (!uri.regex().empty()) {
+    out->mutable_safe_regex()->set_regex(uri.regex());
+  } else {
+    out->set_prefix("/");
+  }
+  out->mutable_case_sensitive()->set_value(!match.ignore_uri_case());
+}
+
+}  // namespace
+
+void fill_string(const StringMatchSpec& match, envoy::type::matcher::v3::StringMatcher* out) {
+  if (!match.prefix().empty()) {
+    out->set_prefix(match.prefix());
+  } else if (!match.regex().empty()) {
+    out->mutable_safe_regex()->set_regex(match.regex());
+  } else {
+    out->set_exact(match.exact());
+  }
+}
+
+bool match_applies(const HttpMatchSpec& match, const RouteContext& context) {
+  if (match.port() != 0 && match.port() != context.port) return false;
+  const Proxy& proxy = context.view.proxy;
+  if (!match.source_namespace().empty() && match.source_namespace() != proxy.name_space) {
+    return false;
+  }
+  for (const auto& [key, value] : match.source_labels()) {
+    const auto found = proxy.labels.find(key);
+    if (found == proxy.labels.end() || found->second != value) return false;
+  }
+  if (match.gateways().empty()) return true;
+  return std::ranges::any_of(match.gateways(), [&](const std::string& name) {
+    if (name == context.gateway) return true;
+    return context.gateway == context.rule.name_space + "/" + name;
+  });
+}
+
+bool takes_all(const HttpMatchSpec& match) {
+  const StringMatchSpec& uri = match.uri();
+  const bool any_path = uri.exact().empty() && (uri.prefix().empty() || uri.prefix() == "/") &&
+                        (uri.regex().empty() || uri.regex() == ".*");
+  return any_path && match.headers().empty() && match.without_headers().empty() &&
+         match.query_params().empty() && !match.has_method() && !match.has_authority() &&
+         !match.has_scheme();
+}
+
+void fill_match(const HttpMatchSpec* match, rds::RouteMatch* out) {
+  if (match == nullptr) {
+    out->set_prefix("/");
+    return;
+  }
+  fill_path(*match, out);
+  for (const auto& [name, value] : sorted(match->headers())) {
+    header_matcher(lower(name), *value, false, out);
+  }
+  for (const auto& [name, value] : sorted(match->without_headers())) {
+    header_matcher(lower(name), *value, true, out);
+  }
+  if (match->has_method()) header_matcher(":method", match->method(), false, out);
+  if (match->has_authority()) header_matcher(":authority", match->authority(), false, out);
+  if (match->has_scheme()) header_matcher(":scheme", match->scheme(), false, out);
+  for (const auto& [name, value] : sorted(match->query_params())) {
+    rds::QueryParameterMatcher* query = out->add_query_parameters();
+    query->set_name(name);
+    if (asks_presence(*value)) {
+      query->set_present_match(true);
+    } else {
+      fill_string(*value, query->mutable_string_match());
+    }
+  }
+}
+
+}  // namespace mizzen::control

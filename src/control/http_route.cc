@@ -1,0 +1,106 @@
+#include "control/http_route.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "base/strings.h"
+#include "control/destination.h"
+#include "control/hosts.h"
+#include "control/http_action.h"
+#include "control/http_match.h"
+#include "control/outbound_plan.h"
+#include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
+
+namespace mizzen::control {
+
+namespace rds = envoy::config::route::v3;
+
+namespace {
+
+constexpr std::string_view kDefaultRetryOn =
+    "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+
+// "/productpage", "/static*", or the regular expression: what a span is called after.
+std::string path_of(const rds::RouteMatch& match) {
+  if (match.has_path()) return match.path();
+  if (match.has_safe_regex()) return match.safe_regex().regex();
+  return match.prefix() + "*";
+}
+
+std::string route_name(const HttpRouteSpec& http, const HttpMatchSpec* match) {
+  if (match == nullptr || match->name().empty()) return http.name();
+  return http.name().empty() ? match->name() : http.name() + "." + match->name();
+}
+
+void add_route(const RouteContext& context, const HttpRouteSpec& http, const HttpMatchSpec* match,
+               rds::VirtualHost* host) {
+  rds::Route* route = host->add_routes();
+  route->set_name(route_name(http, match));
+  fill_match(match, route->mutable_match());
+  set_config_metadata(route->mutable_metadata(), "virtual-service", context.rule.name_space,
+                      context.rule.name);
+  fill_action(context, http, path_of(route->match()), route);
+}
+
+// True when nothing after it can be reached.
+bool add_http(const RouteContext& context, const HttpRouteSpec& http, rds::VirtualHost* host) {
+  if (http.match().empty()) {
+    add_route(context, http, nullptr, host);
+    return true;
+  }
+  for (const HttpMatchSpec& match : http.match()) {
+    if (!match_applies(match, context)) continue;
+    // A match of nothing but the source is decided here: what is left takes every request.
+    const bool all = takes_all(match);
+    add_route(context, http, all ? nullptr : &match, host);
+    if (all) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool bound_to(const VirtualServiceRule& rule, std::string_view gateway) {
+  if (rule.spec->gateways().empty()) return gateway == "mesh";
+  return std::ranges::any_of(rule.spec->gateways(), [&](const std::string& name) {
+    if (name == gateway) return true;
+    return name != "mesh" && gateway == rule.name_space + "/" + name;
+  });
+}
+
+void default_retries(bool previous_hosts, rds::RetryPolicy* policy) {
+  policy->set_retry_on(std::string(kDefaultRetryOn));
+  policy->mutable_num_retries()->set_value(2);
+  policy->set_host_selection_retry_max_attempts(5);
+  if (!previous_hosts) return;
+  auto* predicate = policy->add_retry_host_predicate();
+  predicate->set_name(std::string(api::kPreviousHosts));
+  predicate->mutable_typed_config()->PackFrom(
+      envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate());
+}
+
+void add_routes(const RouteContext& context, rds::VirtualHost* host) {
+  for (const HttpRouteSpec& http : context.rule.spec->http()) {
+    if (add_http(context, http, host)) return;
+  }
+}
+
+void add_default_route(const View& view, const Service& service, std::uint16_t port,
+                       rds::VirtualHost* host) {
+  rds::Route* route = host->add_routes();
+  route->set_name("default");
+  route->mutable_match()->set_prefix("/");
+  route->mutable_decorator()->set_operation(host_and_port(service.host, port) + "/*");
+  rds::RouteAction* action = route->mutable_route();
+  action->set_cluster(api::outbound_cluster(port, "", service.host));
+  action->mutable_timeout();
+  action->mutable_max_stream_duration()->mutable_grpc_timeout_header_max();
+  action->mutable_max_stream_duration()->mutable_max_stream_duration();
+  const bool hashed = add_hash_policy(view, service.host, "", port, action);
+  default_retries(!hashed, action->mutable_retry_policy());
+}
+
+}  // namespace mizzen::control

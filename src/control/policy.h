@@ -1,0 +1,26 @@
+// The traffic policy that a DestinationRule gives one subset and port. Internal to control.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "control/schema_types.h"
+#include "control/snapshot.h"
+
+namespace mizzen::control {
+
+// Merged from the rule's own policy, the subset's and the port's: the narrower replaces the wider,
+// setting by setting (load balancer, pool, outlier detection, TLS), as Istio does it.
+struct Policy {
+  schema::LoadBalancerSettings balancer;
+  schema::ConnectionPoolSettings pool;
+  schema::OutlierDetection outlier;
+  schema::ClientTLSSettings tls;
+  bool has_outlier = false;
+  bool has_tls = false;
+};
+
+// `rule` may be null; an unknown subset gives the rule's own policy.
+Policy policy_for(const DestinationRuleRule* rule, std::string_view subset, std::uint16_t port);
+
+}  // namespace mizzen::control

@@ -1,0 +1,398 @@
+#include "control/store.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "base/strings.h"
+#include "control/ingest.h"
+#include "control/xds_parts.h"
+#include "istio/networking.pb.h"
+#include "istio/security.pb.h"
+#include "object/walker.h"
+
+namespace mizzen::control {
+
+using object::Json;
+
+namespace {
+
+// Oldest first, then by namespace and name: the order in which rules win.
+template <class Spec>
+std::vector<Rule<Spec>> in_order(const std::map<std::string, Rule<Spec>>& rules) {
+  std::vector<Rule<Spec>> out;
+  out.reserve(rules.size());
+  for (const auto& [key, rule] : rules) out.push_back(rule);
+  std::ranges::stable_sort(out, {}, &Rule<Spec>::created);
+  return out;
+}
+
+MtlsMode mode_of(schema::PeerAuthentication::MutualTLS::Mode mode) {
+  switch (mode) {
+    case schema::PeerAuthentication::MutualTLS::DISABLE: return MtlsMode::kDisable;
+    case schema::PeerAuthentication::MutualTLS::PERMISSIVE: return MtlsMode::kPermissive;
+    case schema::PeerAuthentication::MutualTLS::STRICT: return MtlsMode::kStrict;
+    default: return MtlsMode::kUnset;
+  }
+}
+
+std::string secret_data(const Json& object, std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    const std::string text = object::string_at(object, {"data", key});
+    if (text.empty()) continue;
+    if (auto bytes = base64_decode(text)) return std::move(*bytes);
+  }
+  return {};
+}
+
+}  // namespace
+
+Store::Store(MeshConfig mesh) : default_mesh_(mesh), mesh_(std::move(mesh)) {}
+
+void Store::note(const Json& object, const std::vector<object::FieldError>& errors) {
+  for (const object::FieldError& error : errors) {
+    errors_.push_back(fmt::format("{} {}: {}", object::string_at(object, {"kind"}),
+                                  read_key(object), object::to_string(error)));
+  }
+}
+
+std::vector<std::string> Store::take_errors() { return std::exchange(errors_, {}); }
+
+template <class Spec>
+Change Store::apply_rule(const Json& object, Rules<Spec>* rules) {
+  auto spec = std::make_shared<Spec>();
+  const Json* json = object::find(object, {"spec"});
+  if (json != nullptr) note(object, object::decode(*json, spec.get(), {.root = "spec"}));
+  Rule<Spec> rule;
+  rule.name = object::string_at(object, {"metadata", "name"});
+  rule.name_space = object::string_at(object, {"metadata", "namespace"});
+  rule.created = read_created(object);
+  const std::string key = read_key(object);
+  const auto known = rules->find(key);
+  // A new status, label or annotation says nothing to proxies.
+  if (known != rules->end() && known->second.created == rule.created &&
+      deterministic_bytes(*known->second.spec) == deterministic_bytes(*spec)) {
+    return Change::kNone;
+  }
+  rule.spec = std::move(spec);
+  (*rules)[key] = std::move(rule);
+  dirty_ = true;
+  return Change::kConfig;
+}
+
+Change Store::apply_peer_policy(const Json& object) {
+  schema::PeerAuthentication spec;
+  if (const Json* json = object::find(object, {"spec"})) {
+    note(object, object::decode(*json, &spec, {.root = "spec"}));
+  }
+  PeerPolicy policy;
+  policy.name = object::string_at(object, {"metadata", "name"});
+  policy.name_space = object::string_at(object, {"metadata", "namespace"});
+  policy.created = read_created(object);
+  for (const auto& [key, value] : spec.selector().match_labels()) policy.selector[key] = value;
+  policy.mode = mode_of(spec.mtls().mode());
+  for (const auto& [port, mtls] : spec.port_level_mtls()) {
+    policy.ports[static_cast<std::uint16_t>(port)] = mode_of(mtls.mode());
+  }
+  peer_policies_[read_key(object)] = std::move(policy);
+  dirty_ = true;
+  return Change::kConfig;
+}
+
+Change Store::apply_service(const Json& object) {
+  const std::string key = read_key(object);
+  services_[key] = read_service(object, mesh_);
+  dirty_services_.insert(key);
+  dirty_ = true;
+  return Change::kConfig;
+}
+
+Change Store::apply_slice(const Json& object) {
+  const std::string service =
+      object::string_at(object, {"metadata", "labels", "kubernetes.io/service-name"});
+  if (service.empty()) return Change::kNone;
+  const std::string key = object::string_at(object, {"metadata", "namespace"}) + "/" + service;
+  std::vector<std::pair<std::string, std::uint16_t>> ports;
+  if (const Json* list = object::find(object, {"ports"}); list && list->is_array()) {
+    for (const Json& port : *list) {
+      ports.emplace_back(object::string_at(port, {"name"}),
+                         static_cast<std::uint16_t>(object::int_at(port, {"port"})));
+    }
+  }
+  std::vector<SliceEndpoint> endpoints;
+  if (const Json* list = object::find(object, {"endpoints"}); list && list->is_array()) {
+    for (const Json& endpoint : *list) {
+      const Json* addresses = object::find(endpoint, {"addresses"});
+      if (addresses == nullptr || !addresses->is_array()) continue;
+      for (const Json& address : *addresses) {
+        if (!address.is_string()) continue;
+        endpoints.push_back({address.get<std::string>(),
+                             object::string_at(endpoint, {"targetRef", "name"}),
+                             object::bool_at(endpoint, {"conditions", "ready"}, true), ports});
+      }
+    }
+  }
+  slices_[key][object::string_at(object, {"metadata", "name"})] = std::move(endpoints);
+  dirty_services_.insert(key);
+  dirty_ = true;
+  return Change::kEndpoints;
+}
+
+std::string Store::locality_of(const std::string& node, const Labels& labels) const {
+  if (const auto own = labels.find("istio-locality"); own != labels.end()) {
+    std::string text = own->second;  // a label cannot hold slashes
+    std::ranges::replace(text, '.', '/');
+    return text;
+  }
+  const auto found = node_localities_.find(node);
+  return found == node_localities_.end() ? std::string() : found->second;
+}
+
+void Store::forget_pod(const std::string& key) {
+  const auto found = pods_.find(key);
+  if (found == pods_.end()) return;
+  const auto by_address = pod_by_address_.find(found->second->address);
+  if (by_address != pod_by_address_.end() && by_address->second == key) {
+    pod_by_address_.erase(by_address);
+  }
+  pods_.erase(found);
+}
+
+Change Store::apply_pod(const Json& object) {
+  const std::string phase = object::string_at(object, {"status", "phase"});
+  const std::string key = read_key(object);
+  auto pod = std::make_shared<Workload>(read_pod(object));
+  pod->locality = locality_of(pod->node, pod->labels);
+  const auto known = pods_.find(key);
+  if (known != pods_.end()) {
+    const Workload& old = *known->second;
+    if (old.address == pod->address && old.labels == pod->labels &&
+        old.locality == pod->locality && old.service_account == pod->service_account) {
+      return Change::kNone;
+    }
+  }
+  forget_pod(key);
+  // A pod that has ended gives its address back.
+  const bool over = phase == "Succeeded" || phase == "Failed";
+  if (!pod->address.empty() && !pod->host_network && !over) pod_by_address_[pod->address] = key;
+  const std::string name_space = pod->name_space + "/";
+  const std::string address = pod->address;
+  const std::string name = pod->name;
+  pods_[key] = std::move(pod);
+  bool used = false;
+  for (const auto& [service, slices] : slices_) {
+    if (!service.starts_with(name_space)) continue;
+    for (const auto& [slice, endpoints] : slices) {
+      const bool here = std::ranges::any_of(endpoints, [&](const SliceEndpoint& endpoint) {
+        return endpoint.pod == name || endpoint.address == address;
+      });
+      if (here) used = dirty_services_.insert(service).second || used;
+    }
+  }
+  dirty_ = true;
+  return used ? Change::kEndpoints : Change::kNone;
+}
+
+Change Store::apply_node(const Json& object) {
+  const std::string name = object::string_at(object, {"metadata", "name"});
+  const std::string locality = read_locality(read_labels(object::find(object, {"metadata", "labels"})));
+  std::string& held = node_localities_[name];
+  if (held == locality) return Change::kNone;
+  held = locality;
+  for (auto& [key, pod] : pods_) {
+    if (pod->node != name) continue;
+    auto changed = std::make_shared<Workload>(*pod);
+    changed->locality = locality_of(name, changed->labels);
+    pod = std::move(changed);
+  }
+  for (const auto& [key, service] : services_) dirty_services_.insert(key);
+  dirty_ = true;
+  return Change::kConfig;
+}
+
+Change Store::apply_secret(const Json& object) {
+  TlsSecret secret{secret_data(object, {"tls.crt", "cert"}), secret_data(object, {"tls.key", "key"}),
+                   secret_data(object, {"ca.crt", "cacert"})};
+  const std::string key = read_key(object);
+  if (secret.certificate.empty() && secret.ca.empty()) {
+    if (tls_secrets_.erase(key) == 0) return Change::kNone;
+  } else {
+    tls_secrets_[key] = std::move(secret);
+  }
+  dirty_ = true;
+  return Change::kConfig;
+}
+
+Change Store::apply_mesh(const Json& object) {
+  if (read_key(object) != mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
+    return Change::kNone;
+  }
+  mesh_ = parse_mesh_config(object::string_at(object, {"data", "mesh"}), default_mesh_);
+  dirty_ = true;
+  return Change::kConfig;
+}
+
+Change Store::apply(const Json& object) {
+  const std::string kind = object::string_at(object, {"kind"});
+  if (kind == "Pod") return apply_pod(object);
+  if (kind == "EndpointSlice") return apply_slice(object);
+  if (kind == "Service") return apply_service(object);
+  if (kind == "VirtualService") return apply_rule(object, &virtual_services_);
+  if (kind == "DestinationRule") return apply_rule(object, &destination_rules_);
+  if (kind == "Gateway") return apply_rule(object, &gateways_);
+  if (kind == "PeerAuthentication") return apply_peer_policy(object);
+  if (kind == "Secret") return apply_secret(object);
+  if (kind == "ConfigMap") return apply_mesh(object);
+  if (kind == "Node") return apply_node(object);
+  if (kind == "Namespace") {
+    namespaces_[object::string_at(object, {"metadata", "name"})] =
+        read_labels(object::find(object, {"metadata", "labels"}));
+  }
+  return Change::kNone;
+}
+
+Change Store::remove(const Json& object) {
+  const std::string kind = object::string_at(object, {"kind"});
+  const std::string key = read_key(object);
+  const auto gone = [&](std::size_t count, Change change) {
+    if (count == 0) return Change::kNone;
+    dirty_ = true;
+    return change;
+  };
+  if (kind == "Pod") {
+    forget_pod(key);
+    dirty_ = true;
+    return Change::kNone;  // its slices change by themselves
+  }
+  if (kind == "EndpointSlice") {
+    const std::string service =
+        object::string_at(object, {"metadata", "namespace"}) + "/" +
+        object::string_at(object, {"metadata", "labels", "kubernetes.io/service-name"});
+    const auto found = slices_.find(service);
+    if (found == slices_.end()) return Change::kNone;
+    dirty_services_.insert(service);
+    const auto count = found->second.erase(object::string_at(object, {"metadata", "name"}));
+    if (found->second.empty()) slices_.erase(found);
+    return gone(count, Change::kEndpoints);
+  }
+  if (kind == "Service") {
+    dirty_services_.insert(key);
+    return gone(services_.erase(key), Change::kConfig);
+  }
+  if (kind == "VirtualService") return gone(virtual_services_.erase(key), Change::kConfig);
+  if (kind == "DestinationRule") return gone(destination_rules_.erase(key), Change::kConfig);
+  if (kind == "Gateway") return gone(gateways_.erase(key), Change::kConfig);
+  if (kind == "PeerAuthentication") return gone(peer_policies_.erase(key), Change::kConfig);
+  if (kind == "Secret") return gone(tls_secrets_.erase(key), Change::kConfig);
+  if (kind == "ConfigMap" &&
+      key == mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
+    mesh_ = default_mesh_;
+    return gone(1, Change::kConfig);
+  }
+  if (kind == "Namespace") namespaces_.erase(object::string_at(object, {"metadata", "name"}));
+  return Change::kNone;
+}
+
+std::shared_ptr<const Service> Store::build_service(const std::string& key) const {
+  const auto found = services_.find(key);
+  if (found == services_.end()) return nullptr;
+  auto service = std::make_shared<Service>(found->second);
+  const auto slices = slices_.find(key);
+  if (slices == slices_.end()) return service;
+  for (const auto& [name, endpoints] : slices->second) {
+    for (const SliceEndpoint& from : endpoints) {
+      auto pod = pods_.find(service->name_space + "/" + from.pod);
+      if (pod == pods_.end()) {
+        const auto by_address = pod_by_address_.find(from.address);
+        if (by_address != pod_by_address_.end()) pod = pods_.find(by_address->second);
+      }
+      for (const auto& [port_name, port] : from.ports) {
+        service->endpoints.push_back({from.address, port, port_name, from.ready,
+                                      pod == pods_.end() ? nullptr : pod->second});
+      }
+    }
+  }
+  std::ranges::sort(service->endpoints, [](const Endpoint& a, const Endpoint& b) {
+    return std::tie(a.address, a.port_name, a.port) < std::tie(b.address, b.port_name, b.port);
+  });
+  std::set<std::string> accounts;
+  for (const Endpoint& endpoint : service->endpoints) {
+    if (endpoint.workload) accounts.insert(endpoint.workload->spiffe_id(mesh_.trust_domain));
+  }
+  service->accounts.assign(accounts.begin(), accounts.end());
+  return service;
+}
+
+void Store::fill_services(Snapshot* next) {
+  if (snapshot_) {
+    next->number = snapshot_->number;
+    next->services = snapshot_->services;
+  }
+  ++next->number;
+  for (const std::string& key : dirty_services_) {
+    const std::size_t slash = key.find('/');
+    const std::string host = key.substr(slash + 1) + "." + key.substr(0, slash) + ".svc." +
+                             mesh_.domain;
+    if (auto service = build_service(key)) {
+      next->services[host] = std::move(service);
+    } else {
+      next->services.erase(host);
+    }
+  }
+  dirty_services_.clear();
+  next->index_instances();
+  next->workloads = pods_;
+}
+
+std::shared_ptr<const Snapshot> Store::snapshot() {
+  if (!dirty_ && !rules_stale_ && snapshot_) return snapshot_;
+  auto next = std::make_shared<Snapshot>();
+  next->mesh = mesh_;
+  fill_services(next.get());
+  next->virtual_services = in_order(virtual_services_);
+  next->destination_rules = in_order(destination_rules_);
+  next->gateways = in_order(gateways_);
+  for (const auto& [key, policy] : peer_policies_) next->peer_policies.push_back(policy);
+  next->tls_secrets = tls_secrets_;
+  dirty_ = false;
+  rules_stale_ = false;
+  snapshot_ = std::move(next);
+  return snapshot_;
+}
+
+std::shared_ptr<const Snapshot> Store::endpoint_snapshot() {
+  if (!snapshot_) return snapshot();
+  if (!dirty_) return snapshot_;
+  auto next = std::make_shared<Snapshot>();
+  next->mesh = snapshot_->mesh;
+  fill_services(next.get());
+  next->virtual_services = snapshot_->virtual_services;
+  next->destination_rules = snapshot_->destination_rules;
+  next->gateways = snapshot_->gateways;
+  next->peer_policies = snapshot_->peer_policies;
+  next->tls_secrets = snapshot_->tls_secrets;
+  dirty_ = false;
+  rules_stale_ = true;
+  snapshot_ = std::move(next);
+  return snapshot_;
+}
+
+Labels Store::namespace_labels(std::string_view name) const {
+  const auto found = namespaces_.find(std::string(name));
+  return found == namespaces_.end() ? Labels{} : found->second;
+}
+
+std::vector<std::string> Store::namespaces() const {
+  std::vector<std::string> out;
+  for (const auto& [name, labels] : namespaces_) out.push_back(name);
+  return out;
+}
+
+std::shared_ptr<const Workload> Store::workload(std::string_view name_space,
+                                                std::string_view pod) const {
+  const auto found = pods_.find(fmt::format("{}/{}", name_space, pod));
+  return found == pods_.end() ? nullptr : found->second;
+}
+
+}  // namespace mizzen::control

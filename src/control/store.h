@@ -1,0 +1,105 @@
+// The control plane's copy of the cluster: Kubernetes and Istio objects in, snapshots out. One
+// thread; snapshots may go to others.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "control/snapshot.h"
+#include "object/field_error.h"
+#include "object/json.h"
+
+namespace mizzen::schema {
+class PeerAuthentication;
+}
+
+namespace mizzen::control {
+
+// What a change asks of the pushes: endpoint changes are never held back.
+enum class Change : std::uint8_t { kNone, kEndpoints, kConfig };
+
+class Store {
+ public:
+  // `mesh` is what holds until a ConfigMap `istio` says otherwise.
+  explicit Store(MeshConfig mesh = {});
+
+  // An object that is new or has changed; kinds that the mesh does not read are ignored. Errors of
+  // an Istio object (which admission would have refused) are kept for take_errors(); what is well
+  // formed of it counts.
+  Change apply(const object::Json& object);
+  Change remove(const object::Json& object);
+
+  // The current state; the same pointer while nothing changed.
+  std::shared_ptr<const Snapshot> snapshot();
+  // The current services and endpoints under the rules of the last snapshot(): for endpoint changes
+  // that must not wait while rules are still coming in.
+  std::shared_ptr<const Snapshot> endpoint_snapshot();
+
+  // Errors of objects applied since the last call: "VirtualService default/reviews: ...".
+  std::vector<std::string> take_errors();
+
+  // Labels of a namespace; empty when it is not known.
+  Labels namespace_labels(std::string_view name) const;
+  std::vector<std::string> namespaces() const;
+  // Null when there is no such pod.
+  std::shared_ptr<const Workload> workload(std::string_view name_space,
+                                           std::string_view pod) const;
+
+ private:
+  struct SliceEndpoint {
+    std::string address;
+    std::string pod;  // of targetRef
+    bool ready = true;
+    std::vector<std::pair<std::string, std::uint16_t>> ports;  // name and number
+  };
+  using Slices = std::map<std::string, std::vector<SliceEndpoint>>;  // by slice name
+  template <class Spec>
+  using Rules = std::map<std::string, Rule<Spec>>;  // by "namespace/name"
+
+  Change apply_service(const object::Json& object);
+  Change apply_slice(const object::Json& object);
+  Change apply_pod(const object::Json& object);
+  Change apply_node(const object::Json& object);
+  Change apply_secret(const object::Json& object);
+  Change apply_mesh(const object::Json& object);
+  Change apply_peer_policy(const object::Json& object);
+  template <class Spec>
+  Change apply_rule(const object::Json& object, Rules<Spec>* rules);
+  void forget_pod(const std::string& key);
+  std::string locality_of(const std::string& node, const Labels& labels) const;
+  std::shared_ptr<const Service> build_service(const std::string& key) const;
+  void fill_services(Snapshot* next);
+  void note(const object::Json& object, const std::vector<object::FieldError>& errors);
+
+  MeshConfig default_mesh_;
+  MeshConfig mesh_;
+  std::map<std::string, Service> services_;  // by "namespace/name", without endpoints
+  std::unordered_map<std::string, Slices> slices_;  // by the service's "namespace/name"
+  std::unordered_map<std::string, std::shared_ptr<const Workload>> pods_;  // by "namespace/name"
+  std::unordered_map<std::string, std::string> pod_by_address_;
+  std::unordered_map<std::string, std::string> node_localities_;
+  std::map<std::string, Labels> namespaces_;
+  Rules<schema::VirtualService> virtual_services_;
+  Rules<schema::DestinationRule> destination_rules_;
+  Rules<schema::Gateway> gateways_;
+  std::map<std::string, PeerPolicy> peer_policies_;
+  std::map<std::string, TlsSecret, std::less<>> tls_secrets_;
+
+  std::set<std::string> dirty_services_;  // keys whose Service is to be built again
+  bool dirty_ = true;        // something changed since snapshot_ was made
+  bool rules_stale_ = true;  // snapshot_ has the rules of the one before
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::vector<std::string> errors_;
+};
+
+// What the text under key `mesh` of ConfigMap `istio` says, over `defaults`. Fields that are not
+// acted on are left alone.
+MeshConfig parse_mesh_config(std::string_view yaml, const MeshConfig& defaults);
+
+}  // namespace mizzen::control
