@@ -34,7 +34,7 @@ class Output {
 
   void append(std::string_view bytes) {
     if (last_ != nullptr && bytes.size() <= kBlock - last_->end) {
-      std::memcpy(last_->bytes + last_->end, bytes.data(), bytes.size());
+      if (!bytes.empty()) std::memcpy(last_->bytes + last_->end, bytes.data(), bytes.size());
       last_->end += bytes.size();
       size_ += bytes.size();
     } else {

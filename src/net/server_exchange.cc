@@ -97,8 +97,8 @@ void ServerExchange::deliver_soon() {
 
 // Hands on what is held, to whoever wants it; nobody does after the response has ended.
 void ServerExchange::deliver() {
-  if (end_told_ || paused_ || tunnel_ != nullptr) return;
-  bool wanted = data_ || body_done_;
+  if (paused_ || tunnel_ != nullptr) return;
+  bool wanted = !end_told_ && (data_ || body_done_);
   if (!wanted && !output_ended_) return;
   std::string bytes = std::move(held_);
   held_.clear();
