@@ -1,0 +1,166 @@
+#include "proxy/xds_source.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "api/names.h"
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace mizzen::proxy {
+namespace {
+
+constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
+constexpr Duration kMaxBackOff = std::chrono::seconds(10);
+constexpr Duration kPing = std::chrono::seconds(20);
+// A control plane that does not answer at all is another one next time.
+constexpr Duration kConnectTimeout = std::chrono::seconds(5);
+
+Result<std::string> read_file(const std::string& path, std::string_view what) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return fail(Code::kNotFound, std::string(what) + ": cannot read '" + path + "'");
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+XdsSource::XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings,
+                     const xds::NodeInfo& node)
+    : loop_(loop),
+      feed_(feed),
+      settings_(std::move(settings)),
+      client_(xds::node_bytes(node)),
+      back_off_(kFirstBackOff),
+      random_(static_cast<unsigned>(fnv1a(node.id) ^
+                                    static_cast<std::uint64_t>(loop.now().time_since_epoch().count()))) {
+  client_.subscribe_all(api::kClusterType);
+  client_.subscribe_all(api::kListenerType);
+  feed_.on_published([this, alive = std::weak_ptr<int>(alive_)] {
+    if (!alive.expired()) follow_needs();
+  });
+}
+
+XdsSource::~XdsSource() { loop_.cancel(timer_); }
+
+void XdsSource::start() {
+  follow_needs();
+  connect();
+}
+
+Result<std::unique_ptr<net::HttpClient>> XdsSource::make_http() const {
+  net::HttpClientOptions options;
+  options.base.tls = settings_.tls;
+  options.base.host = settings_.pipe ? "localhost" : settings_.host;
+  options.base.port = settings_.port;
+  if (settings_.pipe) options.base.unix_path = settings_.host;
+  options.version = net::HttpVersion::kHttp2;
+  options.connect.timeout = kConnectTimeout;
+  options.ping_interval = kPing;
+  if (settings_.tls) {
+    io::TlsClientOptions tls;
+    tls.trust_bundle_pem = settings_.root_pem;
+    if (tls.trust_bundle_pem.empty()) {
+      MIZZEN_TRY(tls.trust_bundle_pem, read_file(settings_.root_file, "root certificate"));
+    }
+    tls.alpn = {"h2"};
+    MIZZEN_TRY(options.tls, io::make_tls_client_context(tls));
+    options.tls_host = settings_.sni;
+  }
+  return std::make_unique<net::HttpClient>(loop_, std::move(options));
+}
+
+Result<net::HeaderList> XdsSource::request_headers() const {
+  net::HeaderList headers(settings_.metadata.begin(), settings_.metadata.end());
+  if (!settings_.token_file.empty()) {
+    auto token = read_file(settings_.token_file, "service account token");
+    // Plain-text discovery asks for no token; over TLS it is needed.
+    if (!token && settings_.tls) return std::unexpected(token.error());
+    if (token) headers.emplace_back("authorization", "Bearer " + std::string(trim(*token)));
+  }
+  while (!headers.empty() && !headers.back().second.empty() &&
+         (headers.back().second.back() == '\n' || headers.back().second.back() == '\r')) {
+    headers.back().second.pop_back();
+  }
+  return headers;
+}
+
+void XdsSource::connect() {
+  auto headers = request_headers();
+  if (!headers) return lost(headers.error().message);
+  auto http = make_http();
+  if (!http) return lost(http.error().message);
+  http_ = std::move(*http);
+  grpc_ = std::make_unique<net::GrpcClient>(*http_);
+  received_ = false;
+  net::GrpcCallbacks callbacks;
+  callbacks.on_message = [this](std::string_view message) { on_message(message); };
+  callbacks.on_closed = [this](http::GrpcStatus status) { on_closed(status); };
+  call_ = grpc_->stream(api::kDeltaAdsMethod, *headers, std::move(callbacks));
+  client_.on_open();
+  flush();
+}
+
+void XdsSource::flush() {
+  while (call_) {
+    auto request = client_.next();
+    if (!request) return;
+    call_->send(*request);
+  }
+}
+
+void XdsSource::on_message(std::string_view message) {
+  auto update = client_.receive(message);
+  if (!update) return lost(update.error().message);
+  if (!received_) {
+    received_ = true;
+    back_off_ = kFirstBackOff;
+    last_error_.clear();
+    log::info("xds", "connected to {}:{}", settings_.host, settings_.port);
+  }
+  ++updates_;
+  auto rejections = feed_.store().apply(*update);
+  rejected_ += rejections.size();
+  client_.answer(*update, rejections);
+  follow_needs();
+  feed_.touch();
+}
+
+void XdsSource::follow_needs() {
+  for (auto type : {api::kEndpointType, api::kRouteType, api::kSecretType}) {
+    client_.set_names(type, feed_.store().needed(type));
+  }
+  flush();
+}
+
+void XdsSource::on_closed(const http::GrpcStatus& status) {
+  lost(status.ok() ? "the control plane closed the stream"
+                   : std::string(http::to_string(status.code)) + ": " + status.message);
+}
+
+void XdsSource::lost(std::string why) {
+  // Callbacks of the call and the client are on the stack.
+  loop_.dispose(std::move(call_));
+  loop_.dispose(std::move(grpc_));
+  loop_.dispose(std::move(http_));
+  client_.on_closed();
+  received_ = false;
+  ++failures_;
+  // Full jitter over the upper half: a mesh of proxies must not come back in one moment.
+  auto half = back_off_.count() / 2;
+  Duration wait(half + static_cast<std::int64_t>(random_()) % (half + 1));
+  if (why != last_error_) {
+    log::warning("xds", "{}:{}: {}; trying again", settings_.host, settings_.port, why);
+  }
+  last_error_ = std::move(why);
+  back_off_ = std::min(back_off_ * 2, kMaxBackOff);
+  loop_.cancel(timer_);
+  timer_ = loop_.after(wait, [this] {
+    timer_ = 0;
+    connect();
+  });
+}
+
+}  // namespace mizzen::proxy

@@ -1,0 +1,67 @@
+// Configuration by delta ADS: one stream to the control plane, opened again with back-off and jitter
+// when it is lost; what was received before stays. Main thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "base/clock.h"
+#include "io/loop.h"
+#include "net/grpc.h"
+#include "net/http_client.h"
+#include "proxy/bootstrap.h"
+#include "proxy/config_feed.h"
+#include "xds/client.h"
+
+namespace mizzen::proxy {
+
+class XdsSource {
+ public:
+  // Subscribes to all clusters and listeners, and to what they need. `feed` and `loop` outlive this.
+  XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings,
+            const xds::NodeInfo& node);
+  ~XdsSource();
+  XdsSource(const XdsSource&) = delete;
+  XdsSource& operator=(const XdsSource&) = delete;
+
+  void start();
+
+  // For tests and for `server_info`.
+  bool connected() const { return received_; }
+  std::uint64_t updates() const { return updates_; }
+  std::uint64_t rejected() const { return rejected_; }
+  std::uint64_t connect_failures() const { return failures_; }
+  const std::string& last_error() const { return last_error_; }
+  const xds::DeltaClient& client() const { return client_; }
+
+ private:
+  Result<std::unique_ptr<net::HttpClient>> make_http() const;
+  Result<net::HeaderList> request_headers() const;
+  void connect();
+  void on_message(std::string_view message);
+  void on_closed(const http::GrpcStatus& status);
+  void lost(std::string why);
+  void follow_needs();
+  void flush();
+
+  io::Loop& loop_;
+  ConfigFeed& feed_;
+  DiscoverySettings settings_;
+  xds::DeltaClient client_;
+  std::unique_ptr<net::HttpClient> http_;
+  std::unique_ptr<net::GrpcClient> grpc_;
+  std::unique_ptr<net::GrpcCall> call_;
+  io::TimerId timer_ = 0;
+  Duration back_off_;
+  std::minstd_rand random_;
+  bool received_ = false;  // something, on this stream
+  std::uint64_t updates_ = 0;
+  std::uint64_t rejected_ = 0;
+  std::uint64_t failures_ = 0;
+  std::string last_error_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace mizzen::proxy
