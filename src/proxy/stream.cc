@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "proxy/mirror.h"
 #include "proxy/path.h"
 #include "proxy/peer_metadata.h"
 #include "proxy/retry.h"
@@ -13,8 +14,6 @@ namespace mizzen::proxy {
 namespace {
 
 constexpr Duration kDiscard = std::chrono::seconds(2);  // for the rest of an answered request
-constexpr std::size_t kMostKept = 1024 * 1024;      // of a request's body, for retries
-constexpr std::size_t kMostBuffered = 256 * 1024;   // in one direction, before the source waits
 
 // gRPC over HTTP/2, "Timeout": up to 8 digits and a unit.
 std::optional<Duration> parse_grpc_timeout(std::string_view text) {
@@ -184,6 +183,9 @@ void Stream::forward() {
     if (!allowed) return reply(403, "", "upgrade_failed");
   }
   prepare_forward(*decision_.route);
+  mirrors_ = !decision_.route->forward.mirrors.empty() && request_.upgrade.empty();
+  if (mirrors_) mirror_body_ = body_;
+  if (request_ended_) mirror();
   attempt();
 }
 
@@ -229,199 +231,12 @@ void Stream::prepare_forward(const route::Route& route) {
   }
 }
 
-// --- The upstream --------------------------------------------------------------------------------
-
-void Stream::attempt() {
-  enter(State::kForwarding);
-  ++info_.attempts;
-  if (decision_.host->include_attempt_count) {
-    request_.headers.set("x-envoy-attempt-count", std::to_string(info_.attempts));
-  }
-  UpstreamAsk ask;
-  ask.snapshot = snapshot_;
-  ask.entry = entry_;
-  ask.original_dst = connection_.info().local;
-  if (!decision_.route->forward.hash.empty()) {
-    std::string cookie;
-    ask.hash = request_hash(decision_.route->forward.hash, request_, info_.remote, random_, cookie);
-    if (!cookie.empty()) set_cookie_ = std::move(cookie);
-  }
-  if (retry_ != nullptr && retry_->avoid_previous_hosts) ask.avoid = tried_;
-  ask.downstream_protocol = *info_.protocol;
-  ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
-  ask.is_retry = info_.attempts > 1;
-  ask.high_priority = decision_.route->forward.high_priority;
-  bool whole = request_ended_ && body_.empty() && !has_trailers_;
-  auto call = worker().upstream().open(ask, request_, whole, *this);
-  if (!call) return failed(call.error());
-  call_ = std::move(*call);
-  if (retry_ != nullptr && retry_->per_try_timeout.count() > 0) {
-    try_timer_.arm(retry_->per_try_timeout);
-  }
-  if (!whole) replay_body();
-}
-
-void Stream::replay_body() {
-  if (!body_.empty()) call_->send_data(body_, request_ended_ && !has_trailers_);
-  if (has_trailers_) call_->send_trailers(trailers_);
-  if (!keep_body_) std::string().swap(body_);
-  if (held_down_ > 0) {
-    connection_.codec().consumed(id_, std::exchange(held_down_, 0));
-  }
-}
-
-void Stream::send_body(std::string_view bytes, bool end) {
-  // Without a policy that may need it again the body passes through uncopied.
-  if (keep_body_ && (body_.size() + bytes.size() > kMostKept)) {
-    keep_body_ = false;
-    retries_left_ = 0;
-    if (call_) std::string().swap(body_);
-  }
-  if (keep_body_ || call_ == nullptr) body_.append(bytes);
-  if (call_ == nullptr) {
-    held_down_ += bytes.size();
-    return;
-  }
-  call_->send_data(bytes, end);
-  if (call_->buffered() > kMostBuffered) {
-    held_down_ += bytes.size();
-  } else {
-    connection_.codec().consumed(id_, bytes.size());
-  }
-}
-
-void Stream::on_data(std::string_view bytes, bool end) {
-  info_.bytes_received += bytes.size();
-  if (end) request_ended();
-  if (state_ == State::kDone || response_ended_) {
-    connection_.codec().consumed(id_, bytes.size());
-    return;
-  }
-  arm_idle();
-  send_body(bytes, end);
-}
-
-void Stream::on_trailers(http::Headers&& trailers) {
-  request_ended();
-  if (state_ == State::kDone || response_ended_) return;
-  trailers_ = std::move(trailers);
-  has_trailers_ = true;
-  if (call_) call_->send_trailers(trailers_);
-}
-
-void Stream::request_ended() {
-  request_ended_ = true;
-  request_end_ = now();
-  if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding) deadline_.arm(timeout_);
-}
-
-void Stream::on_upstream_host(const UpstreamInfo& info) {
-  upstream_info_ = info;
-  info_.upstream = &upstream_info_;
-}
-
-void Stream::on_upstream_informational(http::ResponseHead&& head) {
-  if (response_started_) return;
-  connection_.codec().inform(id_, head);
-}
-
-void Stream::on_upstream_writable() {
-  if (held_down_ > 0) connection_.codec().consumed(id_, std::exchange(held_down_, 0));
-}
-
-void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
-  try_timer_.cancel();
-  info_.upstream_duration = now() - (request_ended_ ? request_end_ : started_);
-  if (retry_ != nullptr && retries_response(*retry_, head)) {
-    if (retries_left_ > 0) {
-      call_.reset();
-      if (plan_retry()) return;
-    } else if (info_.attempts > 1) {
-      flag(Flag::kURX);
-    }
-  }
-  keep_body_ = false;
-  std::string().swap(body_);
-  response_ = std::move(head);
-  upgraded_ = response_.status == 101 || (request_.is_connect() && response_.status / 100 == 2);
-  if (upgraded_) deadline_.cancel();
-  info_.details = "via_upstream";
-  http::Headers& headers = response_.headers;
-  auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(*info_.upstream_duration);
-  headers.set("x-envoy-upstream-service-time", std::to_string(millis.count()));
-  headers.remove(kPeerMetadataHeader);
-  headers.remove(kPeerMetadataIdHeader);
-  if (info_.is_grpc) {
-    if (auto status = headers.get("grpc-status")) info_.grpc_status = parse_int<int>(*status);
-  }
-  respond(end);
-}
-
-void Stream::on_upstream_data(std::string_view data, bool end) {
-  info_.bytes_sent += data.size();
-  arm_idle();
-  connection_.codec().send_data(id_, data, end);
-  if (end) return response_ended();  // which lets go of the call
-  if (connection_.codec().buffered(id_) > kMostBuffered) {
-    held_up_ += data.size();
-  } else {
-    call_->consumed(data.size());
-  }
-}
-
-void Stream::on_upstream_trailers(http::Headers&& trailers) {
-  call_.reset();
-  response_trailers_ = std::move(trailers);
-  info_.response_trailers = &response_trailers_;
-  if (info_.is_grpc) {
-    if (auto status = response_trailers_.get("grpc-status")) {
-      info_.grpc_status = parse_int<int>(*status);
-    }
-  }
-  connection_.codec().send_trailers(id_, response_trailers_);
-  response_ended();
-}
-
-void Stream::on_writable() {
-  if (held_up_ > 0 && call_) call_->consumed(std::exchange(held_up_, 0));
-}
-
-void Stream::on_upstream_failed(const UpstreamFailure& failure) {
-  call_.reset();
-  failed(failure);
-}
-
-// No answer, or none any more.
-void Stream::failed(const UpstreamFailure& failure) {
-  try_timer_.cancel();
-  info_.transport_reason = failure.transport_reason;
-  if (response_started_) {
-    LocalReply why = reply_for(failure, false);
-    info_.flags |= why.flags;
-    info_.details = "upstream_reset_after_response_started{" +
-                    std::string(reset_reason(failure.fault)) + "}";
-    connection_.codec().reset(id_, http::ResetCode::kInternalError);
-    finish();
-    enter(State::kDone);
-    return connection_.stream_done(*this);
-  }
-  if (retry_ != nullptr && retries_failure(*retry_, failure)) {
-    if (retries_left_ > 0 && plan_retry()) return;
-    if (info_.attempts > 1) flag(Flag::kURX);
-  }
-  reply(reply_for(failure, info_.attempts > 1));
-}
-
-bool Stream::plan_retry() {
-  if (state_ != State::kForwarding || response_started_) return false;
-  if (info_.upstream != nullptr && retry_->avoid_previous_hosts) {
-    tried_.push_back(upstream_info_.remote);
-  }
-  --retries_left_;
-  worker().stats().count("mizzen_upstream_retries_total");
-  enter(State::kBackoff);
-  pause_.arm(backoff(*retry_, info_.attempts, worker().random()));
-  return true;
+// Once the request is whole; a body too large to keep is not mirrored.
+void Stream::mirror() {
+  if (!mirrors_) return;
+  mirrors_ = false;
+  send_mirrors(worker(), snapshot_, *decision_.route, request_, mirror_body_, connection_.info());
+  std::string().swap(mirror_body_);
 }
 
 // --- Timers --------------------------------------------------------------------------------------

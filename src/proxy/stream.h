@@ -58,6 +58,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   void redirect();
   void forward();
   void prepare_forward(const route::Route& route);
+  void mirror();
 
   // The upstream.
   void attempt();
@@ -121,6 +122,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
 
   std::unique_ptr<UpstreamCall> call_;
   std::string body_;         // kept for retries, or while nothing can be sent yet
+  std::string mirror_body_;  // while mirrors_
   http::Headers trailers_;   // of the request, kept likewise
   std::size_t held_down_ = 0;  // bytes of the request not yet consumed()
   std::size_t held_up_ = 0;    // bytes of the response not yet consumed()
@@ -132,6 +134,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   bool upgraded_ = false;
   bool finished_ = false;
   bool delayed_by_fault_ = false;
+  bool mirrors_ = false;  // copies of this request are still to be sent
 
   io::Timer deadline_;
   io::Timer try_timer_;
