@@ -1,4 +1,4 @@
-// Internal to pki: owners for OpenSSL's objects, and its error queue as our Error.
+// Internal to pki and io: owners for OpenSSL's objects, and its error queue as our Error.
 #pragma once
 
 #include <openssl/bio.h>

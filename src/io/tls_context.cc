@@ -1,0 +1,243 @@
+#include "io/tls_context.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "pki/certificate.h"
+#include "pki/key.h"
+
+namespace mizzen::io {
+namespace {
+
+TlsHandshake* handshake_of(SSL* ssl) { return static_cast<TlsHandshake*>(SSL_get_app_data(ssl)); }
+
+int verify_callback(X509_STORE_CTX* store, void*) {
+  auto* ssl = static_cast<SSL*>(
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  TlsHandshake* handshake = handshake_of(ssl);
+  if (handshake == nullptr) return 0;
+  const TlsContext& context = *handshake->context;
+  if (!context.any_chain && X509_verify_cert(store) != 1) {
+    handshake->was_refused = true;
+    handshake->refused = {Code::kDenied, Side::kInternal, false,
+                          std::string("certificate: ") +
+                              X509_verify_cert_error_string(X509_STORE_CTX_get_error(store))};
+    return 0;
+  }
+  X509* leaf = X509_STORE_CTX_get0_cert(store);
+  if (leaf == nullptr) return 0;
+  if (auto status = context.judge(*context.certificates.get(leaf)); !status) {
+    handshake->was_refused = true;
+    handshake->refused = std::move(status.error());
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+  }
+  X509_STORE_CTX_set_error(store, X509_V_OK);
+  return 1;
+}
+
+int alpn_callback(SSL* ssl, const unsigned char** out, unsigned char* out_length,
+                  const unsigned char* offered, unsigned offered_length, void*) {
+  const std::string& mine = handshake_of(ssl)->context->alpn_wire;
+  unsigned char* chosen = nullptr;
+  int status = SSL_select_next_proto(&chosen, out_length,
+                                     reinterpret_cast<const unsigned char*>(mine.data()),
+                                     static_cast<unsigned>(mine.size()), offered, offered_length);
+  if (status != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_NOACK;
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+std::string sni_of_hello(SSL* ssl) {
+  const unsigned char* bytes = nullptr;
+  std::size_t size = 0;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1 || size < 5) {
+    return {};
+  }
+  // RFC 6066 3: list length, type 0, name length, name.
+  std::size_t length = static_cast<std::size_t>(bytes[3]) << 8 | bytes[4];
+  if (bytes[2] != 0 || length > size - 5) return {};
+  return lower({reinterpret_cast<const char*>(bytes + 5), length});
+}
+
+int hello_callback(SSL* ssl, int*, void*) {
+  TlsHandshake* handshake = handshake_of(ssl);
+  TlsContextRef other = handshake->context->select(sni_of_hello(ssl));
+  if (!other || !other->server || other == handshake->context) return SSL_CLIENT_HELLO_SUCCESS;
+  SSL_set_SSL_CTX(ssl, other->ctx.get());
+  SSL_set_verify(ssl, other->verify_mode, nullptr);
+  SSL_set_min_proto_version(ssl, static_cast<int>(SSL_CTX_get_min_proto_version(other->ctx.get())));
+  SSL_set_max_proto_version(ssl, static_cast<int>(SSL_CTX_get_max_proto_version(other->ctx.get())));
+  handshake->context = std::move(other);
+  return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+int new_session_callback(SSL* ssl, SSL_SESSION* session) {
+  TlsHandshake* handshake = handshake_of(ssl);
+  if (handshake == nullptr || !handshake->context->sessions) return 0;
+  handshake->context->sessions->put(handshake->session_key, SessionPtr(session));
+  return 1;  // the reference is ours now
+}
+
+Status use_identity(SSL_CTX* ctx, const TlsIdentity& identity, TlsContext* context) {
+  auto chain = pki::parse_bundle(identity.chain_pem);
+  if (!chain) return std::unexpected(chain.error().in("certificate chain"));
+  auto key = pki::PrivateKey::from_pem(identity.key_pem);
+  if (!key) return std::unexpected(key.error().in("private key"));
+  if (SSL_CTX_use_certificate(ctx, chain->front().get()) != 1) {
+    return pki::openssl_fail(Code::kInvalid, "certificate chain");
+  }
+  for (std::size_t i = 1; i < chain->size(); ++i) {
+    if (SSL_CTX_add1_chain_cert(ctx, (*chain)[i].get()) != 1) {
+      return pki::openssl_fail(Code::kInvalid, "certificate chain");
+    }
+  }
+  if (SSL_CTX_use_PrivateKey(ctx, key->get()) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
+    return pki::openssl_fail(Code::kInvalid, "private key does not belong to the certificate");
+  }
+  context->local = parse_peer_certificate(chain->front().get());
+  return {};
+}
+
+Status use_trust(SSL_CTX* ctx, const std::string& bundle_pem) {
+  auto bundle = pki::parse_bundle(bundle_pem);
+  if (!bundle) return std::unexpected(bundle.error().in("trust bundle"));
+  X509_STORE* store = SSL_CTX_get_cert_store(ctx);
+  for (const pki::Certificate& certificate : *bundle) {
+    if (X509_STORE_add_cert(store, certificate.get()) != 1) {
+      return pki::openssl_fail(Code::kInvalid, "trust bundle");
+    }
+  }
+  // An intermediate that the bundle names is an anchor of its own.
+  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+  return {};
+}
+
+int version_number(TlsVersion version) {
+  return version == TlsVersion::k12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
+
+template <class Options>
+Status use_common(SSL_CTX* ctx, const Options& options) {
+  SSL_CTX_set_min_proto_version(ctx, version_number(options.min_version));
+  SSL_CTX_set_max_proto_version(ctx, version_number(options.max_version));
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                            SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                               SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_read_ahead(ctx, 1);  // header and body of a record in one read
+  if (!options.cipher_suites.empty() &&
+      SSL_CTX_set_cipher_list(ctx, options.cipher_suites.c_str()) != 1) {
+    return pki::openssl_fail(Code::kInvalid, "cipher suites '" + options.cipher_suites + "'");
+  }
+  const std::string curves = options.curves.empty() ? "X25519:P-256:P-384" : options.curves;
+  if (SSL_CTX_set1_groups_list(ctx, curves.c_str()) != 1) {
+    return pki::openssl_fail(Code::kInvalid, "curves '" + curves + "'");
+  }
+  for (const std::string& protocol : options.alpn) {
+    if (protocol.empty() || protocol.size() > 255) return fail(Code::kInvalid, "ALPN: empty or too long");
+  }
+  return {};
+}
+
+// Sessions are resumed only where the same peers would be trusted.
+void set_session_scope(SSL_CTX* ctx, const TlsServerOptions& options) {
+  std::string scope = options.trust_bundle_pem;
+  scope += static_cast<char>('0' + static_cast<int>(options.client_cert));
+  scope += options.accept_untrusted ? '1' : '0';
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  EVP_Digest(scope.data(), scope.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  SSL_CTX_set_session_id_context(ctx, digest.data(), std::min(size, 32U));
+}
+
+}  // namespace
+
+std::string alpn_to_wire(const std::vector<std::string>& protocols) {
+  std::string wire;
+  for (const std::string& protocol : protocols) {
+    if (protocol.empty() || protocol.size() > 255) continue;
+    wire += static_cast<char>(protocol.size());
+    wire += protocol;
+  }
+  return wire;
+}
+
+Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
+  using ClientCert = TlsServerOptions::ClientCert;
+  auto context = std::make_shared<TlsContext>();
+  context->server = true;
+  context->ctx.reset(SSL_CTX_new(TLS_server_method()));
+  if (!context->ctx) return pki::openssl_fail(Code::kInternal, "TLS context");
+  SSL_CTX* ctx = context->ctx.get();
+  MIZZEN_CHECKED(use_common(ctx, options));
+  MIZZEN_CHECKED(use_identity(ctx, options.identity, context.get()));
+  if (options.client_cert != ClientCert::kNone) {
+    context->verify_mode = SSL_VERIFY_PEER;
+    if (options.client_cert == ClientCert::kRequired) {
+      context->verify_mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    }
+    context->any_chain = options.accept_untrusted;
+    if (!options.trust_bundle_pem.empty()) {
+      MIZZEN_CHECKED(use_trust(ctx, options.trust_bundle_pem));
+    } else if (!options.accept_untrusted) {
+      return fail(Code::kInvalid, "trust bundle: none, but client certificates are to be verified");
+    }
+  }
+  SSL_CTX_set_verify(ctx, context->verify_mode, nullptr);
+  SSL_CTX_set_cert_verify_callback(ctx, &verify_callback, nullptr);
+  context->check = options.check;
+  context->alpn_wire = alpn_to_wire(options.alpn);
+  if (!options.alpn.empty()) SSL_CTX_set_alpn_select_cb(ctx, &alpn_callback, nullptr);
+  context->select = options.select;
+  if (options.select) SSL_CTX_set_client_hello_cb(ctx, &hello_callback, nullptr);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  set_session_scope(ctx, options);
+  context->tickets = options.tickets;
+  if (options.tickets) {
+    SSL_CTX_set_num_tickets(ctx, 1);
+    install_ticket_keys(ctx);
+  } else {
+    SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+  }
+  return TlsContextRef(std::move(context));
+}
+
+Result<TlsContextRef> make_tls_client_context(const TlsClientOptions& options) {
+  auto context = std::make_shared<TlsContext>();
+  context->ctx.reset(SSL_CTX_new(TLS_client_method()));
+  if (!context->ctx) return pki::openssl_fail(Code::kInternal, "TLS context");
+  SSL_CTX* ctx = context->ctx.get();
+  MIZZEN_CHECKED(use_common(ctx, options));
+  if (!options.identity.chain_pem.empty()) {
+    MIZZEN_CHECKED(use_identity(ctx, options.identity, context.get()));
+  }
+  if (!options.trust_bundle_pem.empty()) {
+    MIZZEN_CHECKED(use_trust(ctx, options.trust_bundle_pem));
+  }
+  if (options.system_roots && SSL_CTX_set_default_verify_paths(ctx) != 1) {
+    return pki::openssl_fail(Code::kUnavailable, "the system's trusted roots");
+  }
+  if (options.trust_bundle_pem.empty() && !options.system_roots && !options.insecure) {
+    return fail(Code::kInvalid, "trust bundle: none, and verification is on");
+  }
+  context->verify_mode = SSL_VERIFY_PEER;
+  context->any_chain = options.insecure;
+  context->verify_host = options.verify_host && !options.insecure;
+  context->check = options.check;
+  context->alpn_wire = alpn_to_wire(options.alpn);
+  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_cert_verify_callback(ctx, &verify_callback, nullptr);
+  if (options.max_sessions > 0) {
+    context->sessions = std::make_unique<SessionCache>(options.max_sessions);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, &new_session_callback);
+  } else {
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  }
+  return TlsContextRef(std::move(context));
+}
+
+}  // namespace mizzen::io

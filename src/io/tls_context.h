@@ -1,0 +1,77 @@
+// Internal to io: what stands behind TlsContext, shared by all connections of one configuration.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "io/tls.h"
+#include "pki/openssl.h"
+
+namespace mizzen::io {
+
+using SslCtxPtr = std::unique_ptr<SSL_CTX, pki::OpensslDelete<SSL_CTX_free>>;
+using SslPtr = std::unique_ptr<SSL, pki::OpensslDelete<SSL_free>>;
+using SessionPtr = std::unique_ptr<SSL_SESSION, pki::OpensslDelete<SSL_SESSION_free>>;
+
+// Parsed peer certificates by digest. Any thread.
+class CertificateCache {
+ public:
+  std::shared_ptr<const PeerCertificate> get(X509* x509);
+
+ private:
+  static constexpr std::size_t kMost = 1024;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<const PeerCertificate>> known_;
+};
+
+// Resumable sessions by key. Any thread.
+class SessionCache {
+ public:
+  explicit SessionCache(std::size_t most) : most_(most) {}
+  SessionPtr find(const std::string& key);
+  void put(const std::string& key, SessionPtr session);
+
+ private:
+  std::size_t most_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, SessionPtr> sessions_;
+};
+
+class TlsContext {
+ public:
+  SslCtxPtr ctx;
+  bool server = false;
+  int verify_mode = SSL_VERIFY_NONE;
+  bool any_chain = false;    // the chain is not verified
+  bool verify_host = false;
+  PeerCheck check;
+  std::string alpn_wire;     // length-prefixed, in order of preference
+  std::shared_ptr<TicketKeys> tickets;
+  std::function<TlsContextRef(std::string_view sni)> select;
+  std::shared_ptr<const PeerCertificate> local;
+  std::unique_ptr<SessionCache> sessions;  // clients
+  mutable CertificateCache certificates;
+
+  // Runs `check` on a certificate that has passed.
+  Status judge(const PeerCertificate& peer) const { return check ? check(peer) : Status{}; }
+};
+
+// What the callbacks of one handshake share with its stream; the SSL's app data.
+struct TlsHandshake {
+  TlsContextRef context;
+  std::string session_key;
+  Error refused;  // why the peer's certificate was not taken
+  bool was_refused = false;
+};
+
+std::string alpn_to_wire(const std::vector<std::string>& protocols);
+std::shared_ptr<const PeerCertificate> parse_peer_certificate(X509* x509);
+// OpenSSL's ticket callback of a context with tickets.
+void install_ticket_keys(SSL_CTX* ctx);
+
+}  // namespace mizzen::io

@@ -1,0 +1,403 @@
+#include "io/tls_stream.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/strings.h"
+
+namespace mizzen::io {
+namespace {
+
+constexpr std::size_t kRecord = 16 * 1024;
+
+int bio_read(BIO* bio, char* to, int size) {
+  auto* stream = static_cast<TlsStream*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  IoResult got = stream->under().read(
+      {reinterpret_cast<std::byte*>(to), static_cast<std::size_t>(size)});
+  switch (got.status) {
+    case IoStatus::kOk:
+      return static_cast<int>(got.bytes);
+    case IoStatus::kWouldBlock:
+      BIO_set_retry_read(bio);
+      return -1;
+    case IoStatus::kEof:
+      stream->under_eof = true;
+      return 0;
+    case IoStatus::kError:
+      return -1;
+  }
+  return -1;
+}
+
+int bio_write(BIO* bio, const char* from, int size) {
+  auto* stream = static_cast<TlsStream*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  IoResult put = stream->under().write(
+      std::string_view(from, static_cast<std::size_t>(size)));
+  if (put.status == IoStatus::kOk) return static_cast<int>(put.bytes);
+  if (put.status == IoStatus::kWouldBlock) BIO_set_retry_write(bio);
+  return -1;
+}
+
+long bio_ctrl(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_FLUSH) return 1;
+  if (command == BIO_CTRL_EOF) return static_cast<TlsStream*>(BIO_get_data(bio))->under_eof ? 1 : 0;
+  return 0;
+}
+
+BIO_METHOD* bio_method() {
+  static BIO_METHOD* const kMethod = [] {
+    BIO_METHOD* method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "mizzen stream");
+    BIO_meth_set_read(method, &bio_read);
+    BIO_meth_set_write(method, &bio_write);
+    BIO_meth_set_ctrl(method, &bio_ctrl);
+    return method;
+  }();
+  return kMethod;
+}
+
+bool is_ip(const std::string& host) { return Address::parse_ip(host, 0).has_value(); }
+
+}  // namespace
+
+std::unique_ptr<Stream> tls_server(Loop& loop, std::unique_ptr<Stream> stream, TlsContextRef context) {
+  auto tls = std::make_unique<TlsStream>(loop, std::move(stream), std::move(context));
+  tls->accept();
+  return tls;
+}
+
+std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream, TlsContextRef context,
+                                   TlsClientTarget target) {
+  auto tls = std::make_unique<TlsStream>(loop, std::move(stream), std::move(context));
+  tls->connect(std::move(target));
+  return tls;
+}
+
+TlsStream::TlsStream(Loop& loop, std::unique_ptr<Stream> under, TlsContextRef context)
+    : loop_(loop),
+      under_(std::move(under)),
+      handshake_{std::move(context), {}, {}, false},
+      notify_(Task::of<&TlsStream::dispatch>(loop, this)),
+      server_(handshake_.context->server) {}
+
+TlsStream::~TlsStream() {
+  under_->set_handler(nullptr);
+  if (!ssl_) return;
+  if (state_ == State::kOpen && !shutdown_done_ && pending_write_ == 0) SSL_shutdown(ssl_.get());
+  // Otherwise SSL_free() would mark the session as not resumable.
+  if (state_ == State::kOpen) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  ERR_clear_error();
+  ssl_.reset();  // before the stream that its BIO uses
+}
+
+bool TlsStream::make_ssl() {
+  ssl_.reset(SSL_new(handshake_.context->ctx.get()));
+  BIO* bio = ssl_ ? BIO_new(bio_method()) : nullptr;
+  if (bio == nullptr) {
+    die_soon({Code::kInternal, Side::kInternal, false, "TLS: out of memory"});
+    return false;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_.get(), bio, bio);
+  SSL_set_app_data(ssl_.get(), &handshake_);
+  under_->set_handler(this);
+  return true;
+}
+
+void TlsStream::accept() {
+  if (!make_ssl()) return;
+  SSL_set_accept_state(ssl_.get());
+}
+
+void TlsStream::connect(TlsClientTarget target) {
+  if (!make_ssl()) return;
+  SSL* ssl = ssl_.get();
+  const TlsContext& context = *handshake_.context;
+  SSL_set_connect_state(ssl);
+  std::string host = target.host.empty() ? target.sni : target.host;
+  if (!target.sni.empty() && !is_ip(target.sni)) SSL_set_tlsext_host_name(ssl, target.sni.c_str());
+  if (context.verify_host) {
+    bool set = is_ip(host) ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1
+                           : !host.empty() && SSL_set1_host(ssl, host.c_str()) == 1;
+    if (!set) {
+      return die_soon({Code::kInvalid, Side::kInternal, false, "TLS: no host name to verify"});
+    }
+  }
+  std::string alpn = target.alpn.empty() ? context.alpn_wire : alpn_to_wire(target.alpn);
+  if (!alpn.empty()) {
+    SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(alpn.data()),
+                        static_cast<unsigned>(alpn.size()));
+  }
+  if (context.sessions) {
+    // What was agreed with other protocols or another name is not resumed.
+    handshake_.session_key = (target.session_key.empty() ? target.sni : target.session_key) + '\0' +
+                             host + '\0' + alpn;
+    if (SessionPtr session = context.sessions->find(handshake_.session_key)) {
+      SSL_set_session(ssl, session.get());
+    }
+  }
+  notify_.schedule();
+}
+
+void TlsStream::set_handler(StreamHandler* handler) {
+  handler_ = handler;
+  if (handler == nullptr) return;
+  notify_.schedule();
+}
+
+void TlsStream::on_readable() {
+  readable_ = true;
+  dispatch();
+}
+
+void TlsStream::on_writable() {
+  if (state_ == State::kOpen && shutdown_wanted_ && pending_write_ > 0) put(nullptr, 0);
+  try_shutdown();
+  dispatch();
+}
+
+void TlsStream::on_hangup() {
+  if (handler_ != nullptr && paused_) handler_->on_hangup();
+}
+
+void TlsStream::on_error(const Error& error) {
+  if (state_ == State::kDead) return;
+  die(error);
+  dispatch();
+}
+
+void TlsStream::dispatch() {
+  if (state_ == State::kHandshake) advance();
+  if (handler_ != nullptr && state_ == State::kDead) {
+    if (!error_told_) {
+      error_told_ = true;
+      handler_->on_error(*error_);
+    }
+    return;
+  }
+  if (handler_ != nullptr && state_ == State::kOpen && !open_told_) {
+    open_told_ = true;
+    handler_->on_open();
+  }
+  if (handler_ != nullptr && state_ == State::kOpen && wants_write_) {
+    wants_write_ = false;
+    handler_->on_writable();
+  }
+  if (handler_ != nullptr && state_ == State::kOpen && readable_ && !paused_ && !eof_) {
+    handler_->on_readable();
+    if (handler_ != nullptr && readable_ && !paused_ && !eof_) notify_.schedule();
+  }
+}
+
+void TlsStream::advance() {
+  ERR_clear_error();
+  int status = SSL_do_handshake(ssl_.get());
+  if (status == 1) {
+    if (auto finished = finish_handshake(); !finished) {
+      die(std::move(finished.error()));
+      return;
+    }
+    state_ = State::kOpen;
+    readable_ = true;  // what came with the last flight
+    under_->pause_reading(paused_);
+    if (shutdown_wanted_) try_shutdown();
+    return;
+  }
+  int why = SSL_get_error(ssl_.get(), status);
+  if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return;
+  Error error = handshake_.was_refused ? handshake_.refused : ssl_error("TLS handshake");
+  if (handshake_.was_refused) error.side = side();
+  die(std::move(error));
+}
+
+Status TlsStream::finish_handshake() {
+  SSL* ssl = ssl_.get();
+  auto info = std::make_unique<TlsInfo>();
+  const unsigned char* alpn = nullptr;
+  unsigned alpn_size = 0;
+  SSL_get0_alpn_selected(ssl, &alpn, &alpn_size);
+  info->alpn.assign(reinterpret_cast<const char*>(alpn), alpn_size);
+  if (const char* sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) info->sni = lower(sni);
+  info->version = SSL_get_version(ssl);
+  info->cipher = SSL_get_cipher_name(ssl);
+  info->resumed = SSL_session_reused(ssl) == 1;
+  info->local = handshake_.context->local;
+  if (X509* peer = SSL_get0_peer_certificate(ssl)) {
+    info->peer = handshake_.context->certificates.get(peer);
+  }
+  // A resumed session was not verified again.
+  if (info->resumed && info->peer) {
+    if (!handshake_.context->any_chain && info->peer->not_after < loop_.wall()) {
+      return fail(Code::kDenied, "certificate has expired since the session began", side());
+    }
+    if (auto status = handshake_.context->judge(*info->peer); !status) {
+      status.error().side = side();
+      return status;
+    }
+  }
+  info_ = std::move(info);
+  return {};
+}
+
+Error TlsStream::ssl_error(std::string_view what) {
+  Code code = Code::kProtocol;
+  std::string text;
+  unsigned long last = ERR_peek_error();
+  if (last != 0) {
+    const char* reason = ERR_reason_error_string(last);
+    text = reason != nullptr ? reason : "unknown failure";
+  } else if (under_eof) {
+    code = Code::kClosed;
+    text = "the peer closed the connection";
+  } else {
+    code = under_->error().code;
+    text = under_->error().message;
+  }
+  ERR_clear_error();
+  return {code, side(), false, std::string(what) + ": " + text};
+}
+
+IoResult TlsStream::die(Error error) {
+  if (state_ != State::kDead) {
+    state_ = State::kDead;
+    error_ = std::make_unique<Error>(std::move(error));
+  }
+  return {0, IoStatus::kError};
+}
+
+void TlsStream::die_soon(Error error) {
+  die(std::move(error));
+  notify_.schedule();
+}
+
+const Error& TlsStream::error() const { return error_ ? *error_ : under_->error(); }
+
+IoResult TlsStream::read(std::span<std::byte> buffer) {
+  if (state_ == State::kDead) {
+    error_told_ = true;
+    return {0, IoStatus::kError};
+  }
+  if (state_ == State::kHandshake || !readable_) return {0, IoStatus::kWouldBlock};
+  if (eof_) return {0, IoStatus::kEof};
+  ERR_clear_error();
+  std::size_t got = 0;
+  if (SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &got) == 1) return {got, IoStatus::kOk};
+  switch (SSL_get_error(ssl_.get(), 0)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      readable_ = false;
+      return {0, IoStatus::kWouldBlock};
+    case SSL_ERROR_ZERO_RETURN:
+      eof_ = true;
+      return {0, IoStatus::kEof};
+    default:
+      error_told_ = true;
+      return die(ssl_error("TLS read"));
+  }
+}
+
+// One record at most. Counts as pending until OpenSSL has passed it on.
+IoStatus TlsStream::put(const void* bytes, std::size_t size) {
+  static const std::array<std::byte, 1> kUnread{};  // OpenSSL has these bytes already
+  ERR_clear_error();
+  std::size_t written = 0;
+  bool again = pending_write_ > 0;
+  if (SSL_write_ex(ssl_.get(), again ? kUnread.data() : bytes, again ? pending_write_ : size,
+                   &written) == 1) {
+    pending_write_ = 0;
+    return IoStatus::kOk;
+  }
+  int why = SSL_get_error(ssl_.get(), 0);
+  if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ) {
+    if (!again) pending_write_ = size;
+    return IoStatus::kWouldBlock;
+  }
+  error_told_ = true;
+  die(ssl_error("TLS write"));
+  return IoStatus::kError;
+}
+
+IoResult TlsStream::write(std::span<const iovec> pieces) {
+  if (state_ == State::kDead || shutdown_wanted_) {
+    error_told_ |= state_ == State::kDead;
+    return {0, IoStatus::kError};
+  }
+  if (state_ == State::kHandshake) {
+    wants_write_ = true;
+    return {0, IoStatus::kWouldBlock};
+  }
+  std::size_t taken = 0;
+  std::size_t skip = pending_write_;
+  if (pending_write_ > 0) {
+    IoStatus status = put(nullptr, 0);
+    if (status != IoStatus::kOk) {
+      wants_write_ = status == IoStatus::kWouldBlock;
+      return {0, status};
+    }
+    taken = skip;
+  }
+  static thread_local std::array<char, kRecord> record;
+  std::size_t piece = 0;
+  std::size_t offset = 0;
+  auto step = [&](std::size_t bytes) {
+    offset += bytes;
+    while (piece < pieces.size() && offset >= pieces[piece].iov_len) {
+      offset -= pieces[piece].iov_len;
+      ++piece;
+    }
+  };
+  step(skip);
+  while (piece < pieces.size()) {
+    const char* from = static_cast<const char*>(pieces[piece].iov_base) + offset;
+    std::size_t size = std::min(pieces[piece].iov_len - offset, kRecord);
+    std::size_t next = piece + 1;
+    if (size < kRecord && next < pieces.size()) {  // small pieces share a record
+      std::memcpy(record.data(), from, size);
+      for (; next < pieces.size() && size < kRecord; ++next) {
+        std::size_t part = std::min(pieces[next].iov_len, kRecord - size);
+        std::memcpy(record.data() + size, pieces[next].iov_base, part);
+        size += part;
+      }
+      from = record.data();
+    }
+    IoStatus status = put(from, size);
+    if (status == IoStatus::kError) return {0, status};
+    if (status == IoStatus::kWouldBlock) {
+      wants_write_ = true;
+      return {taken, taken > 0 ? IoStatus::kOk : IoStatus::kWouldBlock};
+    }
+    taken += size;
+    step(size);
+  }
+  return {taken, IoStatus::kOk};
+}
+
+void TlsStream::shutdown_write() {
+  shutdown_wanted_ = true;
+  try_shutdown();
+}
+
+void TlsStream::try_shutdown() {
+  if (!shutdown_wanted_ || shutdown_done_ || state_ != State::kOpen || pending_write_ > 0) return;
+  ERR_clear_error();
+  int status = SSL_shutdown(ssl_.get());
+  if (status < 0 && SSL_get_error(ssl_.get(), status) == SSL_ERROR_WANT_WRITE) return;
+  ERR_clear_error();
+  shutdown_done_ = true;
+  under_->shutdown_write();
+}
+
+void TlsStream::pause_reading(bool paused) {
+  if (paused_ == paused) return;
+  paused_ = paused;
+  // The handshake reads whatever its user thinks of data.
+  if (state_ != State::kHandshake) under_->pause_reading(paused);
+  if (!paused) notify_.schedule();
+}
+
+}  // namespace mizzen::io
