@@ -102,7 +102,8 @@ int ticket_callback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER
       !start_mac(mac, key)) {
     return -1;
   }
-  return old ? 2 : 1;
+  // A TLS 1.3 client uses a ticket once: every connection brings it a new one.
+  return old || SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ TEST(Tls, ResumesByTicketAndJudgesAgain) {
     pair.server->send("hello");
     loop.settle();
     ASSERT_TRUE(pair.client->open_ && pair.server->open_);
-    EXPECT_EQ(pair.server->stream_->tls()->resumed, i > 0);
+    EXPECT_EQ(pair.server->stream_->tls()->resumed, i > 0) << i;
     EXPECT_EQ(pair.server->stream_->tls()->peer->uri(), "spiffe://cluster.local/ns/a/sa/client");
     EXPECT_EQ(pair.client->in_, "hello");
   }
@@ -275,7 +275,7 @@ TEST(Tls, OlderVersionAndPlaintextPeers) {
     ASSERT_TRUE(pair.server->open_);
     EXPECT_EQ(pair.server->stream_->tls()->version, "TLSv1.2");
     EXPECT_EQ(pair.server->in_, "hi");
-    EXPECT_EQ(pair.server->stream_->tls()->resumed, i > 0);
+    EXPECT_EQ(pair.server->stream_->tls()->resumed, i > 0) << i;
   }
   auto [a, b] = memory_pair(loop);
   End tls(tls_server(loop, std::move(a), server));
