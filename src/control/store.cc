@@ -252,6 +252,20 @@ Change Store::apply(const Json& object) {
   return Change::kNone;
 }
 
+// What is told of a removed object is its name: its service is found by looking.
+Change Store::remove_slice(const Json& object) {
+  const std::string name_space = object::string_at(object, {"metadata", "namespace"}) + "/";
+  const std::string name = object::string_at(object, {"metadata", "name"});
+  for (auto found = slices_.begin(); found != slices_.end(); ++found) {
+    if (!found->first.starts_with(name_space) || found->second.erase(name) == 0) continue;
+    dirty_services_.insert(found->first);
+    if (found->second.empty()) slices_.erase(found);
+    dirty_ = true;
+    return Change::kEndpoints;
+  }
+  return Change::kNone;
+}
+
 Change Store::remove(const Json& object) {
   const std::string kind = object::string_at(object, {"kind"});
   const std::string key = read_key(object);
@@ -265,17 +279,7 @@ Change Store::remove(const Json& object) {
     dirty_ = true;
     return Change::kNone;  // its slices change by themselves
   }
-  if (kind == "EndpointSlice") {
-    const std::string service =
-        object::string_at(object, {"metadata", "namespace"}) + "/" +
-        object::string_at(object, {"metadata", "labels", "kubernetes.io/service-name"});
-    const auto found = slices_.find(service);
-    if (found == slices_.end()) return Change::kNone;
-    dirty_services_.insert(service);
-    const auto count = found->second.erase(object::string_at(object, {"metadata", "name"}));
-    if (found->second.empty()) slices_.erase(found);
-    return gone(count, Change::kEndpoints);
-  }
+  if (kind == "EndpointSlice") return remove_slice(object);
   if (kind == "Service") {
     dirty_services_.insert(key);
     return gone(services_.erase(key), Change::kConfig);

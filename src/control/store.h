@@ -64,6 +64,7 @@ class Store {
 
   Change apply_service(const object::Json& object);
   Change apply_slice(const object::Json& object);
+  Change remove_slice(const object::Json& object);
   Change apply_pod(const object::Json& object);
   Change apply_node(const object::Json& object);
   Change apply_secret(const object::Json& object);
