@@ -1,0 +1,141 @@
+#include <gtest/gtest.h>
+
+#include "proxy/capture.h"
+#include "proxy/path.h"
+#include "proxy/peer_metadata.h"
+#include "proxy/rate_limit.h"
+#include "proxy/retry.h"
+#include "proxy/stream_headers.h"
+
+namespace mizzen::proxy {
+namespace {
+
+std::string normal(std::string_view path, HttpSettings settings) {
+  std::string out;
+  switch (normalize_path(path, settings, out)) {
+    case PathVerdict::kUnchanged: return std::string(path);
+    case PathVerdict::kRefuse: return "refused";
+    case PathVerdict::kRedirect: return "redirect " + out;
+    case PathVerdict::kChanged: return out;
+  }
+  return {};
+}
+
+TEST(Path, NormalisesAsEnvoyDoes) {
+  HttpSettings plain;
+  plain.normalize_path = true;
+  EXPECT_EQ(normal("/anything/a//b/./c/../d?x=%2F&y=1", plain), "/anything/a//b/d?x=%2F&y=1");
+  EXPECT_EQ(normal("/a/../../b", plain), "/b");
+  EXPECT_EQ(normal("/%61%2f?q=/../", plain), "/a%2f?q=/../");
+  EXPECT_EQ(normal("/a/..", plain), "/");
+  EXPECT_EQ(normal("/a%00", plain), "refused");
+  EXPECT_EQ(normal("/a%4", plain), "refused");
+  EXPECT_EQ(normal("*", plain), "*");
+  HttpSettings merging = plain;
+  merging.merge_slashes = true;
+  EXPECT_EQ(normal("//a///b", merging), "/a/b");
+  HttpSettings strict = plain;
+  strict.escaped_slashes = HttpSettings::EscapedSlashes::kReject;
+  EXPECT_EQ(normal("/a%2Fb", strict), "refused");
+  strict.escaped_slashes = HttpSettings::EscapedSlashes::kUnescapeRedirect;
+  EXPECT_EQ(normal("/a%2Fb", strict), "redirect /a/b");
+}
+
+TEST(Retry, Conditions) {
+  route::RetryPolicy policy;
+  policy.on = route::RetryPolicy::kConnectFailure | route::RetryPolicy::kRefusedStream |
+              route::RetryPolicy::kGrpcUnavailable;
+  EXPECT_TRUE(retries_failure(policy, {UpstreamFault::kConnectFailure, "", true}));
+  EXPECT_TRUE(retries_failure(policy, {UpstreamFault::kRemoteRefused, "", true}));
+  EXPECT_FALSE(retries_failure(policy, {UpstreamFault::kConnectionTermination, "", false}));
+  EXPECT_FALSE(retries_failure(policy, {UpstreamFault::kOverflow, "", true}));
+  http::ResponseHead head;
+  head.status = 503;
+  EXPECT_FALSE(retries_response(policy, head));
+  policy.on |= route::RetryPolicy::kResetBeforeRequest;
+  EXPECT_TRUE(retries_failure(policy, {UpstreamFault::kConnectionTermination, "", true}));
+  policy.on = route::RetryPolicy::k5xx;
+  EXPECT_TRUE(retries_response(policy, head));
+  EXPECT_LT(backoff(policy, 1, 12345678901), std::chrono::milliseconds(25));
+  EXPECT_LT(backoff(policy, 30, ~0ULL), std::chrono::milliseconds(250));
+}
+
+TEST(Headers, AdmitsAtTheEdge) {
+  HttpSettings settings;
+  settings.use_remote_address = true;
+  ConnectionInfo connection;
+  connection.remote = *io::Address::parse("10.244.0.18:999");
+  http::RequestHead head;
+  head.headers.add("x-forwarded-for", "1.2.3.4");
+  head.headers.add("x-envoy-retry-on", "5xx");
+  head.headers.add("x-forwarded-client-cert", "By=me");
+  io::Address remote;
+  std::uint64_t random[2] = {1, 2};
+  admit_request(head, settings, connection, random, remote);
+  EXPECT_EQ(head.headers.get_or("x-forwarded-for", ""), "1.2.3.4,10.244.0.18");
+  EXPECT_EQ(head.headers.get_or("x-envoy-external-address", ""), "10.244.0.18");
+  EXPECT_EQ(head.headers.get_or("x-forwarded-proto", ""), "http");
+  EXPECT_FALSE(head.headers.has("x-envoy-retry-on"));
+  EXPECT_FALSE(head.headers.has("x-forwarded-client-cert"));
+  EXPECT_EQ(head.headers.get_or("x-request-id", ""), "00000000-0000-4001-8000-000000000002");
+}
+
+TEST(Headers, AppendsTheClientCertificate) {
+  HttpSettings settings;
+  settings.forward_client_cert = HttpSettings::ClientCert::kAppendForward;
+  settings.xfcc_subject = settings.xfcc_uri = settings.xfcc_dns = true;
+  ConnectionInfo connection;
+  connection.mutual_tls = true;
+  io::PeerCertificate peer, own;
+  peer.sha256 = "abc";
+  peer.uri_sans = {"spiffe://cluster.local/ns/default/sa/curl"};
+  own.uri_sans = {"spiffe://cluster.local/ns/default/sa/httpbin"};
+  connection.peer = std::make_shared<io::PeerCertificate>(peer);
+  connection.own = std::make_shared<io::PeerCertificate>(own);
+  http::Headers headers;
+  forward_client_certificate(headers, settings, connection);
+  EXPECT_EQ(headers.get_or("x-forwarded-client-cert", ""),
+            "By=spiffe://cluster.local/ns/default/sa/httpbin;Hash=abc;Subject=\"\";URI=spiffe://"
+            "cluster.local/ns/default/sa/curl");
+}
+
+TEST(PeerMetadata, ThereAndBack) {
+  PeerWorkload workload{"reviews-v1", "default", "reviews", "v1", "Kubernetes", "reviews", "v1"};
+  PeerRef parsed = parse_peer_metadata(make_peer_metadata(workload, "reviews-v1-abc"));
+  ASSERT_NE(parsed, nullptr);
+  EXPECT_EQ(*parsed, workload);
+  EXPECT_EQ(parse_peer_metadata("!!"), nullptr);
+}
+
+TEST(RateLimits, RefillsByInterval) {
+  RateLimits limits;
+  route::LocalRateLimit policy;
+  policy.max_tokens = 2;
+  policy.tokens_per_fill = 2;
+  policy.fill_interval = std::chrono::seconds(60);
+  MonoTime now{};
+  EXPECT_TRUE(limits.take(policy, now));
+  EXPECT_TRUE(limits.take(policy, now));
+  EXPECT_FALSE(limits.take(policy, now));
+  EXPECT_TRUE(limits.take(policy, now + std::chrono::seconds(61)));
+}
+
+TEST(Capture, ReadsIstiosArguments) {
+  std::vector<std::string> arguments = {"-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT",
+                                        "-i", "*", "-x", "10.0.0.0/8", "-b", "*", "-d",
+                                        "15090,15021,15020", "--log_output_level=default:info"};
+  auto options = parse_capture(arguments);
+  ASSERT_TRUE(options) << options.error().message;
+  std::string rules = nft_rules(*options);
+  EXPECT_NE(rules.find("tcp dport 15021 return"), std::string::npos);
+  EXPECT_NE(rules.find("tcp dport 0-65535 redirect to :15006"), std::string::npos);
+  EXPECT_NE(rules.find("ip daddr 10.0.0.0/8 return"), std::string::npos);
+  EXPECT_NE(rules.find("meta skuid 1337 return"), std::string::npos);
+  EXPECT_NE(iptables_rules(*options, false).find("--uid-owner 1337 -j RETURN"), std::string::npos);
+  EXPECT_FALSE(parse_capture(std::vector<std::string>{"-m", "TPROXY"}));
+  EXPECT_FALSE(parse_capture(std::vector<std::string>{"--what"}));
+  EXPECT_FALSE(parse_capture(std::vector<std::string>{"-d", "http"}));
+}
+
+}  // namespace
+}  // namespace mizzen::proxy

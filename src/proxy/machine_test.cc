@@ -1,0 +1,337 @@
+// The downstream half as a whole on an in-memory loop: bytes in, bytes out, with an upstream that the
+// test scripts.
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+
+#include "io/sim_loop.h"
+#include "proxy/worker.h"
+
+namespace mizzen::proxy {
+namespace {
+
+// Answers each try as the next script line says.
+class ScriptedUpstream final : public Upstream {
+ public:
+  struct Call;
+  using Script = std::function<void(Call&)>;
+
+  explicit ScriptedUpstream(io::Loop& loop) : loop_(loop) {}
+
+  struct Call final : UpstreamCall {
+    Call(ScriptedUpstream& up, UpstreamEvents& to) : owner(up), events(to) {}
+    ~Call() override { *alive = false; }
+    void send_data(std::string_view data, bool end) override {
+      body += data;
+      ended = ended || end;
+    }
+    void send_trailers(const http::Headers&) override { ended = true; }
+    std::size_t buffered() const override { return 0; }
+    void consumed(std::size_t) override {}
+    // Answers in the next turn, unless the call is gone by then.
+    void later(std::function<void()> fn) {
+      owner.loop_.defer([flag = alive, fn = std::move(fn)] {
+        if (*flag) fn();
+      });
+    }
+    void answer(int status, std::string text) {
+      later([this, status, text] {
+        http::ResponseHead head;
+        head.status = status;
+        head.headers.add("content-length", std::to_string(text.size()));
+        UpstreamEvents& to = events;
+        auto flag = alive;
+        to.on_upstream_head(std::move(head), text.empty());
+        if (!text.empty() && *flag) to.on_upstream_data(text, true);
+      });
+    }
+    void fail(UpstreamFault fault) {
+      later([this, fault] { events.on_upstream_failed({fault, "", true}); });
+    }
+    ScriptedUpstream& owner;
+    UpstreamEvents& events;
+    std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+    std::string body;
+    bool ended = false;
+  };
+
+  std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open(const UpstreamAsk& ask,
+                                                                     http::RequestHead& head, bool,
+                                                                     UpstreamEvents& events) override {
+    seen.push_back(head.clone());
+    if (script.empty()) return std::unexpected(UpstreamFailure{});
+    auto call = std::make_unique<Call>(*this, events);
+    info.cluster = ask.entry->cluster.get();
+    info.remote = *io::Address::parse("10.0.0.9:80");
+    events.on_upstream_host(info);
+    Script next = script.front();
+    script.pop_front();
+    if (next) next(*call);
+    return call;
+  }
+  std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk&,
+                                                                TcpEvents&) override {
+    return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, "", true});
+  }
+  void set_snapshot(SnapshotRef) override {}
+  void set_own_metadata(std::string, std::string) override {}
+  void drain() override {}
+
+  std::deque<Script> script;
+  std::vector<http::RequestHead> seen;
+  UpstreamInfo info;
+
+ private:
+  io::Loop& loop_;
+};
+
+route::Route route_to(std::string prefix, std::string cluster) {
+  route::Route route;
+  route.name = "default";
+  route.match.path.value = std::move(prefix);
+  route.forward.cluster = std::move(cluster);
+  route.forward.timeout = Duration{0};
+  return route;
+}
+
+struct Bench {
+  Bench() {
+    auto upstream = std::make_unique<ScriptedUpstream>(loop);
+    up = upstream.get();
+    worker = std::make_unique<Worker>(loop, shared, std::move(upstream));
+    settings = std::make_shared<HttpSettings>();
+    settings->normalize_path = true;
+    settings->upgrades = {"websocket"};
+    for (HttpFilter filter : {HttpFilter{"fault", false, FaultFilter{}},
+                              HttpFilter{"cors", false, CorsFilter{}},
+                              HttpFilter{"router", false, RouterFilter{}}}) {
+      settings->filters.push_back(filter);
+    }
+  }
+
+  // One listener "l" with one chain, one virtual host "*" with `routes`, one cluster "c".
+  void configure(std::vector<route::Route> routes) {
+    auto table = std::make_shared<route::Table>();
+    route::VirtualHost host;
+    host.name = "h";
+    host.domains = {"*"};
+    host.include_attempt_count = true;
+    host.routes = std::move(routes);
+    table->hosts.push_back(std::move(host));
+    ASSERT_TRUE(table->index());
+    settings->table = table;
+    auto listener = std::make_shared<Listener>();
+    listener->name = "l";
+    listener->direction = Direction::kOutbound;
+    FilterChain chain;
+    chain.terminal = std::shared_ptr<const HttpSettings>(std::make_shared<HttpSettings>(*settings));
+    listener->chains.push_back(std::move(chain));
+    publish(listener);
+  }
+
+  void publish(std::shared_ptr<const Listener> listener) {
+    auto snapshot = std::make_shared<Snapshot>();
+    snapshot->listeners.push_back(std::move(listener));
+    auto cluster = std::make_shared<Cluster>();
+    cluster->name = "c";
+    snapshot->clusters["c"] = {cluster, nullptr};
+    worker->set_config(make_live_config(snapshot), {}, {});
+  }
+
+  void connect() {
+    auto [client, server] = io::memory_pair(loop);
+    this->client = std::move(client);
+    worker->accept("l", std::move(server));
+    loop.settle();
+  }
+
+  void send(std::string_view bytes) {
+    EXPECT_EQ(client->write(bytes).bytes, bytes.size());
+    loop.settle();
+  }
+
+  std::string received() {
+    std::string out;
+    std::array<std::byte, 4096> buffer;
+    for (;;) {
+      io::IoResult got = client->read(buffer);
+      if (got.status != io::IoStatus::kOk) {
+        closed = got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError;
+        return out;
+      }
+      out.append(reinterpret_cast<const char*>(buffer.data()), got.bytes);
+    }
+  }
+
+  std::string ask(std::string_view request) {
+    send(request);
+    return received();
+  }
+
+  io::SimLoop loop;
+  WorkerShared shared;
+  ScriptedUpstream* up = nullptr;
+  std::unique_ptr<Worker> worker;
+  std::shared_ptr<HttpSettings> settings;
+  std::unique_ptr<io::Stream> client;
+  bool closed = false;
+};
+
+constexpr std::string_view kGet = "GET /get HTTP/1.1\r\nhost: a\r\n\r\n";
+
+TEST(Machine, ForwardsAndAnswers) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "hello"); });
+  std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
+  EXPECT_TRUE(answer.ends_with("\r\n\r\nhello")) << answer;
+  EXPECT_NE(answer.find("server: envoy\r\n"), std::string::npos);
+  EXPECT_NE(answer.find("x-envoy-upstream-service-time: 0\r\n"), std::string::npos);
+  ASSERT_EQ(bench.up->seen.size(), 1u);
+  const auto& headers = bench.up->seen[0].headers;
+  EXPECT_EQ(headers.get_or("x-forwarded-proto", ""), "http");
+  EXPECT_EQ(headers.get_or("x-envoy-attempt-count", ""), "1");
+  EXPECT_EQ(headers.get_or("x-request-id", "").size(), 36u);
+  // The connection serves the next request too.
+  bench.up->script.push_back([](auto& call) { call.answer(204, ""); });
+  EXPECT_TRUE(bench.ask(kGet).starts_with("HTTP/1.1 204 "));
+  EXPECT_EQ(bench.worker->stats().report().requests.size(), 2u);
+}
+
+TEST(Machine, LocalRepliesReadAsEnvoys) {
+  Bench bench;
+  bench.configure({route_to("/known", "c"), route_to("/lost", "gone")});
+  bench.connect();
+  std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 404 Not Found\r\n")) << answer;
+  EXPECT_NE(answer.find("content-length: 0\r\n"), std::string::npos);
+  EXPECT_TRUE(bench.ask("GET /lost HTTP/1.1\r\nhost: a\r\n\r\n").starts_with("HTTP/1.1 503 "));
+  bench.up->script.push_back([](auto& call) { call.fail(UpstreamFault::kNoHealthyUpstream); });
+  answer = bench.ask("GET /known HTTP/1.1\r\nhost: a\r\n\r\n");
+  EXPECT_TRUE(answer.ends_with("no healthy upstream")) << answer;
+  EXPECT_TRUE(bench.ask("CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n").starts_with("HTTP/1.1 403 "));
+}
+
+TEST(Machine, RefusesHttp10) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  std::string answer = bench.ask("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n")) << answer;
+}
+
+TEST(Machine, RetriesUntilItWorks) {
+  Bench bench;
+  route::Route route = route_to("/", "c");
+  route.forward.retry = route::RetryPolicy{};
+  route.forward.retry->on = route::RetryPolicy::kConnectFailure | route::RetryPolicy::k5xx;
+  route.forward.retry->attempts = 2;
+  bench.configure({route});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.fail(UpstreamFault::kConnectFailure); });
+  bench.up->script.push_back([](auto& call) { call.answer(503, "bad"); });
+  bench.up->script.push_back([](auto& call) { call.answer(200, "good"); });
+  bench.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc");
+  bench.loop.advance(std::chrono::seconds(1));
+  std::string answer = bench.received();
+  EXPECT_TRUE(answer.ends_with("good")) << answer;
+  ASSERT_EQ(bench.up->seen.size(), 3u);
+  EXPECT_EQ(bench.up->seen[2].headers.get_or("x-envoy-attempt-count", ""), "3");
+}
+
+TEST(Machine, TimesOut) {
+  Bench bench;
+  route::Route route = route_to("/", "c");
+  route.forward.timeout = std::chrono::milliseconds(300);
+  bench.configure({route});
+  bench.connect();
+  bench.up->script.push_back(nullptr);
+  bench.send(kGet);
+  bench.loop.advance(std::chrono::milliseconds(299));
+  EXPECT_EQ(bench.received(), "");
+  bench.loop.advance(std::chrono::milliseconds(10));
+  EXPECT_TRUE(bench.received().ends_with("\r\n\r\nupstream request timeout"));
+}
+
+TEST(Machine, DelaysAndAbortsByFault) {
+  Bench bench;
+  route::Route route = route_to("/", "c");
+  auto fault = std::make_shared<route::Fault>();
+  fault->delay_share = route::Fraction{100, 100};
+  fault->delay = std::chrono::milliseconds(700);
+  fault->abort_share = route::Fraction{100, 100};
+  fault->abort_status = 555;
+  route.per_filter.fault = fault;
+  bench.configure({route});
+  bench.connect();
+  bench.send(kGet);
+  EXPECT_EQ(bench.received(), "");
+  bench.loop.advance(std::chrono::milliseconds(710));
+  std::string answer = bench.received();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 555 Unknown\r\n")) << answer;
+  EXPECT_TRUE(answer.ends_with("fault filter abort")) << answer;
+}
+
+TEST(Machine, ChangedRoutesActOnOpenConnections) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  EXPECT_TRUE(bench.ask(kGet).ends_with("one"));
+  route::Route direct;
+  direct.match.path.value = "/";
+  direct.action = route::Route::Action::kDirectResponse;
+  direct.direct = {418, "short and stout"};
+  bench.configure({direct});
+  EXPECT_TRUE(bench.ask(kGet).ends_with("short and stout"));
+}
+
+TEST(Machine, ConnectionThatNoChainTakesEnds) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back(nullptr);
+  bench.send(kGet);  // under way
+  auto strict = std::make_shared<Listener>();
+  strict->name = "l";
+  FilterChain chain;
+  chain.match.transport_protocol = "tls";
+  chain.tls = std::make_shared<DownstreamTls>();
+  chain.terminal = std::shared_ptr<const HttpSettings>(bench.settings);
+  strict->chains.push_back(std::move(chain));
+  bench.publish(strict);
+  bench.loop.settle();
+  bench.received();
+  EXPECT_FALSE(bench.closed);
+  EXPECT_EQ(bench.worker->sessions(), 1u);
+  bench.client->shutdown_write();
+  bench.loop.settle();
+  EXPECT_EQ(bench.worker->sessions(), 0u);
+  // An idle one ends at once.
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  bench.ask(kGet);
+  bench.publish(strict);
+  bench.loop.settle();
+  bench.received();
+  EXPECT_TRUE(bench.closed);
+}
+
+TEST(Machine, DrainEndsIdleConnections) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  bench.ask(kGet);
+  EXPECT_EQ(bench.worker->sessions(), 1u);
+  bench.worker->drain();
+  bench.loop.settle();
+  EXPECT_EQ(bench.worker->sessions(), 0u);
+}
+
+}  // namespace
+}  // namespace mizzen::proxy
