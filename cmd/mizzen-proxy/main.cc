@@ -1,4 +1,6 @@
+#include <csignal>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "base/log.h"
@@ -6,9 +8,10 @@
 #include "io/loop.h"
 #include "proxy/bootstrap.h"
 #include "proxy/capture.h"
-#include "proxy/config_store.h"
+#include "proxy/config_feed.h"
 #include "proxy/data_plane.h"
 #include "proxy/self_facts.h"
+#include "proxy/xds_source.h"
 
 namespace mizzen {
 namespace {
@@ -49,31 +52,71 @@ Status add_static(proxy::ConfigStore& store, const proxy::Bootstrap& bootstrap) 
   return {};
 }
 
+// The main thread's parts, in the order in which they are made.
+class Process {
+ public:
+  Process(const Flags& flags, proxy::Bootstrap bootstrap)
+      : bootstrap_(std::move(bootstrap)),
+        // Signals are blocked before the workers start, which inherit the mask.
+        signals_(loop_, {SIGTERM, SIGINT}, [this](int) { stop(); }),
+        data_plane_(loop_, options(flags)),
+        feed_(loop_, [this](proxy::SnapshotRef snapshot) { publish(std::move(snapshot)); }) {}
+
+  Status start() {
+    MIZZEN_CHECKED(add_static(feed_.store(), bootstrap_));
+    feed_.touch();
+    if (bootstrap_.discovery) {
+      source_.emplace(loop_, feed_, *bootstrap_.discovery, bootstrap_.node);
+      source_->start();
+    }
+    return {};
+  }
+  void run() { loop_.run(); }
+
+ private:
+  proxy::DataPlaneOptions options(const Flags& flags) const {
+    proxy::DataPlaneOptions options;
+    options.concurrency = workers(flags);
+    options.self = proxy::self_facts(bootstrap_.node);
+    if (flags.drain_time) options.drain_time = *flags.drain_time;
+    return options;
+  }
+
+  void publish(proxy::SnapshotRef snapshot) {
+    if (draining_) return;
+    if (Status set = data_plane_.set_snapshot(std::move(snapshot)); !set) {
+      log::error("main", "{}", set.error().message);
+    }
+  }
+
+  void stop() {
+    if (draining_) return loop_.stop();  // the second signal does not wait
+    draining_ = true;
+    log::info("main", "draining");
+    data_plane_.drain([this] { loop_.stop(); });
+  }
+
+  proxy::Bootstrap bootstrap_;
+  io::EpollLoop loop_;
+  io::Signals signals_;
+  proxy::DataPlane data_plane_;
+  proxy::ConfigFeed feed_;
+  std::optional<proxy::XdsSource> source_;
+  bool draining_ = false;
+};
+
 int run(const Flags& flags) {
   auto bootstrap = bootstrap_of(flags);
   if (!bootstrap) return complain(bootstrap.error());
   for (const std::string& warning : bootstrap->warnings) log::warning("bootstrap", "{}", warning);
-  proxy::ConfigStore store(system_clock());
-  if (Status added = add_static(store, *bootstrap); !added) return complain(added.error());
-  if (flags.mode == Flags::Mode::kValidate) return 0;
-
-  io::EpollLoop loop;
-  proxy::DataPlaneOptions options;
-  options.concurrency = workers(flags);
-  options.self = proxy::self_facts(bootstrap->node);
-  if (flags.drain_time) options.drain_time = *flags.drain_time;
-  bool draining = false;
-  // Signals are blocked before the workers start, which inherit the mask.
-  std::unique_ptr<proxy::DataPlane> data_plane;
-  io::Signals signals(loop, {SIGTERM, SIGINT}, [&](int) {
-    if (draining) return loop.stop();  // the second one does not wait
-    draining = true;
-    log::info("main", "draining");
-    data_plane->drain([&] { loop.stop(); });
-  });
-  data_plane = std::make_unique<proxy::DataPlane>(loop, std::move(options));
-  if (Status set = data_plane->set_snapshot(store.publish()); !set) return complain(set.error());
-  loop.run();
+  if (flags.mode == Flags::Mode::kValidate) {
+    proxy::ConfigStore store(system_clock());
+    Status added = add_static(store, *bootstrap);
+    return added ? 0 : complain(added.error());
+  }
+  Process process(flags, std::move(*bootstrap));
+  if (Status started = process.start(); !started) return complain(started.error());
+  process.run();
   return 0;
 }
 
