@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::size_t kReadSize = 64 * 1024;
 constexpr int kReadsPerTurn = 16;  // then other connections have their turn
+constexpr Duration kLinger = std::chrono::seconds(2);
 thread_local std::array<std::byte, kReadSize> t_buffer;
 
 Error closed(const char* why) { return {Code::kClosed, Side::kUpstream, false, why}; }
@@ -14,7 +15,9 @@ Error closed(const char* why) { return {Code::kClosed, Side::kUpstream, false, w
 }  // namespace
 
 CodecConnection::CodecConnection(io::Loop& loop, std::unique_ptr<io::Stream> stream)
-    : loop_(loop), stream_(std::move(stream)) {}
+    : loop_(loop),
+      stream_(std::move(stream)),
+      linger_timer_(io::Timer::of<&CodecConnection::on_linger_timeout>(loop, this)) {}
 
 CodecConnection::~CodecConnection() { stream_->set_handler(nullptr); }
 
@@ -44,6 +47,7 @@ void CodecConnection::close(const Error& why) {
 }
 
 void CodecConnection::on_readable() {
+  if (lingering_) return linger();
   for (int i = 0; i < kReadsPerTurn && !dead_ && !failing_; ++i) {
     if (codec_ != nullptr && !codec_->wants_input()) break;
     io::IoResult got = stream_->read(t_buffer);
@@ -77,7 +81,7 @@ void CodecConnection::take(std::string_view bytes) {
 }
 
 void CodecConnection::pump() {
-  if (dead_ || codec_ == nullptr) return;
+  if (dead_ || codec_ == nullptr || lingering_) return;
   if (!failing_ && !input_ended_ && codec_->wants_input()) take({});
   write_output();
   if (!dead_) settle();
@@ -97,13 +101,34 @@ void CodecConnection::write_output() {
   }
 }
 
+// Closing a socket with bytes unread resets it, and the reset overtakes our last answer: the peer's
+// end is waited for, within a bound.
+void CodecConnection::linger() {
+  const char* why = failing_ ? "the peer broke the protocol" : "closed";
+  if (!lingering_) {
+    lingering_ = true;
+    if (!lingers() || input_ended_ || hangup_) return close(closed(why));
+    linger_timer_.arm(kLinger);
+    stream_->pause_reading(false);
+  }
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    io::IoResult got = stream_->read(t_buffer);
+    if (got.status == io::IoStatus::kWouldBlock) return;
+    if (got.status != io::IoStatus::kOk) return close(closed(why));
+  }
+}
+
+void CodecConnection::on_linger_timeout() {
+  close(closed(failing_ ? "the peer broke the protocol" : "closed"));
+}
+
 // What the connection should do next, seen from where it stands now.
 void CodecConnection::settle() {
   std::array<iovec, 1> piece;
   bool silent = codec_->output(piece) == 0;
   if (silent && (failing_ || codec_->finished())) {
     stream_->shutdown_write();
-    return close(closed(failing_ ? "the peer broke the protocol" : "closed"));
+    return linger();
   }
   bool pause = !codec_->wants_input() || failing_ || input_ended_;
   if (pause != paused_) {

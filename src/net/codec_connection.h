@@ -44,6 +44,8 @@ class CodecConnection : protected io::StreamHandler {
   virtual void on_dead(const Error& error) = 0;
   // Called after each turn's work, e.g. to look at timers.
   virtual void on_pumped() {}
+  // Whether to wait, at the end, for the peer to close first: who speaks last does.
+  virtual bool lingers() const { return false; }
 
  private:
   void on_readable() override;
@@ -55,17 +57,21 @@ class CodecConnection : protected io::StreamHandler {
   void pump();
   void write_output();
   void settle();
+  void linger();
+  void on_linger_timeout();
 
   io::Loop& loop_;
   std::unique_ptr<io::Stream> stream_;
   http::Codec* codec_ = nullptr;
   std::string first_bytes_;
+  io::Timer linger_timer_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // watched by deferred work
   bool kicked_ = false;
   bool in_codec_ = false;
   bool paused_ = false;
   bool failing_ = false;  // the codec gave up: write what it still has to say, then close
   bool input_ended_ = false;
+  bool lingering_ = false;  // all is said; what the peer still sends is dropped
   bool hangup_ = false;
   bool dead_ = false;
 };

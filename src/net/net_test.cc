@@ -2,6 +2,8 @@
 // memory streams that misbehave.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "io/sim_loop.h"
 #include "net/grpc.h"
 #include "net/http_client.h"
@@ -157,6 +159,46 @@ TEST(HttpClient, RefusedConnectionIsSafeToRetry) {
   ASSERT_FALSE(*got);
   EXPECT_EQ(got->error().code, Code::kUnavailable);
   EXPECT_TRUE(got->error().retry_safe);
+}
+
+// The answer to what cannot be understood must not drown in the reset for what follows it.
+TEST(HttpServer, AnswersBeforeItClosesOnUnreadBytes) {
+  io::EpollLoop loop;
+  HttpServer server(loop, {}, echo);
+  auto address = server.listen(io::Address::loopback(0));
+  ASSERT_TRUE(address);
+  struct Client : io::StreamHandler {
+    void on_readable() override {
+      std::array<std::byte, 4096> buffer;
+      while (true) {
+        io::IoResult got = stream->read(buffer);
+        if (got.status == io::IoStatus::kOk) {
+          text.append(reinterpret_cast<const char*>(buffer.data()), got.bytes);
+          continue;
+        }
+        over = got.status != io::IoStatus::kWouldBlock;
+        failed = got.status == io::IoStatus::kError;
+        if (over) stream->set_handler(nullptr);
+        return;
+      }
+    }
+    void on_writable() override {}
+    void on_error(const Error&) override { over = failed = true; }
+    std::unique_ptr<io::Stream> stream;
+    std::string text;
+    bool over = false, failed = false;
+  } client;
+  std::string body(200'000, 'x');
+  auto connecting = io::connect(loop, *address, {}, [&](auto stream) {
+    client.stream = std::move(*stream);
+    client.stream->set_handler(&client);
+    client.stream->write("GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n" + body);
+  });
+  ASSERT_TRUE(loop.run_until([&] { return client.over; }, std::chrono::seconds(5)));
+  EXPECT_FALSE(client.failed);
+  EXPECT_TRUE(client.text.starts_with("HTTP/1.1 400")) << client.text;
+  client.stream.reset();
+  ASSERT_TRUE(loop.run_until([&] { return server.connections() == 0; }, std::chrono::seconds(5)));
 }
 
 TEST(HttpServer, UpgradeCarriesBytesBothWays) {

@@ -34,6 +34,7 @@ class ServerConnection final : public CodecConnection, private http::ConnectionE
   void on_first_bytes(std::string_view bytes) override;
   void on_dead(const Error& error) override;
   void on_pumped() override;
+  bool lingers() const override { return true; }
   http::StreamEvents* on_request(http::StreamId id, http::RequestHead&& head, bool end) override;
   void on_work() override { kick(); }
 
