@@ -167,6 +167,7 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
   streams_.push_front(std::move(stream));
   started.set_place(streams_.begin());
   started.start(end);
+  if (worker_.draining()) codec_->drain();
   return &started;
 }
 

@@ -142,16 +142,19 @@ void DataPlane::collect(std::function<void(StatsReport)> done) {
 void DataPlane::drain(std::function<void()> done) {
   drained_ = std::move(done);
   drain_until_ = main_.now() + options_.drain_time;
-  bound_.clear();
+  quiet_since_ = main_.now();
+  bool keep_accepting = options_.drain_quiet.count() > 0;
   for (auto& thread : threads_) {
     Worker* worker = thread->worker.get();
-    thread->loop.post([worker] { worker->drain(); });
+    thread->loop.post([worker, keep_accepting] { worker->drain(keep_accepting); });
   }
   drain_timer_.arm(kDrainCheck);
 }
 
 void DataPlane::check_drained() {
-  if (connections() != 0 && main_.now() < drain_until_) return drain_timer_.arm(kDrainCheck);
+  if (connections() != 0) quiet_since_ = main_.now();
+  bool quiet = connections() == 0 && main_.now() - quiet_since_ >= options_.drain_quiet;
+  if (!quiet && main_.now() < drain_until_) return drain_timer_.arm(kDrainCheck);
   if (drained_) std::exchange(drained_, nullptr)();
 }
 

@@ -19,6 +19,9 @@ struct DataPlaneOptions {
   unsigned concurrency = 2;
   SelfFacts self;
   Duration drain_time = std::chrono::seconds(45);
+  // While draining, connections are still accepted until none has been open for this long: callers
+  // learn late that an endpoint goes. 0: the listening sockets close at once.
+  Duration drain_quiet{0};
 };
 
 // Lives on the main thread; every method is called there.
@@ -42,8 +45,8 @@ class DataPlane {
   // Sums all workers' statistics; `done` is called on the main loop, never from inside.
   void collect(std::function<void(StatsReport)> done);
 
-  // Stops accepting and tells open connections to finish (GOAWAY, "connection: close"); `done` is
-  // called when none is left or the drain time has passed.
+  // Tells open connections to finish (GOAWAY, "connection: close"); `done` is called when none is
+  // left (for DataPlaneOptions::drain_quiet) or the drain time has passed.
   void drain(std::function<void()> done);
   std::size_t connections() const;  // downstream, over all workers, about
 
@@ -58,6 +61,7 @@ class DataPlane {
   std::vector<std::unique_ptr<Thread>> threads_;
   std::function<void()> drained_;
   MonoTime drain_until_{};
+  MonoTime quiet_since_{};
   io::Timer drain_timer_;
 };
 

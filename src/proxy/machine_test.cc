@@ -328,7 +328,7 @@ TEST(Machine, DrainEndsIdleConnections) {
   bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
   bench.ask(kGet);
   EXPECT_EQ(bench.worker->sessions(), 1u);
-  bench.worker->drain();
+  bench.worker->drain(false);
   bench.loop.settle();
   EXPECT_EQ(bench.worker->sessions(), 0u);
 }

@@ -39,7 +39,6 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
     return std::ranges::find(keep, entry.first) == keep.end();
   });
   for (ListenSocket& socket : sockets) {
-    if (draining_) break;
     auto made = io::Listener::adopt(
         loop_, std::move(socket.fd),
         [this, name = socket.listener](std::unique_ptr<io::Stream> stream) {
@@ -64,7 +63,7 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
 
 void Worker::accept(std::string_view listener, std::unique_ptr<io::Stream> stream) {
   auto found = config_ ? config_->listener(listener) : nullptr;
-  if (found == nullptr || draining_) return;
+  if (found == nullptr) return;
   stats_.count("mizzen_downstream_connections_total");
   auto arrival = std::make_unique<Arrival>(*this, std::move(found), std::move(stream));
   Arrival& started = *arrival;
@@ -72,10 +71,10 @@ void Worker::accept(std::string_view listener, std::unique_ptr<io::Stream> strea
   started.start();
 }
 
-void Worker::drain() {
+void Worker::drain(bool keep_accepting) {
+  if (!keep_accepting) listeners_.clear();
   if (draining_) return;
   draining_ = true;
-  listeners_.clear();
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     Session& session = **at++;
     session.drain();

@@ -54,8 +54,9 @@ class Worker {
                   const std::vector<std::string>& keep);
   // A connection that arrived at `listener`.
   void accept(std::string_view listener, std::unique_ptr<io::Stream> stream);
-  // Stops accepting; open sessions finish.
-  void drain();
+  // Open sessions finish; what is accepted from now on ends after one request. Without
+  // `keep_accepting` the listening sockets close.
+  void drain(bool keep_accepting);
 
   // For sessions.
   void add(std::unique_ptr<Session> session);

@@ -1,0 +1,97 @@
+#include "process.h"
+
+#include <csignal>
+#include <thread>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "proxy/self_facts.h"
+
+namespace mizzen {
+namespace {
+
+constexpr unsigned kDefaultWorkers = 2;
+// Istio's TERMINATION_DRAIN_DURATION_SECONDS.
+constexpr Duration kInjectedDrain = std::chrono::seconds(5);
+constexpr Duration kInjectedQuiet = std::chrono::seconds(1);
+
+unsigned workers(const Flags& flags) {
+  if (!flags.concurrency) return kDefaultWorkers;
+  return *flags.concurrency != 0 ? *flags.concurrency
+                                 : std::max(std::thread::hardware_concurrency(), 1u);
+}
+
+proxy::DataPlaneOptions data_plane_options(const Flags& flags, const proxy::Bootstrap& bootstrap) {
+  proxy::DataPlaneOptions options;
+  options.concurrency = workers(flags);
+  options.self = proxy::self_facts(bootstrap.node);
+  if (bootstrap.workload) {
+    options.drain_time = kInjectedDrain;
+    options.drain_quiet = kInjectedQuiet;
+    const char* seconds = std::getenv("TERMINATION_DRAIN_DURATION_SECONDS");
+    if (auto value = parse_int<unsigned>(seconds ? seconds : "")) {
+      options.drain_time = std::chrono::seconds(*value);
+    }
+  }
+  if (flags.drain_time) options.drain_time = *flags.drain_time;
+  return options;
+}
+
+Status add_to(proxy::ConfigStore& store, const proxy::Bootstrap& bootstrap) {
+  for (const std::string& bytes : bootstrap.secrets) MIZZEN_CHECKED(store.add_static_secret(bytes));
+  for (const std::string& bytes : bootstrap.clusters) {
+    MIZZEN_CHECKED(store.add_static_cluster(bytes));
+  }
+  for (const std::string& bytes : bootstrap.listeners) {
+    MIZZEN_CHECKED(store.add_static_listener(bytes));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status validate(const proxy::Bootstrap& bootstrap) {
+  proxy::ConfigStore store(system_clock());
+  return add_to(store, bootstrap);
+}
+
+Process::Process(const Flags& flags, proxy::Bootstrap bootstrap)
+    : bootstrap_(std::move(bootstrap)),
+      signals_(loop_, {SIGTERM, SIGINT}, [this](int) { stop(); }),
+      data_plane_(loop_, data_plane_options(flags, bootstrap_)),
+      feed_(loop_, [this](proxy::SnapshotRef snapshot) { publish(std::move(snapshot)); }) {}
+
+Status Process::start() {
+  MIZZEN_CHECKED(add_to(feed_.store(), bootstrap_));
+  feed_.touch();
+  if (bootstrap_.discovery) {
+    source_.emplace(loop_, feed_, *bootstrap_.discovery, bootstrap_.node);
+    source_->start();
+  }
+  return {};
+}
+
+std::optional<std::string> Process::not_ready() const {
+  if (!feed_.store().initialized(bootstrap_.discovery.has_value())) {
+    return "configuration has not come from the control plane";
+  }
+  if (!data_plane_.listening()) return "listeners are not open yet";
+  return std::nullopt;
+}
+
+void Process::publish(proxy::SnapshotRef snapshot) {
+  if (Status set = data_plane_.set_snapshot(std::move(snapshot)); !set) {
+    log::error("main", "{}", set.error().message);
+  }
+}
+
+void Process::stop() {
+  if (draining_) return loop_.stop();
+  draining_ = true;
+  log::info("main", "draining");
+  data_plane_.drain([this] { loop_.stop(); });
+}
+
+void Process::run() { loop_.run(); }
+
+}  // namespace mizzen
