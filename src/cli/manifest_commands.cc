@@ -1,0 +1,151 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "cli/commands.h"
+#include "config/validate.h"
+#include "object/kind.h"
+#include "object/meta.h"
+#include "object/yaml.h"
+
+namespace mizzen::cli {
+namespace {
+
+constexpr std::string_view kVersion = "0.1.0";
+
+Result<std::string> read_input(const std::string& path) {
+  std::string text;
+  if (path == "-") {
+    char buffer[65536];
+    for (ssize_t got; (got = ::read(STDIN_FILENO, buffer, sizeof buffer)) > 0;) {
+      text.append(buffer, static_cast<std::size_t>(got));
+    }
+    return text;
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(Code::kNotFound, fmt::format("cannot read {}", path));
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// "VirtualService reviews.default", as far as the object says.
+std::string title(const Json& object) {
+  std::string name = object::name_of(object);
+  std::string name_space = object::namespace_of(object);
+  return fmt::format("{} {}{}{}", object.value("kind", "object"), name,
+                     name_space.empty() ? "" : ".", name_space);
+}
+
+int validate_file(const std::string& path) {
+  auto text = read_input(path);
+  if (!text) return complain(text.error());
+  auto documents = object::parse_manifest(*text);
+  if (!documents) return complain(documents.error().in(path), kBadData);
+  int errors = 0;
+  for (const object::YamlDocument& document : *documents) {
+    config::Validation found = config::validate(document.value);
+    auto print = [&](const char* level, const std::vector<config::FieldError>& list) {
+      for (const config::FieldError& error : list) {
+        fmt::print("{} ({} {}:{}) {}\n", level, title(document.value), path, document.line,
+                   object::to_string(error));
+      }
+    };
+    print("Error", found.errors);
+    print("Warning", found.warnings);
+    errors += static_cast<int>(found.errors.size());
+  }
+  if (errors == 0) fmt::print("{} objects are valid\n", documents->size());
+  return errors == 0 ? 0 : kBadData;
+}
+
+// The versions of the proxies that are connected, for "data plane version".
+Result<Json> connected_proxies(Session& session) {
+  MIZZEN_TRY(PodName istiod, session.control_plane_pod());
+  MIZZEN_TRY(std::string text, session.exec(istiod, "discovery",
+                                            {"curl", "-sS", "http://localhost:8080/debug/syncz"}));
+  Json proxies = Json::parse(text, nullptr, false);
+  if (!proxies.is_array()) return fail(Code::kProtocol, "the control plane's answer is not a list");
+  return proxies;
+}
+
+int version(const Application& application, bool remote, const std::string& output) {
+  Json proxies;
+  if (remote) {
+    auto session = Session::open(application.flags);
+    if (session) {
+      if (auto found = connected_proxies(**session)) proxies = std::move(*found);
+    }
+  }
+  if (output != "text") {
+    Json all = {{"clientVersion", {{"version", kVersion}}}};
+    if (proxies.is_array()) {
+      all["meshVersion"] =
+          Json::array({{{"Component", "pilot"}, {"Info", {{"version", kVersion}}}}});
+      all["dataPlaneVersion"] = Json::array();
+      for (const Json& proxy : proxies) {
+        all["dataPlaneVersion"].push_back(
+            {{"ID", proxy.value("proxy", "")}, {"IstioVersion", proxy.value("istio_version", "")}});
+      }
+    }
+    auto text = format_as(all, output);
+    if (!text) return complain(text.error(), kUsage);
+    fmt::print("{}", *text);
+    return 0;
+  }
+  fmt::print("client version: {}\n", kVersion);
+  if (!remote) return 0;
+  if (!proxies.is_array()) {
+    fmt::print("no running control plane\n");
+    return 0;
+  }
+  fmt::print("control plane version: {}\ndata plane version: {} ({} proxies)\n", kVersion, kVersion,
+             proxies.size());
+  return 0;
+}
+
+int kube_inject(const Application& application, const std::string& path, const std::string& out) {
+  auto text = read_input(path);
+  if (!text) return complain(text.error());
+  auto injected = application.inject(*text);
+  if (!injected) return complain(injected.error().in(path), kBadData);
+  if (out.empty()) {
+    fmt::print("{}", *injected);
+    return 0;
+  }
+  std::ofstream file(out, std::ios::binary);
+  file << *injected;
+  return file ? 0 : complain({.message = "cannot write " + out});
+}
+
+}  // namespace
+
+void add_manifest_commands(CLI::App& app, Application& application) {
+  auto file = std::make_shared<std::string>();
+  auto output = std::make_shared<std::string>();
+
+  CLI::App* validate = app.add_subcommand("validate", "check manifests without applying them");
+  validate->add_option("-f,--filename", *file, "a file, or - for standard input")->required();
+  validate->callback([&application, file] { application.code = validate_file(*file); });
+
+  CLI::App* inject = app.add_subcommand("kube-inject", "put the sidecar into a manifest");
+  inject->add_option("-f,--filename", *file, "a file, or - for standard input")->required();
+  inject->add_option("-o,--output", *output, "a file; standard output unless given");
+  inject->callback([&application, file, output] {
+    application.code = kube_inject(application, *file, *output);
+  });
+
+  CLI::App* version_command =
+      app.add_subcommand("version", "versions of this program and of the mesh");
+  auto form = std::make_shared<std::string>("text");
+  auto remote = std::make_shared<bool>(true);
+  version_command->add_option("-o,--output", *form, "json or yaml");
+  version_command->add_option("--remote", *remote, "false: ask no cluster");
+  version_command->callback(
+      [&application, form, remote] { application.code = version(application, *remote, *form); });
+}
+
+}  // namespace mizzen::cli
