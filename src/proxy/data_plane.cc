@@ -89,7 +89,8 @@ Status DataPlane::set_snapshot(SnapshotRef snapshot) {
   }
   std::erase_if(bound_, [&](const auto& entry) { return !wanted.contains(entry.first); });
   snapshot_ = snapshot;
-  LiveConfigRef config = make_live_config(std::move(snapshot));
+  live_ = make_live_config(std::move(snapshot), live_);
+  LiveConfigRef config = live_;
   std::vector<std::string> keep(wanted.begin(), wanted.end());
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     Thread* thread = threads_[i].get();

@@ -13,6 +13,7 @@
 
 namespace mizzen::proxy {
 
+struct LiveConfig;
 struct WorkerShared;
 
 struct DataPlaneOptions {
@@ -57,6 +58,7 @@ class DataPlane {
   DataPlaneOptions options_;
   std::unique_ptr<WorkerShared> shared_;
   SnapshotRef snapshot_;
+  std::shared_ptr<const LiveConfig> live_;
   std::map<std::string, io::Address> bound_;  // by listener name and address
   std::vector<std::unique_ptr<Thread>> threads_;
   std::function<void()> drained_;

@@ -17,25 +17,32 @@ io::Address to_io(const SocketAddr& address) {
   return parsed ? *parsed : io::Address();
 }
 
-LiveConfigRef make_live_config(SnapshotRef snapshot) {
+LiveConfigRef make_live_config(SnapshotRef snapshot, const LiveConfigRef& before) {
   auto config = std::make_shared<LiveConfig>();
-  for (const auto& listener : snapshot->listeners) {
-    config->by_name[listener->name] = listener;
-    for (const SocketAddr& address : listener->addresses) {
-      // The first of two listeners on one address keeps it.
-      if (io::Address key = to_io(address)) config->by_address.emplace(key, listener);
+  if (before && before->snapshot->listeners == snapshot->listeners) {
+    config->index = before->index;
+  } else {
+    auto index = std::make_shared<ListenerIndex>();
+    for (const auto& listener : snapshot->listeners) {
+      index->by_name[listener->name] = listener;
+      for (const SocketAddr& address : listener->addresses) {
+        // The first of two listeners on one address keeps it.
+        if (io::Address key = to_io(address)) index->by_address.emplace(key, listener);
+      }
     }
+    config->index = std::move(index);
   }
   config->snapshot = std::move(snapshot);
   return config;
 }
 
 std::shared_ptr<const Listener> LiveConfig::listener(std::string_view name) const {
-  auto found = by_name.find(name);
-  return found == by_name.end() ? nullptr : found->second;
+  auto found = index->by_name.find(name);
+  return found == index->by_name.end() ? nullptr : found->second;
 }
 
 std::shared_ptr<const Listener> LiveConfig::hand_off(const io::Address& destination) const {
+  const auto& by_address = index->by_address;
   if (auto exact = by_address.find(destination); exact != by_address.end()) return exact->second;
   io::Address any = destination.family() == io::Family::kIpv6
                         ? io::Address::any6(destination.port())

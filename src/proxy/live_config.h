@@ -12,10 +12,14 @@
 
 namespace mizzen::proxy {
 
-struct LiveConfig {
-  SnapshotRef snapshot;
+struct ListenerIndex {
   ByName<std::shared_ptr<const Listener>> by_name;
   std::unordered_map<io::Address, std::shared_ptr<const Listener>> by_address;
+};
+
+struct LiveConfig {
+  SnapshotRef snapshot;
+  std::shared_ptr<const ListenerIndex> index;
 
   std::shared_ptr<const Listener> listener(std::string_view name) const;
   // Where a captured connection goes: the listener of exactly this address, else that of any address
@@ -24,7 +28,8 @@ struct LiveConfig {
 };
 using LiveConfigRef = std::shared_ptr<const LiveConfig>;
 
-LiveConfigRef make_live_config(SnapshotRef snapshot);
+// Keeps the index of `before` (may be null) when no listener changed.
+LiveConfigRef make_live_config(SnapshotRef snapshot, const LiveConfigRef& before = nullptr);
 
 // An address of the configuration as a socket address; nothing for a host name.
 io::Address to_io(const SocketAddr& address);

@@ -50,7 +50,7 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
       log::error("worker", "{}: {}", socket.key, made.error().message);
     }
   }
-  if (old == nullptr) return;
+  if (old == nullptr || old->index == config_->index) return;
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     Session& session = **at++;  // it may remove itself
     const ConnectionInfo& info = session.info();
