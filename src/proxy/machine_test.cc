@@ -71,8 +71,15 @@ class ScriptedUpstream final : public Upstream {
     return call;
   }
   std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk&,
-                                                                TcpEvents&) override {
-    return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, "", true});
+                                                                TcpEvents& events) override {
+    if (!tcp_works) {
+      return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, "", true});
+    }
+    auto [near, far] = io::memory_pair(loop_);
+    server = std::move(far);
+    auto shared = std::make_shared<std::unique_ptr<io::Stream>>(std::move(near));
+    loop_.defer([this, shared, &events] { events.on_tcp_connected(std::move(*shared), info); });
+    return std::make_unique<TcpCall>();
   }
   void set_snapshot(SnapshotRef) override {}
   void set_own_metadata(std::string, std::string) override {}
@@ -81,10 +88,25 @@ class ScriptedUpstream final : public Upstream {
   std::deque<Script> script;
   std::vector<http::RequestHead> seen;
   UpstreamInfo info;
+  bool tcp_works = true;
+  std::unique_ptr<io::Stream> server;  // the far end of the last dial
 
  private:
   io::Loop& loop_;
 };
+
+std::string read_all(io::Stream& stream, bool* closed = nullptr) {
+  std::string out;
+  std::array<std::byte, 4096> buffer;
+  for (;;) {
+    io::IoResult got = stream.read(buffer);
+    if (got.status != io::IoStatus::kOk) {
+      if (closed) *closed = got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError;
+      return out;
+    }
+    out.append(reinterpret_cast<const char*>(buffer.data()), got.bytes);
+  }
+}
 
 route::Route route_to(std::string prefix, std::string cluster) {
   route::Route route;
@@ -151,17 +173,17 @@ struct Bench {
     loop.settle();
   }
 
-  std::string received() {
-    std::string out;
-    std::array<std::byte, 4096> buffer;
-    for (;;) {
-      io::IoResult got = client->read(buffer);
-      if (got.status != io::IoStatus::kOk) {
-        closed = got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError;
-        return out;
-      }
-      out.append(reinterpret_cast<const char*>(buffer.data()), got.bytes);
-    }
+  std::string received() { return read_all(*client, &closed); }
+
+  void configure_tcp() {
+    auto listener = std::make_shared<Listener>();
+    listener->name = "l";
+    auto tcp = std::make_shared<TcpSettings>();
+    tcp->cluster = "c";
+    FilterChain chain;
+    chain.terminal = std::shared_ptr<const TcpSettings>(tcp);
+    listener->chains.push_back(std::move(chain));
+    publish(listener);
   }
 
   std::string ask(std::string_view request) {
@@ -331,6 +353,75 @@ TEST(Machine, DrainEndsIdleConnections) {
   bench.worker->drain(false);
   bench.loop.settle();
   EXPECT_EQ(bench.worker->sessions(), 0u);
+}
+
+TEST(Machine, DrainingStillServesOneRequestPerConnection) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.worker->drain(true);
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.ends_with("one"));
+  EXPECT_NE(answer.find("connection: close"), std::string::npos) << answer;
+}
+
+TEST(Machine, TcpPassesBytesAndHalfCloses) {
+  Bench bench;
+  bench.configure_tcp();
+  bench.connect();
+  ASSERT_NE(bench.up->server, nullptr);
+  bench.send("ping");
+  EXPECT_EQ(read_all(*bench.up->server), "ping");
+  bench.up->server->write("pong");
+  bench.loop.settle();
+  EXPECT_EQ(bench.received(), "pong");
+  bench.client->shutdown_write();
+  bench.loop.settle();
+  bool ended = false;
+  read_all(*bench.up->server, &ended);
+  EXPECT_TRUE(ended);
+  bench.up->server->write("late");
+  bench.loop.settle();
+  EXPECT_EQ(bench.received(), "late");
+  bench.up->server->shutdown_write();
+  bench.loop.settle();
+  EXPECT_EQ(bench.worker->sessions(), 0u);
+  StatsReport report = bench.worker->stats().report();
+  ASSERT_EQ(report.tcp.size(), 1u);
+  EXPECT_EQ(report.tcp.begin()->second.received_bytes, 4u);
+  EXPECT_EQ(report.tcp.begin()->second.sent_bytes, 8u);
+  EXPECT_EQ(report.tcp.begin()->second.closed, 1u);
+}
+
+TEST(Machine, TcpCarriesMoreThanBuffersHold) {
+  Bench bench;
+  bench.configure_tcp();
+  bench.connect();
+  std::string sent, got;
+  for (int i = 0; i < 64; ++i) {
+    std::string piece(32 * 1024, static_cast<char>('a' + i % 26));
+    std::string_view rest = piece;
+    while (!rest.empty()) {
+      auto n = bench.client->write(rest).bytes;
+      rest.remove_prefix(n);
+      bench.loop.settle();
+      got += read_all(*bench.up->server);
+    }
+    sent += piece;
+  }
+  bench.loop.settle();
+  got += read_all(*bench.up->server);
+  EXPECT_EQ(got == sent, true);
+}
+
+TEST(Machine, TcpWithoutHostsIsClosed) {
+  Bench bench;
+  bench.configure_tcp();
+  bench.up->tcp_works = false;
+  bench.connect();
+  bench.received();
+  EXPECT_TRUE(bench.closed);
 }
 
 }  // namespace
