@@ -68,7 +68,23 @@ Status Process::start() {
     source_.emplace(loop_, feed_, *bootstrap_.discovery, bootstrap_.node);
     source_->start();
   }
+  if (bootstrap_.workload) {
+    MIZZEN_TRY(agent_, proxy::LocalAgent::make(loop_, feed_, *bootstrap_.workload, agent_hooks()));
+    MIZZEN_CHECKED(agent_->start());
+  }
   return {};
+}
+
+proxy::LocalAgentHooks Process::agent_hooks() {
+  proxy::LocalAgentHooks hooks;
+  hooks.not_ready = [this] { return not_ready(); };
+  hooks.metrics = [this](std::function<void(std::string)> done) {
+    data_plane_.collect([done = std::move(done)](const proxy::StatsReport& report) {
+      done(report.prometheus());
+    });
+  };
+  hooks.quit = [this] { stop(); };
+  return hooks;
 }
 
 std::optional<std::string> Process::not_ready() const {
@@ -89,6 +105,7 @@ void Process::stop() {
   if (draining_) return loop_.stop();
   draining_ = true;
   log::info("main", "draining");
+  if (agent_) agent_->set_draining();
   data_plane_.drain([this] { loop_.stop(); });
 }
 

@@ -11,6 +11,7 @@
 #include "proxy/bootstrap.h"
 #include "proxy/config_feed.h"
 #include "proxy/data_plane.h"
+#include "proxy/local_agent.h"
 #include "proxy/xds_source.h"
 
 namespace mizzen {
@@ -22,6 +23,7 @@ class Process {
   void run();  // until SIGTERM or SIGINT and the drain after it; a second signal does not wait
 
  private:
+  proxy::LocalAgentHooks agent_hooks();
   std::optional<std::string> not_ready() const;
   void publish(proxy::SnapshotRef snapshot);
   void stop();
@@ -32,6 +34,7 @@ class Process {
   proxy::DataPlane data_plane_;
   proxy::ConfigFeed feed_;
   std::optional<proxy::XdsSource> source_;
+  std::unique_ptr<proxy::LocalAgent> agent_;  // in injected pods
   bool draining_ = false;
 };
 
