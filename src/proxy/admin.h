@@ -1,0 +1,78 @@
+// The admin server (Envoy's pages) on the bootstrap's admin address, in Envoy's formats: config_dump,
+// clusters, listeners, certs, server_info, stats, logging, ready, quitquitquit, drain_listeners,
+// healthcheck. Main thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "io/loop.h"
+#include "net/http_server.h"
+#include "proxy/admin_dump.h"
+#include "proxy/config_feed.h"
+#include "proxy/stats.h"
+#include "proxy/xds_source.h"
+
+namespace mizzen::proxy {
+
+struct AdminHooks {
+  std::function<void(std::function<void(StatsReport)>)> collect;
+  std::function<bool()> ready;
+  std::function<bool()> draining;
+  std::function<void()> quit;
+  std::function<void()> drain;          // POST /drain_listeners
+  std::function<void(bool)> set_failed;  // POST /healthcheck/fail (true) and /healthcheck/ok
+  const XdsSource* source = nullptr;     // null: static configuration only
+  unsigned concurrency = 0;
+  Duration drain_time{};
+};
+
+class AdminServer {
+ public:
+  // All that is given outlives this.
+  AdminServer(io::Loop& loop, const ConfigFeed& feed, const Bootstrap& bootstrap, AdminHooks hooks);
+  ~AdminServer();
+
+  Result<io::Address> listen(const SocketAddr& address);
+
+ private:
+  using ExchangeRef = std::shared_ptr<net::Exchange>;
+  using Page = void (AdminServer::*)(const ExchangeRef&);
+  struct Entry {
+    std::string_view path;
+    std::string_view help;
+    bool post;  // changes something: POST only
+    Page page;
+  };
+  static const Entry* find(std::string_view path);
+
+  void handle(const ExchangeRef& exchange);
+  void help(const ExchangeRef& exchange);
+  void config_dump(const ExchangeRef& exchange);
+  void clusters(const ExchangeRef& exchange);
+  void listeners(const ExchangeRef& exchange);
+  void certs(const ExchangeRef& exchange);
+  void server_info(const ExchangeRef& exchange);
+  void stats(const ExchangeRef& exchange);
+  void prometheus(const ExchangeRef& exchange);
+  void logging(const ExchangeRef& exchange);
+  void ready(const ExchangeRef& exchange);
+  void quit(const ExchangeRef& exchange);
+  void drain(const ExchangeRef& exchange);
+  void fail(const ExchangeRef& exchange);
+  void ok(const ExchangeRef& exchange);
+  SnapshotRef snapshot() const;
+  void add_own(StatsReport& report) const;
+
+  io::Loop& loop_;
+  const ConfigFeed& feed_;
+  const Bootstrap& bootstrap_;
+  AdminHooks hooks_;
+  MonoTime started_;
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+}  // namespace mizzen::proxy
