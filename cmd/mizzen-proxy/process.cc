@@ -59,7 +59,9 @@ Process::Process(const Flags& flags, proxy::Bootstrap bootstrap)
     : bootstrap_(std::move(bootstrap)),
       signals_(loop_, {SIGTERM, SIGINT}, [this](int) { stop(); }),
       data_plane_(loop_, data_plane_options(flags, bootstrap_)),
-      feed_(loop_, [this](proxy::SnapshotRef snapshot) { publish(std::move(snapshot)); }) {}
+      feed_(loop_, [this](proxy::SnapshotRef snapshot) { publish(std::move(snapshot)); }),
+      concurrency_(workers(flags)),
+      drain_time_(data_plane_options(flags, bootstrap_).drain_time) {}
 
 Status Process::start() {
   MIZZEN_CHECKED(add_to(feed_.store(), bootstrap_));
@@ -71,6 +73,11 @@ Status Process::start() {
   if (bootstrap_.workload) {
     MIZZEN_TRY(agent_, proxy::LocalAgent::make(loop_, feed_, *bootstrap_.workload, agent_hooks()));
     MIZZEN_CHECKED(agent_->start());
+  }
+  if (bootstrap_.admin) {
+    admin_ = std::make_unique<proxy::AdminServer>(loop_, feed_, bootstrap_, admin_hooks());
+    auto bound = admin_->listen(*bootstrap_.admin);
+    if (!bound) return std::unexpected(bound.error().in("admin"));
   }
   return {};
 }
@@ -87,7 +94,28 @@ proxy::LocalAgentHooks Process::agent_hooks() {
   return hooks;
 }
 
+proxy::AdminHooks Process::admin_hooks() {
+  proxy::AdminHooks hooks;
+  hooks.collect = [this](std::function<void(proxy::StatsReport)> done) {
+    data_plane_.collect(std::move(done));
+  };
+  hooks.ready = [this] { return !not_ready(); };
+  hooks.draining = [this] { return draining_; };
+  hooks.quit = [this] { stop(); };
+  hooks.drain = [this] { data_plane_.drain([] {}); };
+  hooks.set_failed = [this](bool failed) { failed_ = failed; };
+  hooks.renew = [this] {
+    if (agent_) agent_->renew();
+    return agent_ != nullptr;
+  };
+  hooks.source = source_ ? &*source_ : nullptr;
+  hooks.concurrency = concurrency_;
+  hooks.drain_time = drain_time_;
+  return hooks;
+}
+
 std::optional<std::string> Process::not_ready() const {
+  if (failed_) return "failed by /healthcheck/fail";
   if (!feed_.store().initialized(bootstrap_.discovery.has_value())) {
     return "configuration has not come from the control plane";
   }

@@ -8,6 +8,7 @@
 
 #include "flags.h"
 #include "io/loop.h"
+#include "proxy/admin.h"
 #include "proxy/bootstrap.h"
 #include "proxy/config_feed.h"
 #include "proxy/data_plane.h"
@@ -24,6 +25,7 @@ class Process {
 
  private:
   proxy::LocalAgentHooks agent_hooks();
+  proxy::AdminHooks admin_hooks();
   std::optional<std::string> not_ready() const;
   void publish(proxy::SnapshotRef snapshot);
   void stop();
@@ -35,6 +37,10 @@ class Process {
   proxy::ConfigFeed feed_;
   std::optional<proxy::XdsSource> source_;
   std::unique_ptr<proxy::LocalAgent> agent_;  // in injected pods
+  std::unique_ptr<proxy::AdminServer> admin_;
+  unsigned concurrency_;
+  Duration drain_time_;
+  bool failed_ = false;  // by /healthcheck/fail
   bool draining_ = false;
 };
 

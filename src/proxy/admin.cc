@@ -47,6 +47,7 @@ const AdminServer::Entry* AdminServer::find(std::string_view path) {
       {"/", "this page", false, &AdminServer::help},
       {"/help", "this page", false, &AdminServer::help},
       {"/certs", "certificates of this proxy", false, &AdminServer::certs},
+      {"/certs/renew", "ask for a new certificate now (POST)", true, &AdminServer::renew},
       {"/clusters", "upstream clusters and their endpoints (?format=json)", false,
        &AdminServer::clusters},
       {"/config_dump", "the configuration (?include_eds, ?resource=, ?mask=, ?name_regex=)", false,
@@ -106,7 +107,7 @@ void AdminServer::handle(const ExchangeRef& exchange) {
 void AdminServer::help(const ExchangeRef& exchange) {
   std::string text = "admin commands are:\n";
   static constexpr std::string_view kPaths[] = {
-      "/certs", "/clusters", "/config_dump", "/drain_listeners", "/healthcheck/fail",
+      "/certs", "/certs/renew", "/clusters", "/config_dump", "/drain_listeners", "/healthcheck/fail",
       "/healthcheck/ok", "/help", "/listeners", "/logging", "/quitquitquit", "/ready",
       "/server_info", "/stats", "/stats/prometheus"};
   for (auto path : kPaths) text += fmt::format("  {}: {}\n", path, find(path)->help);
@@ -148,6 +149,11 @@ void AdminServer::listeners(const ExchangeRef& exchange) {
 
 void AdminServer::certs(const ExchangeRef& exchange) {
   exchange->respond(200, kJson, certs_json(*snapshot(), loop_.wall()));
+}
+
+void AdminServer::renew(const ExchangeRef& exchange) {
+  bool asked = hooks_.renew && hooks_.renew();
+  exchange->respond(asked ? 200 : 404, kText, asked ? "OK\n" : "this proxy has no agent\n");
 }
 
 void AdminServer::server_info(const ExchangeRef& exchange) {

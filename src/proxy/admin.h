@@ -25,6 +25,7 @@ struct AdminHooks {
   std::function<void()> quit;
   std::function<void()> drain;          // POST /drain_listeners
   std::function<void(bool)> set_failed;  // POST /healthcheck/fail (true) and /healthcheck/ok
+  std::function<bool()> renew;  // POST /certs/renew: asks for a new certificate; false: no agent
   const XdsSource* source = nullptr;     // null: static configuration only
   unsigned concurrency = 0;
   Duration drain_time{};
@@ -55,6 +56,7 @@ class AdminServer {
   void clusters(const ExchangeRef& exchange);
   void listeners(const ExchangeRef& exchange);
   void certs(const ExchangeRef& exchange);
+  void renew(const ExchangeRef& exchange);
   void server_info(const ExchangeRef& exchange);
   void stats(const ExchangeRef& exchange);
   void prometheus(const ExchangeRef& exchange);
