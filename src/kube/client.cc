@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "object/json.h"
 
 namespace mizzen::kube {
 namespace {
@@ -41,12 +42,8 @@ Code code_of(int status, std::string_view reason) {
 
 Error error_of(int status, std::string_view body) {
   Json parsed = Json::parse(body, nullptr, false);
-  std::string message;
-  std::string reason;
-  if (parsed.is_object()) {
-    message = parsed.value("message", "");
-    reason = parsed.value("reason", "");
-  }
+  std::string message = object::string_at(parsed, {"message"});
+  std::string reason = object::string_at(parsed, {"reason"});
   if (message.empty()) message = fmt::format("HTTP status {}: {}", status, body.substr(0, 300));
   return {code_of(status, reason), Side::kUpstream, false, message};
 }
@@ -82,9 +79,9 @@ std::string join_query(std::string query, std::string_view more) {
 
 // Items of a list carry no kind of their own.
 void take_items(Json& list, ObjectList* out) {
-  std::string kind = list.value("kind", "");
+  std::string kind = object::string_at(list, {"kind"});
   if (kind.ends_with("List")) kind.resize(kind.size() - 4);
-  std::string api_version = list.value("apiVersion", "");
+  std::string api_version = object::string_at(list, {"apiVersion"});
   auto items = list.find("items");
   if (items == list.end() || !items->is_array()) return;
   for (Json& item : *items) {
@@ -96,10 +93,17 @@ void take_items(Json& list, ObjectList* out) {
 }
 
 std::string metadata_of(const Json& object, const char* key) {
-  auto metadata = object.find("metadata");
-  if (metadata == object.end() || !metadata->is_object()) return {};
-  auto value = metadata->find(key);
-  return value != metadata->end() && value->is_string() ? value->get<std::string>() : std::string();
+  return object::string_at(object, {"metadata", key});
+}
+
+std::vector<std::string> strings_at(const Json& value, std::initializer_list<std::string_view> path) {
+  std::vector<std::string> out;
+  const Json* list = object::find(value, path);
+  if (list == nullptr || !list->is_array()) return out;
+  for (const Json& item : *list) {
+    if (item.is_string()) out.push_back(item.get<std::string>());
+  }
+  return out;
 }
 
 std::optional<Client::WatchEvent::Type> event_type(std::string_view name) {
@@ -160,9 +164,10 @@ class HttpWatch final : public Client::Watch, public std::enable_shared_from_thi
       end({Code::kProtocol, Side::kUpstream, false, "a watch event that is not JSON"});
       return false;
     }
-    std::string name = event.value("type", "");
+    std::string name = object::string_at(event, {"type"});
     if (name == "ERROR") {
-      end(error_of(event["object"].value("code", 500), event["object"].dump()));
+      end(error_of(static_cast<int>(object::int_at(event, {"object", "code"}, 500)),
+                   event["object"].dump()));
       return false;
     }
     auto type = event_type(name);
@@ -291,19 +296,17 @@ class HttpKubeClient final : public Client {
 
  private:
   static Result<TokenOwner> owner_of(const Json& review) {
-    Json status = review.value("status", Json::object());
-    if (!status.is_object() || !status.value("authenticated", false)) {
-      std::string why = status.is_object() ? status.value("error", "") : "";
-      return fail(Code::kUnauthenticated, why.empty() ? "the token is not valid" : why);
+    if (!object::bool_at(review, {"status", "authenticated"})) {
+      return fail(Code::kUnauthenticated,
+                  object::string_at(review, {"status", "error"}, "the token is not valid"));
     }
     TokenOwner owner;
-    Json user = status.value("user", Json::object());
-    owner.username = user.value("username", "");
-    owner.uid = user.value("uid", "");
-    owner.groups = user.value("groups", std::vector<std::string>{});
-    owner.audiences = status.value("audiences", std::vector<std::string>{});
-    auto extra = [&user](const char* key) {
-      auto values = user.value("extra", Json::object()).value(key, std::vector<std::string>{});
+    owner.username = object::string_at(review, {"status", "user", "username"});
+    owner.uid = object::string_at(review, {"status", "user", "uid"});
+    owner.groups = strings_at(review, {"status", "user", "groups"});
+    owner.audiences = strings_at(review, {"status", "audiences"});
+    auto extra = [&review](std::string_view key) {
+      auto values = strings_at(review, {"status", "user", "extra", key});
       return values.empty() ? std::string() : values.front();
     };
     owner.pod_name = extra("authentication.kubernetes.io/pod-name");
@@ -323,7 +326,7 @@ class HttpKubeClient final : public Client {
   }
 
   std::string authorization() {
-    if (!config_.token_file.empty() && loop_.now() - token_read_ >= kTokenAge) {
+    if (!config_.token_file.empty() && (!token_read_ || loop_.now() - *token_read_ >= kTokenAge)) {
       std::ifstream in(config_.token_file);
       std::string token;
       if (in >> token) config_.token = token;
@@ -364,7 +367,7 @@ class HttpKubeClient final : public Client {
   io::Loop& loop_;
   Config config_;
   net::HttpClient http_;
-  MonoTime token_read_{};
+  std::optional<MonoTime> token_read_;
 };
 
 }  // namespace
@@ -385,6 +388,7 @@ Result<std::unique_ptr<Client>> Client::make(io::Loop& loop, Config config) {
   if (!base) return std::unexpected(base.error().in("clusters[].cluster.server"));
   options.base = *base;
   options.max_connections = 256;  // each watch takes one
+  options.connect.keepalive = std::chrono::seconds(30);  // finds servers that went without a word
   options.tls_host = config.tls_server_name;
   if (base->tls) {
     io::TlsClientOptions tls;

@@ -5,33 +5,26 @@
 #include <set>
 
 #include "base/log.h"
+#include "object/json.h"
 
 namespace mizzen::kube {
 namespace {
 
-const Json& metadata_of(const Json& object) {
-  static const Json kNone = Json::object();
-  auto found = object.find("metadata");
-  return found != object.end() && found->is_object() ? *found : kNone;
-}
-
 std::string key_of(const Json& object) {
-  const Json& metadata = metadata_of(object);
-  std::string name_space = metadata.value("namespace", "");
-  std::string name = metadata.value("name", "");
+  std::string name_space = object::string_at(object, {"metadata", "namespace"});
+  std::string name = object::string_at(object, {"metadata", "name"});
   return name_space.empty() ? name : name_space + "/" + name;
 }
 
 std::string version_of(const Json& object) {
-  return metadata_of(object).value("resourceVersion", "");
+  return object::string_at(object, {"metadata", "resourceVersion"});
 }
 
 // What is kept of an object whose content nobody asked for.
 Json only_metadata(const Json& object) {
-  const Json& metadata = metadata_of(object);
   Json kept = Json::object();
   for (const char* key : {"name", "namespace", "resourceVersion", "uid"}) {
-    if (metadata.contains(key)) kept[key] = metadata[key];
+    if (const Json* value = object::find(object, {"metadata", key})) kept[key] = *value;
   }
   return {{"metadata", std::move(kept)}};
 }
@@ -98,6 +91,7 @@ class Informer::Core : public std::enable_shared_from_this<Core> {
   }
 
   void watch() {
+    heard_ = false;
     auto weak = weak_from_this();
     watch_ = client_.watch(
         resource, options_.list, version_,
@@ -114,6 +108,7 @@ class Informer::Core : public std::enable_shared_from_this<Core> {
   void on_event(Client::WatchEvent event) {
     std::string version = version_of(event.object);
     if (!version.empty()) version_ = version;
+    heard_ = true;
     backoff_.reset();
     switch (event.type) {
       case Client::WatchEvent::Type::kBookmark:
@@ -126,7 +121,8 @@ class Informer::Core : public std::enable_shared_from_this<Core> {
   }
 
   void ended(const Status& status) {
-    if (status) return again(Duration{0}, false);
+    // A server that ends watches as soon as they begin is not asked in a tight loop.
+    if (status) return again(heard_ ? Duration{0} : backoff_.next(), false);
     // 410: the version that we go on from is too old.
     if (status.error().code == Code::kClosed && status.error().side == Side::kUpstream) {
       return again(backoff_.next(), true);
@@ -154,6 +150,7 @@ class Informer::Core : public std::enable_shared_from_this<Core> {
 
   void put(Json object) {
     std::string key = key_of(object);
+    if (key.empty()) return;  // nothing that a server should say
     auto found = objects.find(key);
     if (found == objects.end()) {
       const Json& kept =
@@ -184,6 +181,7 @@ class Informer::Core : public std::enable_shared_from_this<Core> {
   std::string last_error_;
   Backoff backoff_{std::chrono::milliseconds(200), std::chrono::seconds(10)};
   io::TimerId timer_ = 0;
+  bool heard_ = false;  // this watch has told something
   bool stopped_ = false;
 };
 
