@@ -172,6 +172,8 @@ class ClientCodec : public Codec {
   // Starts a request. HTTP/1 frames a body by head.headers' content-length when there, else by
   // chunks. `events` must live until its final event or reset().
   virtual StreamId submit(const RequestHead& head, bool end, StreamEvents* events) = 0;
+  // Another handler hears the stream from now on; must not be null.
+  virtual void rebind(StreamId id, StreamEvents* events) = 0;
   // How many streams the peer lets us have at once.
   virtual std::size_t max_streams() const = 0;
 };

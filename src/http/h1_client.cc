@@ -64,6 +64,10 @@ class Client final : public Connection<ClientCodec> {
     Connection::send_data(id, bytes, end);
   }
 
+  void rebind(StreamId id, StreamEvents* events) override {
+    if (id == id_ && stream_ != nullptr) stream_ = events;
+  }
+
   std::size_t max_streams() const override { return 1; }
 
   void drain() override {

@@ -52,6 +52,7 @@ class Client final : public Bound<ClientCodec> {
   StreamId submit(const RequestHead& head, bool end, StreamEvents* events) override {
     return session_.submit(head, end, events);
   }
+  void rebind(StreamId id, StreamEvents* events) override { session_.rebind(id, events); }
   std::size_t max_streams() const override { return session_.max_streams(); }
 };
 

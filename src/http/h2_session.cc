@@ -243,7 +243,7 @@ void Session::send_trailers(StreamId id, const Headers& trailers) {
 
 void Session::reset(StreamId id, ResetCode code) {
   for (Closed& closed : closed_) {
-    if (closed.stream->id == id) closed.stream->events = nullptr;
+    if (closed.stream && closed.stream->id == id) closed.stream->events = nullptr;
   }
   Stream* stream = find(id);
   if (stream == nullptr) return;
@@ -370,6 +370,16 @@ StreamId Session::submit(const RequestHead& head, bool end, StreamEvents* events
   ++streams_seen_;
   note_work();
   return id;
+}
+
+void Session::rebind(StreamId id, StreamEvents* events) {
+  for (Closed& closed : closed_) {
+    if (closed.stream && closed.stream->id == id && closed.stream->events != nullptr) {
+      closed.stream->events = events;
+    }
+  }
+  Stream* stream = find(id);
+  if (stream != nullptr && stream->events != nullptr) stream->events = events;
 }
 
 bool Session::can_submit() const {

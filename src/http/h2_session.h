@@ -64,6 +64,7 @@ class Session {
   void respond(StreamId id, const ResponseHead& head, bool end);
   void inform(StreamId id, const ResponseHead& head);
   StreamId submit(const RequestHead& head, bool end, StreamEvents* events);
+  void rebind(StreamId id, StreamEvents* events);
   bool can_submit() const;
   std::size_t max_streams() const;
 

@@ -1,0 +1,216 @@
+#include "proxy/upstream/call.h"
+
+#include <algorithm>
+
+#include "proxy/upstream/conn.h"
+
+namespace mizzen::proxy::upstream {
+
+Call::Call(ClusterState& cluster, const UpstreamAsk& ask, http::RequestHead& head, bool end,
+           UpstreamEvents& events, Taken retry)
+    : cluster_(cluster),
+      events_(events),
+      head_(head),
+      snapshot_(ask.snapshot),
+      entry_(ask.entry),
+      retry_(std::move(retry)),
+      downstream_protocol_(ask.downstream_protocol),
+      high_priority_(ask.high_priority),
+      upgrade_(ask.upgrade),
+      bodiless_(end),
+      request_ended_(end) {
+  info_.cluster = ask.entry->cluster.get();
+}
+
+Call::~Call() {
+  switch (state_) {
+    case State::kNew:
+    case State::kEnded:
+      break;
+    case State::kLookup:
+      cluster_.stop_waiting(*this);
+      break;
+    case State::kPending:
+      pool_->cancel(*this);
+      break;
+    case State::kActive:
+      if (request_ended_ && response_ended_) {
+        conn_->adopt(id_);
+      } else {
+        conn_->codec().reset(id_, http::ResetCode::kCancel);
+        conn_->stream_done();
+      }
+      break;
+  }
+}
+
+Lane Call::lane() const {
+  if (upgrade_) return Lane::kUpgrade;
+  switch (cluster_.cluster().http) {
+    case UpstreamHttp::kHttp2:
+      return Lane::kHttp2;
+    case UpstreamHttp::kAsDownstream:
+      return downstream_protocol_ == http::Protocol::kHttp2 ? Lane::kHttp2 : Lane::kHttp1;
+    case UpstreamHttp::kHttp1:
+      break;
+  }
+  return Lane::kHttp1;
+}
+
+std::expected<void, UpstreamFailure> Call::start(const UpstreamAsk& ask) { return choose(ask); }
+
+std::expected<void, UpstreamFailure> Call::choose(const UpstreamAsk& ask) {
+  ClusterState::Choice choice = cluster_.choose(ask);
+  if (choice.wait) {
+    lookup_ = ask;
+    lookup_->avoid = {};
+    sni_ = ask.sni;
+    lookup_->sni = sni_;
+    state_ = State::kLookup;
+    cluster_.wait_for_hosts(*this);
+    return {};
+  }
+  if (choice.host == nullptr) {
+    return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, {}, true});
+  }
+  host_ = choice.host;
+  info_.endpoint = choice.endpoint;
+  info_.remote = host_->address;
+  tell_host();
+  const bool by_request = host_->tls != nullptr && host_->tls->auto_sni;
+  const std::string_view sni = by_request ? ask.sni : std::string_view();
+  const Lane wanted = lane();
+  for (auto& pool : host_->pools) {
+    if (pool->lane() == wanted && pool->sni() == sni) return pool->open(*this);
+  }
+  host_->pools.push_back(std::make_unique<Pool>(*host_, wanted, std::string(sni)));
+  return host_->pools.back()->open(*this);
+}
+
+void Call::on_hosts() {
+  state_ = State::kNew;
+  UpstreamAsk ask = *std::exchange(lookup_, std::nullopt);
+  if (auto chosen = choose(ask); !chosen) fail(chosen.error());
+}
+
+void Call::wait_in(Pool& pool, Taken place) {
+  pool_ = &pool;
+  pending_ = std::move(place);
+  state_ = State::kPending;
+}
+
+void Call::bind(Conn& conn, Taken request) {
+  pending_.give_back();
+  request_ = std::move(request);
+  conn_ = &conn;
+  state_ = State::kActive;
+}
+
+void Call::submit(http::ClientCodec& codec) {
+  id_ = codec.submit(head_, bodiless_, this);
+  if (bodiless_) return;
+  const bool trailers = !early_trailers_.empty();
+  if (!early_.empty() || (request_ended_ && !trailers)) {
+    codec.send_data(id_, early_, request_ended_ && !trailers);
+    std::string().swap(early_);
+  }
+  if (trailers) codec.send_trailers(id_, early_trailers_);
+}
+
+void Call::fail(const UpstreamFailure& failure) {
+  pending_.give_back();
+  request_.give_back();
+  state_ = State::kEnded;
+  events_.on_upstream_failed(failure);
+}
+
+void Call::send_data(std::string_view data, bool end) {
+  if (request_ended_ || state_ == State::kEnded) return;
+  request_ended_ = end;
+  if (state_ == State::kActive) {
+    conn_->codec().send_data(id_, data, end);
+  } else {
+    early_.append(data);
+  }
+}
+
+void Call::send_trailers(const http::Headers& trailers) {
+  if (request_ended_ || state_ == State::kEnded) return;
+  request_ended_ = true;
+  if (state_ == State::kActive) {
+    conn_->codec().send_trailers(id_, trailers);
+  } else {
+    early_trailers_ = trailers.clone();
+  }
+}
+
+std::size_t Call::buffered() const {
+  return state_ == State::kActive ? conn_->codec().buffered(id_) : early_.size();
+}
+
+void Call::consumed(std::size_t bytes) {
+  if (state_ == State::kActive) conn_->codec().consumed(id_, bytes);
+}
+
+// --- The answer: each event is the last thing done, since it may destroy the call
+// -----------------
+
+void Call::on_informational(http::ResponseHead&& head) {
+  events_.on_upstream_informational(std::move(head));
+}
+
+void Call::on_response(http::ResponseHead&& head, bool end) {
+  response_started_ = true;
+  response_ended_ = end;
+  const int status = head.status;
+  cluster_.report(*host_, status >= 502 && status <= 504 ? Outcome::kGatewayError
+                          : status >= 500                ? Outcome::k5xx
+                                                         : Outcome::kSuccess);
+  events_.on_upstream_head(std::move(head), end);
+}
+
+void Call::on_data(std::string_view bytes, bool end) {
+  if (end) response_ended_ = true;
+  events_.on_upstream_data(bytes, end);
+}
+
+void Call::on_trailers(http::Headers&& trailers) {
+  response_ended_ = true;
+  events_.on_upstream_trailers(std::move(trailers));
+}
+
+void Call::on_writable() { events_.on_upstream_writable(); }
+
+void Call::leave_connection() {
+  state_ = State::kEnded;
+  request_.give_back();
+  conn_->stream_done();
+}
+
+void Call::on_complete() { leave_connection(); }
+
+void Call::on_reset(const Error& error) {
+  leave_connection();
+  if (response_ended_) return;
+  UpstreamFailure failure;
+  switch (error.code) {
+    case Code::kProtocol:
+    case Code::kLimit:
+      failure.fault = UpstreamFault::kProtocolError;
+      break;
+    case Code::kReset:
+      failure.fault = UpstreamFault::kRemoteReset;
+      break;
+    case Code::kUnavailable:
+      failure.fault = UpstreamFault::kRemoteRefused;
+      break;
+    default:
+      failure.fault = UpstreamFault::kConnectionTermination;
+      break;
+  }
+  failure.unsent = error.retry_safe;
+  if (!response_started_) cluster_.report(*host_, Outcome::kLocalFailure);
+  events_.on_upstream_failed(failure);
+}
+
+}  // namespace mizzen::proxy::upstream

@@ -1,0 +1,108 @@
+// One cluster as a worker sees it: hosts, balancing, limits, outlier detection. Lives on while
+// snapshots come and go.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/upstream.h"
+#include "proxy/upstream/balancer.h"
+#include "proxy/upstream/context.h"
+#include "proxy/upstream/host.h"
+
+namespace mizzen::proxy::upstream {
+
+class Waiter {
+ public:
+  // The first DNS answer has come, good or bad: choose() decides now.
+  virtual void on_hosts() = 0;
+
+ protected:
+  ~Waiter() = default;
+};
+
+// What came of a request or connection attempt, for outlier detection.
+enum class Outcome : std::uint8_t { kSuccess, k5xx, kGatewayError, kLocalFailure };
+
+class ClusterState {
+ public:
+  ClusterState(Context& context, std::string name);
+  ~ClusterState();
+  ClusterState(const ClusterState&) = delete;
+  ClusterState& operator=(const ClusterState&) = delete;
+
+  // Brings it to what a snapshot says; a changed cluster drains its connections.
+  void update(const ClusterEntry& entry);
+  // It is configured no more: connections end after their requests.
+  void retire();
+
+  struct Choice {
+    Host* host = nullptr;
+    const Endpoint* endpoint = nullptr;  // of the ask's own endpoints
+    bool wait = false;                   // the addresses are being looked up: wait_for_hosts()
+  };
+  Choice choose(const UpstreamAsk& ask);
+  void wait_for_hosts(Waiter& waiter) { waiters_.push_back(&waiter); }
+  void stop_waiting(Waiter& waiter) { std::erase(waiters_, &waiter); }
+
+  Context& context() { return context_; }
+  const std::string& name() const { return name_; }
+  const Cluster& cluster() const { return *cluster_; }
+  Counters& counters(bool high_priority) { return counters_->by_priority[high_priority ? 1 : 0]; }
+  const proxy::Limits& limits(bool high_priority) const {
+    return high_priority ? cluster_->high_priority_limits : cluster_->limits;
+  }
+  void report(Host& host, Outcome outcome);
+  // A host's pools changed: one that nobody lists and nobody uses goes away at the end of the turn.
+  void tidy_later() { tidy_.schedule(); }
+  bool unused() const { return retired_ && hosts_.empty(); }
+
+  // A connection could not be made under the limit: `pool` is told when one has come free.
+  void starve(Pool& pool);
+  void forget(Pool& pool) { std::erase(starving_, &pool); }
+  void connection_gone();
+  // Closes an idle connection, here or as soon as one falls idle; whether there was one.
+  bool release_connection();
+  bool release_wanted() const;
+  void close_idle();
+
+ private:
+  Host* host_at(const io::Address& address);
+  void rebuild();
+  void add_endpoint(const Endpoint& endpoint);
+  void list_host(const io::Address& address, const Endpoint& endpoint);
+  void resolve();
+  void resolve_one(const std::string& name, std::uint16_t port);
+  void on_resolved(const std::string& key, Result<io::Resolved> result);
+  bool is_dns() const;
+  void eject(Host& host);
+  void end_ejections();
+  void feed_starving();
+  void tidy();
+
+  Context& context_;
+  const std::string name_;
+  std::shared_ptr<const Cluster> cluster_;
+  std::shared_ptr<const Endpoints> endpoints_;
+  std::shared_ptr<ClusterCounters> counters_;
+  std::unordered_map<io::Address, std::unique_ptr<Host>> hosts_;
+  HostSet set_;
+  std::vector<Waiter*> waiters_;
+  std::vector<Pool*> starving_;
+  std::unordered_map<std::string, std::vector<io::Address>> resolved_;  // by "name:port"
+  std::size_t asked_ = 0;  // DNS questions without answer
+  bool resolved_once_ = false;
+  bool used_ = false;  // since the last DNS refresh
+  bool retired_ = false;
+  MonoTime release_until_{};
+  io::Timer ejection_timer_;
+  io::Timer dns_timer_;
+  io::Timer starve_timer_;
+  io::Task tidy_;
+  io::Task feed_;
+};
+
+}  // namespace mizzen::proxy::upstream

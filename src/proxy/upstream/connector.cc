@@ -1,0 +1,128 @@
+#include "proxy/upstream/connector.h"
+
+#include <algorithm>
+
+#include "api/names.h"
+
+namespace mizzen::proxy::upstream {
+
+Connector::Connector(io::Loop& loop, ConnectPlan plan, Done done)
+    : loop_(loop),
+      plan_(std::move(plan)),
+      done_(std::move(done)),
+      timer_(io::Timer::of<&Connector::on_timeout>(loop, this)) {
+  io::ConnectOptions options;
+  options.timeout = plan_.timeout + std::chrono::seconds(1);  // ours comes first
+  options.source = plan_.source;
+  options.keepalive = plan_.keepalive;
+  timer_.arm(plan_.timeout);
+  connecting_ = io::connect(loop_, plan_.to, options,
+                            [this](auto result) { on_connected(std::move(result)); });
+}
+
+Connector::~Connector() {
+  if (stream_) stream_->set_handler(nullptr);
+}
+
+void Connector::finish(std::expected<std::unique_ptr<io::Stream>, UpstreamFailure> result) {
+  timer_.cancel();
+  loop_.dispose(std::move(connecting_));
+  if (Done done = std::exchange(done_, nullptr)) done(std::move(result));
+}
+
+void Connector::on_connected(Result<std::unique_ptr<io::Stream>> stream) {
+  if (!done_) return;
+  if (!stream) {
+    UpstreamFailure failure{UpstreamFault::kConnectFailure, {}, true};
+    if (stream.error().code == Code::kTimeout) failure.fault = UpstreamFault::kConnectTimeout;
+    failure.transport_reason = "delayed connect error: ";
+    failure.transport_reason += cause_of(stream.error());
+    return finish(std::unexpected(std::move(failure)));
+  }
+  if (!plan_.tls) return finish(std::move(*stream));
+  stream_ = io::tls_client(loop_, std::move(*stream), plan_.tls, plan_.target);
+  stream_->set_handler(this);
+}
+
+void Connector::on_open() {
+  if (!done_ || !stream_) return;
+  stream_->set_handler(nullptr);
+  finish(std::move(stream_));
+}
+
+void Connector::on_error(const Error& error) {
+  if (!done_) return;
+  stream_->set_handler(nullptr);
+  loop_.dispose(std::move(stream_));
+  finish(std::unexpected(
+      UpstreamFailure{UpstreamFault::kConnectFailure, "TLS_error:|" + error.message, true}));
+}
+
+void Connector::on_timeout() {
+  if (!done_) return;
+  if (stream_) {
+    stream_->set_handler(nullptr);
+    loop_.dispose(std::move(stream_));
+  }
+  finish(std::unexpected(UpstreamFailure{UpstreamFault::kConnectTimeout, {}, true}));
+}
+
+std::string_view cause_of(const Error& error) {
+  const std::string_view text = error.message;
+  const std::size_t colon = text.rfind(": ");
+  return colon == std::string_view::npos ? text : text.substr(colon + 2);
+}
+
+bool is_mesh_tls(const UpstreamTls& tls) {
+  const TlsCommon& common = tls.common;
+  const bool own = common.certificate != nullptr || !common.certificate_secret.empty();
+  return own && std::ranges::any_of(common.alpn, [](const std::string& name) {
+           return name == api::kAlpnIstio || name == api::kAlpnIstioPeerExchange ||
+                  name.starts_with("istio-");
+         });
+}
+
+std::vector<std::string> alpn_for_http(const UpstreamTls& tls, bool http2,
+                                       http::Protocol downstream, bool mizzen) {
+  std::vector<std::string> offer;
+  if (is_mesh_tls(tls)) {
+    if (mizzen) offer.emplace_back(api::kAlpnMizzenH2);
+    if (http2) {
+      offer.insert(offer.end(), {std::string(api::kAlpnIstioH2), std::string(api::kAlpnIstio),
+                                 std::string(api::kAlpnH2)});
+    } else {
+      offer.emplace_back(downstream == http::Protocol::kHttp10 ? api::kAlpnIstioHttp10
+                                                               : api::kAlpnIstioHttp11);
+      offer.insert(offer.end(), {std::string(api::kAlpnIstio), std::string(api::kAlpnHttp11)});
+    }
+    return offer;
+  }
+  if (http2) return {std::string(api::kAlpnH2)};
+  // What was configured, but for what only HTTP/2 may answer to.
+  for (const std::string& name : tls.common.alpn) {
+    if (name != api::kAlpnH2) offer.push_back(name);
+  }
+  return offer.empty() ? std::vector<std::string>{std::string(api::kAlpnHttp11)} : offer;
+}
+
+std::vector<std::string> alpn_for_tcp(const UpstreamTls& tls) {
+  // istio-peer-exchange announces a prologue that we do not write.
+  std::vector<std::string> offer;
+  for (const std::string& name : tls.common.alpn) {
+    if (name != api::kAlpnIstioPeerExchange) offer.push_back(name);
+  }
+  return offer;
+}
+
+std::shared_ptr<const UpstreamTls> transport_of(const Cluster& cluster, const Endpoint* endpoint) {
+  for (const TransportSocketMatch& match : cluster.socket_matches) {
+    const bool fits = std::ranges::all_of(match.match, [endpoint](const auto& wanted) {
+      return endpoint != nullptr &&
+             std::ranges::find(endpoint->socket_match, wanted) != endpoint->socket_match.end();
+    });
+    if (fits) return match.tls;
+  }
+  return cluster.tls;
+}
+
+}  // namespace mizzen::proxy::upstream

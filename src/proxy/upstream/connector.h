@@ -1,0 +1,66 @@
+// Makes one upstream connection: TCP, then TLS when the endpoint wants it, within one time limit.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/loop.h"
+#include "io/stream.h"
+#include "io/tls.h"
+#include "proxy/config.h"
+#include "proxy/upstream.h"
+
+namespace mizzen::proxy::upstream {
+
+struct ConnectPlan {
+  io::Address to;
+  io::Address source;  // bind before connect; unset: the system's choice
+  Duration timeout{};
+  Duration keepalive{};
+  io::TlsContextRef tls;       // null: plaintext
+  io::TlsClientTarget target;  // of TLS
+};
+
+// Destroying it abandons the attempt.
+class Connector final : private io::StreamHandler {
+ public:
+  using Done = std::function<void(std::expected<std::unique_ptr<io::Stream>, UpstreamFailure>)>;
+  // Calls `done` once, never from inside the constructor. `done` must not destroy the connector but
+  // have the loop dispose of it.
+  Connector(io::Loop& loop, ConnectPlan plan, Done done);
+  ~Connector();
+
+ private:
+  void on_open() override;
+  void on_readable() override {}
+  void on_writable() override {}
+  void on_error(const Error& error) override;
+  void on_connected(Result<std::unique_ptr<io::Stream>> stream);
+  void on_timeout();
+  void finish(std::expected<std::unique_ptr<io::Stream>, UpstreamFailure> result);
+
+  io::Loop& loop_;
+  ConnectPlan plan_;
+  Done done_;
+  std::unique_ptr<io::Connecting> connecting_;
+  std::unique_ptr<io::Stream> stream_;  // while TLS shakes hands
+  io::Timer timer_;
+};
+
+// The part of an error's message behind what was tried: "Connection refused".
+std::string_view cause_of(const Error& error);
+
+// ALPN to offer (D5). `mizzen`: the peer may be one of us, and the request may ride on mizzen-h2.
+std::vector<std::string> alpn_for_http(const UpstreamTls& tls, bool http2,
+                                       http::Protocol downstream, bool mizzen);
+std::vector<std::string> alpn_for_tcp(const UpstreamTls& tls);
+// Whether the peer may be a Mizzen: mutual TLS as Istio configures it.
+bool is_mesh_tls(const UpstreamTls& tls);
+
+// Of the endpoint's transport (transport_socket_matches); null: plaintext.
+std::shared_ptr<const UpstreamTls> transport_of(const Cluster& cluster, const Endpoint* endpoint);
+
+}  // namespace mizzen::proxy::upstream

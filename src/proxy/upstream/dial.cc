@@ -1,0 +1,99 @@
+#include "proxy/upstream/dial.h"
+
+#include <algorithm>
+
+namespace mizzen::proxy::upstream {
+
+Dial::Dial(ClusterState& cluster, const UpstreamAsk& ask, TcpEvents& events)
+    : cluster_(cluster), events_(events), snapshot_(ask.snapshot) {
+  info_.cluster = ask.entry->cluster.get();
+}
+
+Dial::~Dial() {
+  if (lookup_) cluster_.stop_waiting(*this);
+  place_.give_back();
+  if (host_ == nullptr) return;
+  --host_->active;
+  cluster_.connection_gone();
+  cluster_.tidy_later();
+}
+
+std::expected<void, UpstreamFailure> Dial::start(const UpstreamAsk& ask) {
+  ClusterState::Choice choice = cluster_.choose(ask);
+  if (choice.wait) {
+    lookup_ = ask;
+    lookup_->avoid = {};
+    sni_ = ask.sni;
+    lookup_->sni = sni_;
+    cluster_.wait_for_hosts(*this);
+    return {};
+  }
+  if (choice.host == nullptr) {
+    return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, {}, true});
+  }
+  info_.endpoint = choice.endpoint;
+  info_.remote = choice.host->address;
+  if (sni_.empty()) sni_ = ask.sni;
+  return connect(*choice.host);
+}
+
+void Dial::on_hosts() {
+  UpstreamAsk ask = *std::exchange(lookup_, std::nullopt);
+  if (auto started = start(ask); !started) events_.on_tcp_failed(started.error());
+}
+
+std::expected<void, UpstreamFailure> Dial::connect(Host& host) {
+  const Cluster& cluster = cluster_.cluster();
+  Context& context = cluster_.context();
+  const auto take = [this] {
+    return Taken::from(cluster_.counters(false).connections,
+                       cluster_.limits(false).max_connections);
+  };
+  place_ = take();
+  if (!place_ && cluster_.release_connection()) place_ = take();
+  if (!place_) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
+  ConnectPlan plan;
+  plan.to = host.address;
+  plan.timeout = cluster.connect_timeout;
+  if (cluster.keepalive) {
+    plan.keepalive = std::chrono::seconds(std::max(cluster.keepalive->time_seconds, 1U));
+  }
+  if (cluster.bind_source && host.address.is_ip()) {
+    auto source = io::Address::parse_ip(cluster.bind_source->host, cluster.bind_source->port);
+    if (source && source->family() == host.address.family()) plan.source = *source;
+  }
+  if (host.tls) {
+    auto tls = context.contexts.client(*context.snapshot, *host.tls);
+    if (!tls) {
+      return std::unexpected(UpstreamFailure{UpstreamFault::kConnectFailure,
+                                             "TLS_error:|" + tls.error().message, true});
+    }
+    plan.tls = std::move(*tls);
+    plan.target.sni = host.tls->auto_sni && !sni_.empty() ? sni_ : host.tls->sni;
+    plan.target.host = plan.target.sni;
+    plan.target.session_key = cluster_.name() + "|tcp|" + host.address.to_string();
+    plan.target.alpn = alpn_for_tcp(*host.tls);
+  }
+  host_ = &host;
+  ++host.active;
+  connector_ = std::make_unique<Connector>(context.loop, std::move(plan),
+                                           [this](auto result) { on_dialled(std::move(result)); });
+  return {};
+}
+
+void Dial::on_dialled(std::expected<std::unique_ptr<io::Stream>, UpstreamFailure> result) {
+  cluster_.context().loop.dispose(std::move(connector_));
+  if (!result) {
+    cluster_.report(*host_, Outcome::kLocalFailure);
+    return events_.on_tcp_failed(result.error());
+  }
+  cluster_.report(*host_, Outcome::kSuccess);
+  info_.local = (*result)->local();
+  if (const io::TlsInfo* tls = (*result)->tls()) {
+    info_.peer = tls->peer;
+    info_.mutual_tls = tls->peer != nullptr && tls->local != nullptr;
+  }
+  events_.on_tcp_connected(std::move(*result), info_);
+}
+
+}  // namespace mizzen::proxy::upstream

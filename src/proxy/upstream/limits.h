@@ -1,0 +1,91 @@
+// Circuit breakers: counters shared by all workers, by cluster name and priority (D6).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "io/loop.h"
+#include "proxy/config.h"
+
+namespace mizzen::proxy::upstream {
+
+struct Counters {
+  std::atomic<std::uint32_t> connections{0};
+  std::atomic<std::uint32_t> pending{0};
+  std::atomic<std::uint32_t> requests{0};
+  std::atomic<std::uint32_t> retries{0};
+};
+
+// One unit of a counter, given back at the end.
+class Taken {
+ public:
+  Taken() = default;
+  Taken(Taken&& other) noexcept : counter_(std::exchange(other.counter_, nullptr)) {}
+  Taken& operator=(Taken&& other) noexcept {
+    std::swap(counter_, other.counter_);
+    return *this;
+  }
+  ~Taken() { give_back(); }
+  void give_back() {
+    if (counter_ != nullptr) {
+      std::exchange(counter_, nullptr)->fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  explicit operator bool() const { return counter_ != nullptr; }
+
+  // Empty when `most` are taken already.
+  static Taken from(std::atomic<std::uint32_t>& counter, std::uint32_t most) {
+    Taken taken;
+    std::uint32_t now = counter.load(std::memory_order_relaxed);
+    while (now < most) {
+      if (counter.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) {
+        taken.counter_ = &counter;
+        break;
+      }
+    }
+    return taken;
+  }
+
+ private:
+  std::atomic<std::uint32_t>* counter_ = nullptr;
+};
+
+struct ClusterCounters {
+  std::array<Counters, 2> by_priority;  // default, high
+};
+
+}  // namespace mizzen::proxy::upstream
+
+namespace mizzen::proxy {
+
+// Any thread.
+class SharedLimits {
+ public:
+  std::shared_ptr<upstream::ClusterCounters> of(std::string_view cluster);
+
+  // Workers that may hold idle connections which another worker needs under a limit.
+  using Release = std::function<void(const std::string& cluster)>;
+  void add_worker(io::Loop& loop, const void* worker, Release release);
+  void remove_worker(const void* worker);
+  // Asks all workers but `from` to close an idle connection of this cluster.
+  void ask_for_release(const void* from, const std::string& cluster);
+
+ private:
+  struct Member {
+    io::Loop* loop;
+    const void* worker;
+    std::shared_ptr<Release> release;
+  };
+  std::mutex mutex_;
+  ByName<std::shared_ptr<upstream::ClusterCounters>> clusters_;  // guarded by mutex_
+  std::vector<Member> workers_;                                  // guarded by mutex_
+};
+
+}  // namespace mizzen::proxy
