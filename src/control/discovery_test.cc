@@ -15,7 +15,7 @@ namespace {
 
 using object::Json;
 
-constexpr Duration kPatience = std::chrono::seconds(20);
+constexpr Duration kPatience = std::chrono::seconds(10);
 
 constexpr std::string_view kCluster = R"(
 apiVersion: v1
@@ -168,7 +168,9 @@ class Ads : public ::testing::Test {
   }
 
   void apply(std::string_view yaml) {
-    for (const object::YamlDocument& document : *object::parse_manifest(yaml)) {
+    const auto documents = object::parse_manifest(yaml);
+    ASSERT_TRUE(documents);
+    for (const object::YamlDocument& document : *documents) {
       discovery_.changed(store_.apply(document.value));
     }
   }

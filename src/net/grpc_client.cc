@@ -29,7 +29,11 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
       if (auto self = weak.lock()) self->on_data(bytes);
     };
     callbacks.on_trailers = [weak](const http::Headers& trailers) {
-      if (auto self = weak.lock()) self->status_ = http::grpc_status_of(trailers);
+      auto self = weak.lock();
+      if (!self) return;
+      self->status_ = http::grpc_status_of(trailers);
+      // The server may end a call while our half is open: HTTP/2 alone would wait for us.
+      if (self->status_) self->close(*self->status_);
     };
     callbacks.on_writable = [weak] {
       auto self = weak.lock();
