@@ -242,6 +242,17 @@ void originate_tls(const schema::ClientTLSSettings& spec, const Service& service
   socket->mutable_typed_config()->PackFrom(context);
 }
 
+bool all_speak_mutual_tls(const Snapshot& snapshot, const Service& service,
+                          const ServicePort& port) {
+  bool any = false;
+  for (const Endpoint& endpoint : service.endpoints) {
+    if (endpoint.port_name != port.name) continue;
+    if (!speaks_mutual_tls(snapshot, endpoint)) return false;
+    any = true;
+  }
+  return any;
+}
+
 void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
                const Service& service, const ServicePort& port, cds::Cluster* cluster) {
   using Tls = schema::ClientTLSSettings;
@@ -261,8 +272,16 @@ void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
     upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
     return;
   }
+  if (!view.mesh().auto_mtls) return;
+  // Without endpoints there is nothing to match: all of a headless service's pods or none.
+  if (cluster->type() == cds::Cluster::ORIGINAL_DST) {
+    if (all_speak_mutual_tls(view.snapshot, service, port)) {
+      upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
+    }
+    return;
+  }
+  if (cluster->type() != cds::Cluster::EDS) return;
   // Automatic: mutual TLS with endpoints that say they speak it, plain text with the rest.
-  if (!view.mesh().auto_mtls || cluster->type() != cds::Cluster::EDS) return;
   auto* mutual = cluster->add_transport_socket_matches();
   mutual->set_name("tlsMode-istio");
   set_field(mutual->mutable_match(), "tlsMode", api::kTlsModeIstio);

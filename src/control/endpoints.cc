@@ -33,13 +33,6 @@ void describe_workload(const MeshConfig& mesh, const Workload& workload,
   set_field(istio, "principal", workload.spiffe_id(mesh.trust_domain));
 }
 
-bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint) {
-  const Workload* workload = endpoint.workload.get();
-  if (workload == nullptr || !workload->tls || workload->host_network) return false;
-  return snapshot.mtls_mode(workload->name_space, workload->labels, endpoint.port) !=
-         MtlsMode::kDisable;
-}
-
 void add_endpoint(const Snapshot& snapshot, const Endpoint& endpoint,
                   eds::LocalityLbEndpoints* locality) {
   eds::LbEndpoint* out = locality->add_lb_endpoints();
@@ -84,6 +77,13 @@ eds::ClusterLoadAssignment assignment(const Snapshot& snapshot, const Service& s
 }
 
 }  // namespace
+
+bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint) {
+  const Workload* workload = endpoint.workload.get();
+  if (workload == nullptr || !workload->tls || workload->host_network) return false;
+  return snapshot.mtls_mode(workload->name_space, workload->labels, endpoint.port) !=
+         MtlsMode::kDisable;
+}
 
 Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
   auto resources = std::make_shared<xds::ResourceMap>();
