@@ -10,6 +10,7 @@
 //   the output when they hold their default.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
