@@ -25,7 +25,9 @@ class Apply {
         bool identity = path_ == FieldPath{"metadata"} && (key == "name" || key == "namespace");
         if (identity || (path_ == FieldPath{"metadata"} && key == "managedFields")) continue;
         path_.push_back(key);
-        set["f:" + key] = field_set(item);
+        Json below = field_set(item);
+        // An object of which nothing is owned (only a name, say) is not owned itself.
+        if (!below.empty() || !item.is_object() || item.empty()) set["f:" + key] = std::move(below);
         path_.pop_back();
       }
     } else if (value.is_array()) {
