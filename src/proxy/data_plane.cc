@@ -95,9 +95,10 @@ Status DataPlane::set_snapshot(SnapshotRef snapshot) {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     Thread* thread = threads_[i].get();
     auto of_worker = std::make_shared<std::vector<ListenSocket>>(std::move(sockets[i]));
-    thread->loop.post([thread, config, of_worker, keep] {
+    thread->loop.post([thread, config, of_worker, keep, &main = main_] {
       thread->worker->set_config(config, std::move(*of_worker), keep);
       thread->configured = true;
+      main.post([] {});  // whoever waits for listening() looks again
     });
   }
   if (problems.empty()) return {};
