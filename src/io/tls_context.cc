@@ -76,6 +76,7 @@ int hello_callback(SSL* ssl, int*, void*) {
 int new_session_callback(SSL* ssl, SSL_SESSION* session) {
   TlsHandshake* handshake = handshake_of(ssl);
   if (handshake == nullptr || !handshake->context->sessions) return 0;
+  handshake->ticket_came = true;
   handshake->context->sessions->put(handshake->session_key, SessionPtr(session));
   return 1;  // the reference is ours now
 }

@@ -67,6 +67,7 @@ struct TlsHandshake {
   std::string session_key;
   Error refused;  // why the peer's certificate was not taken
   bool was_refused = false;
+  bool ticket_came = false;  // since the last look
 };
 
 std::string alpn_to_wire(const std::vector<std::string>& protocols);

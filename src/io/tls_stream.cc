@@ -80,7 +80,7 @@ std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream, T
 TlsStream::TlsStream(Loop& loop, std::unique_ptr<Stream> under, TlsContextRef context)
     : loop_(loop),
       under_(std::move(under)),
-      handshake_{std::move(context), {}, {}, false},
+      handshake_{std::move(context), {}, {}, false, false},
       notify_(Task::of<&TlsStream::dispatch>(loop, this)),
       server_(handshake_.context->server) {}
 
@@ -291,6 +291,7 @@ IoResult TlsStream::read(std::span<std::byte> buffer) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
       readable_ = false;
+      free_ticket_buffer();
       return {0, IoStatus::kWouldBlock};
     case SSL_ERROR_ZERO_RETURN:
       eof_ = true;
@@ -299,6 +300,16 @@ IoResult TlsStream::read(std::span<std::byte> buffer) {
       error_told_ = true;
       return die(ssl_error("TLS read"));
   }
+}
+
+// OpenSSL makes ready to write when a ticket comes, and keeps that buffer until the first write. It may
+// go only between records: the test for unread bytes in SSL_free_buffers() does not see a header that
+// was taken already.
+void TlsStream::free_ticket_buffer() {
+  if (!handshake_.ticket_came || pending_write_ > 0) return;
+  if (std::string_view(SSL_rstate_string(ssl_.get())) != "RH") return;
+  handshake_.ticket_came = false;
+  SSL_free_buffers(ssl_.get());
 }
 
 // One record at most. Counts as pending until OpenSSL has passed it on.

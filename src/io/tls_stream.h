@@ -50,6 +50,7 @@ class TlsStream final : public Stream, private StreamHandler {
   Side side() const { return server_ ? Side::kDownstream : Side::kUpstream; }
   IoStatus put(const void* bytes, std::size_t size);
   void try_shutdown();
+  void free_ticket_buffer();
 
   Loop& loop_;
   std::unique_ptr<Stream> under_;
