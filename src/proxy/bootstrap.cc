@@ -38,11 +38,11 @@ xds::NodeInfo node_of(const Proto& proto, const BootstrapFlags& flags) {
   node.region = proto.node().locality().region();
   node.zone = proto.node().locality().zone();
   node.sub_zone = proto.node().locality().sub_zone();
-  node.metadata_json = "{}";
-  if (proto.node().has_metadata()) {
+  if (proto.node().has_metadata()) {  // appends to what is there
     (void)google::protobuf::util::MessageToJsonString(proto.node().metadata(),
                                                       &node.metadata_json);
   }
+  if (node.metadata_json.empty()) node.metadata_json = "{}";
   return node;
 }
 

@@ -32,7 +32,9 @@ SelfFacts self_facts(const xds::NodeInfo& node) {
   w.canonical_name = text(labels, api::kCanonicalNameLabel);
   if (w.canonical_name.empty()) w.canonical_name = w.app.empty() ? w.name : w.app;
   w.canonical_revision = text(labels, api::kCanonicalRevisionLabel);
-  if (w.canonical_revision.empty()) w.canonical_revision = w.version.empty() ? "latest" : w.version;
+  if (w.canonical_revision.empty() && !w.canonical_name.empty()) {
+    w.canonical_revision = w.version.empty() ? "latest" : w.version;
+  }
   std::string account = text(metadata, api::node::kServiceAccount);
   std::string trust_domain = text(metadata, api::node::kTrustDomain);
   if (!account.empty()) {

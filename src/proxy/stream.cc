@@ -405,7 +405,7 @@ void Stream::finish() {
   for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_}) timer->cancel();
   info_.duration = now() - started_;
   worker().access_log().log(settings().access_logs, info_);
-  worker().stats().request_done(info_);
+  if (info_.request != nullptr) worker().stats().request_done(info_);
 }
 
 }  // namespace mizzen::proxy
