@@ -122,7 +122,6 @@ std::string_view usage() {
 
   mizzen-proxy -c FILE [flags]            runs with an Envoy bootstrap (YAML or JSON)
   mizzen-proxy proxy sidecar|router       runs in an injected pod, all from its environment
-  mizzen-proxy agent                      the agent alone, beside a stock Envoy
   mizzen-proxy istio-iptables [flags]     sets the capture rules of this network namespace
   mizzen-proxy version
 

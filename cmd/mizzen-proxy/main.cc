@@ -23,7 +23,7 @@ int set_capture_rules(const Flags& flags) {
 
 Result<proxy::Bootstrap> bootstrap_of(const Flags& flags) {
   proxy::BootstrapFlags over{flags.service_node, flags.service_cluster};
-  if (flags.mode == Flags::Mode::kPilot || flags.mode == Flags::Mode::kAgent) {
+  if (flags.mode == Flags::Mode::kPilot) {
     return proxy::bootstrap_from_environment(proxy::process_environment(), flags.role, flags.domain);
   }
   if (!flags.config_path.empty()) return proxy::load_bootstrap(flags.config_path, over);
@@ -55,6 +55,8 @@ int main_of(const Flags& flags) {
     case Flags::Mode::kHelp: std::fputs(std::string(usage()).c_str(), stdout); return 0;
     case Flags::Mode::kVersion: std::puts("mizzen-proxy 0.1.0"); return 0;
     case Flags::Mode::kCapture: return set_capture_rules(flags);
+    case Flags::Mode::kAgent:
+      return complain({.code = Code::kUnsupported, .message = "agent: not supported yet"});
     default: return run(flags);
   }
 }

@@ -96,10 +96,12 @@ class Server final : public Connection<ServerCodec> {
 
   void answer(const Refusal& refusal) override {
     if (stream_ != nullptr && responded_) return;
+    // The body says no more than the status, as Envoy's does; the reason is in our error.
+    std::string_view body = reason_phrase(refusal.status);
     out_.append(fmt::format(
-        "HTTP/1.1 {} {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n"
+        "HTTP/1.1 {} {}\r\ncontent-length: {}\r\ncontent-type: text/plain\r\n"
         "connection: close\r\n\r\n{}",
-        refusal.status, reason_phrase(refusal.status), refusal.why.size(), refusal.why));
+        refusal.status, body, body.size(), body));
   }
 
  private:
