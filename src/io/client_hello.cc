@@ -42,7 +42,8 @@ HelloStatus gather(std::string_view bytes, std::string* message) {
     if (!bytes.empty() && bytes[0] != 0x16) return HelloStatus::kNotTls;
     if (bytes.size() >= 2 && bytes[1] != 0x03) return HelloStatus::kNotTls;
     if (bytes.size() < kRecordHeader) break;
-    std::size_t size = static_cast<unsigned char>(bytes[3]) << 8 | static_cast<unsigned char>(bytes[4]);
+    std::size_t size =
+        static_cast<unsigned char>(bytes[3]) << 8 | static_cast<unsigned char>(bytes[4]);
     if (size == 0 || size > kMostBytes) return HelloStatus::kNotTls;
     std::string_view body = bytes.substr(kRecordHeader, size);
     message->append(body);

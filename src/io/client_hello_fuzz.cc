@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <cstdint>
+
 #include "io/tls.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

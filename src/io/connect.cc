@@ -22,7 +22,8 @@ Result<UniqueFd> open_socket(const Address& to, const ConnectOptions& options) {
   UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return std::unexpected(errno_error("socket", errno));
   if (options.mark != 0) {
-    MIZZEN_CHECKED(set_option(fd.get(), SOL_SOCKET, SO_MARK, static_cast<int>(options.mark), "SO_MARK"));
+    MIZZEN_CHECKED(
+        set_option(fd.get(), SOL_SOCKET, SO_MARK, static_cast<int>(options.mark), "SO_MARK"));
   }
   if (to.is_unix()) return fd;
   if (options.no_delay) {
@@ -31,13 +32,13 @@ Result<UniqueFd> open_socket(const Address& to, const ConnectOptions& options) {
   if (options.keepalive > Duration::zero()) {
     auto seconds = std::chrono::ceil<std::chrono::seconds>(options.keepalive).count();
     MIZZEN_CHECKED(set_option(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"));
-    MIZZEN_CHECKED(set_option(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(seconds),
-                              "TCP_KEEPIDLE"));
+    MIZZEN_CHECKED(
+        set_option(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(seconds), "TCP_KEEPIDLE"));
   }
   if (options.transparent) {
     bool v4 = family == AF_INET;
-    MIZZEN_CHECKED(set_option(fd.get(), v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT,
-                              1, "IP_TRANSPARENT"));
+    MIZZEN_CHECKED(set_option(fd.get(), v4 ? SOL_IP : SOL_IPV6,
+                              v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, 1, "IP_TRANSPARENT"));
   }
   if (options.source.is_ip()) {
     if (options.source.port() == 0) {
@@ -114,7 +115,8 @@ class Attempt final : public Connecting, private FdHandler {
   void on_failed() { fail_with(std::move(error_)); }
 
   void on_timeout() {
-    fail_with({Code::kTimeout, Side::kUpstream, true, "connect to " + to_.to_string() + ": timed out"});
+    fail_with(
+        {Code::kTimeout, Side::kUpstream, true, "connect to " + to_.to_string() + ": timed out"});
   }
 
   void on_events(unsigned events) override {

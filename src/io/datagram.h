@@ -18,8 +18,8 @@ struct DatagramOptions {
 // Loop thread only. Destroying closes; not from inside `receive` (use Loop::dispose()).
 class Datagram final : private FdHandler {
  public:
-  // `bytes` lives for the call only. `to` is the address that the peer sent to when the socket is bound
-  // to a wildcard address (IP_PKTINFO), so that the answer can leave from it.
+  // `bytes` lives for the call only. `to` is the address that the peer sent to when the socket is
+  // bound to a wildcard address (IP_PKTINFO), so that the answer can leave from it.
   using Receive =
       std::function<void(std::span<const std::byte> bytes, const Address& from, const Address& to)>;
 

@@ -1,5 +1,3 @@
-#include "io/loop.h"
-
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -13,6 +11,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "io/loop.h"
 
 namespace mizzen::io {
 namespace {

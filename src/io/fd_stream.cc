@@ -13,8 +13,8 @@ namespace mizzen::io {
 namespace {
 
 constexpr std::size_t kMaxPieces = 64;
-// SO_ORIGINAL_DST of linux/netfilter_ipv4.h and IP6T_SO_ORIGINAL_DST of ip6_tables.h, whose headers clash
-// with netinet/in.h.
+// SO_ORIGINAL_DST of linux/netfilter_ipv4.h and IP6T_SO_ORIGINAL_DST of ip6_tables.h, whose headers
+// clash with netinet/in.h.
 constexpr int kOriginalDst = 80;
 
 const Error& no_error() {

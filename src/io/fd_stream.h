@@ -7,8 +7,8 @@ namespace mizzen::io {
 
 class FdStream final : public Stream, private FdHandler {
  public:
-  // `fd` is non-blocking. `events`: readiness known already; `watched`: by another handler of `loop`,
-  // which this one replaces.
+  // `fd` is non-blocking. `events`: readiness known already; `watched`: by another handler of
+  // `loop`, which this one replaces.
   FdStream(Loop& loop, UniqueFd fd, bool is_socket, Address peer);
   ~FdStream() override;
   Status start(unsigned events);
@@ -45,10 +45,10 @@ class FdStream final : public Stream, private FdHandler {
   bool is_socket_;
   bool readable_ = false;
   bool writable_ = true;
-  bool peeked_ = false;       // what is there was seen by peek(); told again when more comes
+  bool peeked_ = false;  // what is there was seen by peek(); told again when more comes
   bool hangup_ = false;
   bool hangup_told_ = false;
-  bool failed_ = false;       // epoll has reported an error that nobody was told of
+  bool failed_ = false;  // epoll has reported an error that nobody was told of
   bool eof_ = false;
   bool paused_ = false;
   bool wants_write_ = false;

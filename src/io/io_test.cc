@@ -58,9 +58,8 @@ class Sink : public StreamHandler {
 
 struct Pair {
   explicit Pair(Loop& loop, const Address& at = Address::loopback(0)) {
-    auto made = Listener::listen(loop, at, {}, [this](auto stream) {
-      server = std::make_unique<Sink>(std::move(stream));
-    });
+    auto made = Listener::listen(
+        loop, at, {}, [this](auto stream) { server = std::make_unique<Sink>(std::move(stream)); });
     EXPECT_TRUE(made) << made.error().message;
     listener = std::move(*made);
     connecting = connect(loop, listener->address(), {}, [this](auto stream) {

@@ -55,8 +55,8 @@ void remove_stale(const Address& address) {
   UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_storage storage;
   socklen_t length = address.to_sockaddr(&storage);
-  bool alive = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0 ||
-               errno == EAGAIN;
+  bool alive =
+      ::connect(probe.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0 || errno == EAGAIN;
   if (!alive) ::unlink(path.c_str());
 }
 
@@ -140,7 +140,8 @@ void Listener::on_events(unsigned) {
       if (errno == EAGAIN) return;
       if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
       // Out of descriptors or memory: level-triggered readiness would spin.
-      log::warning("io", "listener {}: {}", address_.to_string(), errno_error("accept", errno).message);
+      log::warning("io", "listener {}: {}", address_.to_string(),
+                   errno_error("accept", errno).message);
       loop_.unwatch(fd_.get());
       retry_.arm(kPauseWithoutFds);
       return;

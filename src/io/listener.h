@@ -15,9 +15,9 @@ struct ListenOptions {
   bool transparent = false;  // IP_TRANSPARENT (and IPV6_): for TPROXY
   bool free_bind = false;    // IP_FREEBIND
   bool v6_only = false;
-  std::uint32_t mark = 0;    // SO_MARK
-  int unix_mode = 0600;      // of the path; an old socket file is replaced
-  bool no_delay = true;      // TCP_NODELAY on accepted sockets
+  std::uint32_t mark = 0;  // SO_MARK
+  int unix_mode = 0600;    // of the path; an old socket file is replaced
+  bool no_delay = true;    // TCP_NODELAY on accepted sockets
 };
 
 // Opens and binds a listening socket, without a loop (to hand it to another process or thread).

@@ -16,7 +16,8 @@
 
 namespace mizzen::io {
 
-// What epoll said of a descriptor, as bits. kHangup: the peer has shut down its sending half or is gone.
+// What epoll said of a descriptor, as bits. kHangup: the peer has shut down its sending half or is
+// gone.
 namespace event {
 inline constexpr unsigned kReadable = 1;
 inline constexpr unsigned kWritable = 2;
@@ -26,8 +27,8 @@ inline constexpr unsigned kError = 8;
 
 class FdHandler {
  public:
-  // `events` has at least one bit. May unwatch any descriptor, but must not destroy `this`: put that
-  // off with Loop::dispose().
+  // `events` has at least one bit. May unwatch any descriptor, but must not destroy `this`: put
+  // that off with Loop::dispose().
   virtual void on_events(unsigned events) = 0;
 
  protected:
@@ -44,14 +45,15 @@ class Task {
       : loop_(&loop), function_(function), object_(object) {}
   template <auto Method, class T>
   static Task of(Loop& loop, T* object) {
-    return Task(loop, [](void* self) { (static_cast<T*>(self)->*Method)(); }, object);
+    return Task(
+        loop, [](void* self) { (static_cast<T*>(self)->*Method)(); }, object);
   }
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
   ~Task() { cancel(); }
 
-  // Runs once at the end of this turn, or of the next when scheduled by another task or deferred work
-  // (which then comes without waiting). Scheduling what is scheduled changes nothing.
+  // Runs once at the end of this turn, or of the next when scheduled by another task or deferred
+  // work (which then comes without waiting). Scheduling what is scheduled changes nothing.
   void schedule();
   void cancel();
   bool scheduled() const { return next_ != nullptr; }
@@ -65,9 +67,9 @@ class Task {
   Task* previous_ = nullptr;
 };
 
-// One loop per thread. All but post() and stop() belong to the thread that runs it (or to the one that
-// made it, before it runs). The real loop is EpollLoop; SimLoop (io/sim_loop.h) stands in with a clock
-// that moves by itself.
+// One loop per thread. All but post() and stop() belong to the thread that runs it (or to the one
+// that made it, before it runs). The real loop is EpollLoop; SimLoop (io/sim_loop.h) stands in with
+// a clock that moves by itself.
 class Loop {
  public:
   virtual ~Loop();
@@ -79,8 +81,8 @@ class Loop {
   void stop();  // any thread; also a signal handler
   bool stopped() const { return stopped_.load(std::memory_order_acquire); }
 
-  // One turn: waits for events at most `max_wait` (or until the next timer), runs them, then timers,
-  // then posted and deferred work, then disposes. Returns whether anything ran.
+  // One turn: waits for events at most `max_wait` (or until the next timer), runs them, then
+  // timers, then posted and deferred work, then disposes. Returns whether anything ran.
   virtual bool run_once(Duration max_wait) = 0;
 
   // Turns until `done()` or until `limit` has passed on this loop's clock; whether it was done.
@@ -95,22 +97,24 @@ class Loop {
   // A fired, cancelled or zero id is ignored.
   void cancel(TimerId id);
 
-  // Runs at the end of this turn; what is deferred meanwhile runs at the end of the next, which comes
-  // without waiting.
+  // Runs at the end of this turn; what is deferred meanwhile runs at the end of the next, which
+  // comes without waiting.
   void defer(std::function<void()> fn);
-  // Destroys `object` after the deferred work of this turn: how an object goes that is on the stack.
+  // Destroys `object` after the deferred work of this turn: how an object goes that is on the
+  // stack.
   template <class T>
   void dispose(std::unique_ptr<T> object) {
     if (object) {
       graveyard_.push_back({object.release(), [](void* p) { delete static_cast<T*>(p); }});
     }
   }
-  // As defer(), from any thread; wakes the loop. Work posted to a loop that is destroyed is dropped.
+  // As defer(), from any thread; wakes the loop. Work posted to a loop that is destroyed is
+  // dropped.
   void post(std::function<void()> fn);
 
-  // Reports events of `fd` edge by edge: readable, writable, hangup and error are all of interest, each
-  // is told once per change. The descriptor stays the caller's, who must unwatch before closing it.
-  // Watching one again replaces its handler and tells nothing anew.
+  // Reports events of `fd` edge by edge: readable, writable, hangup and error are all of interest,
+  // each is told once per change. The descriptor stays the caller's, who must unwatch before
+  // closing it. Watching one again replaces its handler and tells nothing anew.
   virtual Status watch(int fd, FdHandler* handler) = 0;
   // Level-triggered and readable only: for accept queues, signalfd, pidfd.
   virtual Status watch_level(int fd, FdHandler* handler) = 0;
@@ -180,8 +184,8 @@ class EpollLoop final : public Loop {
   std::vector<Entry> entries_;  // by descriptor
 };
 
-// Calls `fn(signo)` on the loop for the given signals, which it blocks in this thread (make it before
-// other threads, so that they inherit the mask). Also ignores SIGPIPE.
+// Calls `fn(signo)` on the loop for the given signals, which it blocks in this thread (make it
+// before other threads, so that they inherit the mask). Also ignores SIGPIPE.
 class Signals final : private FdHandler {
  public:
   Signals(Loop& loop, std::vector<int> signals, std::function<void(int)> fn);

@@ -55,8 +55,8 @@ class AresResolver final : public Resolver, private FdHandler {
     static std::once_flag once;
     std::call_once(once, [] { ares_library_init(ARES_LIB_INIT_ALL); });
     ares_options settings{};
-    settings.timeout =
-        static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout).count());
+    settings.timeout = static_cast<int>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout).count());
     settings.tries = options.tries;
     settings.sock_state_cb = [](void* self, ares_socket_t fd, int read, int write) {
       static_cast<AresResolver*>(self)->on_socket(fd, read != 0 || write != 0);
@@ -77,7 +77,8 @@ class AresResolver final : public Resolver, private FdHandler {
     return {};
   }
 
-  void resolve(std::string_view host, std::uint16_t port, ResolveFamily family, Done done) override {
+  void resolve(std::string_view host, std::uint16_t port, ResolveFamily family,
+               Done done) override {
     if (auto literal = Address::parse_ip(host, port)) {
       return answer(std::move(done), Resolved{{*literal}, Duration{0}});
     }

@@ -20,7 +20,7 @@ struct Resolved {
 enum class ResolveFamily : std::uint8_t { kAny, kIpv4, kIpv6 };
 
 struct ResolverOptions {
-  std::vector<Address> servers;  // instead of /etc/resolv.conf's
+  std::vector<Address> servers;                // instead of /etc/resolv.conf's
   Duration timeout = std::chrono::seconds(2);  // of one try
   int tries = 3;
 };
@@ -32,9 +32,10 @@ class Resolver {
   virtual ~Resolver() = default;
 
   using Done = std::function<void(Result<Resolved>)>;
-  // Calls `done` once, never before returning. An IP literal is answered as it is. Errors: kNotFound,
-  // kTimeout, kUnavailable.
-  virtual void resolve(std::string_view host, std::uint16_t port, ResolveFamily family, Done done) = 0;
+  // Calls `done` once, never before returning. An IP literal is answered as it is. Errors:
+  // kNotFound, kTimeout, kUnavailable.
+  virtual void resolve(std::string_view host, std::uint16_t port, ResolveFamily family,
+                       Done done) = 0;
 };
 
 }  // namespace mizzen::io

@@ -22,8 +22,8 @@ struct TlsInfo;
 enum class IoStatus : std::uint8_t {
   kOk,          // bytes > 0
   kWouldBlock,  // nothing now; the handler will be told
-  kEof,         // the peer has ended its half in good order (TLS: close_notify, or end of the socket)
-  kError,       // the stream is dead; Stream::error() says why
+  kEof,    // the peer has ended its half in good order (TLS: close_notify, or end of the socket)
+  kError,  // the stream is dead; Stream::error() says why
 };
 
 struct IoResult {
@@ -31,20 +31,20 @@ struct IoResult {
   IoStatus status = IoStatus::kOk;
 };
 
-// Called by the stream on the loop's thread. None of these may destroy the stream or the handler: put
-// that off with Loop::dispose().
+// Called by the stream on the loop's thread. None of these may destroy the stream or the handler:
+// put that off with Loop::dispose().
 class StreamHandler {
  public:
-  // The handshake is over (TLS only; tls() is set from now on). Plain streams are open from the start
-  // and never call it.
+  // The handshake is over (TLS only; tls() is set from now on). Plain streams are open from the
+  // start and never call it.
   virtual void on_open() {}
-  // read() has something: bytes, the end or an error. Called again in the next turn as long as read()
-  // was not taken to kWouldBlock and reading is not paused.
+  // read() has something: bytes, the end or an error. Called again in the next turn as long as
+  // read() was not taken to kWouldBlock and reading is not paused.
   virtual void on_readable() = 0;
   // Called once after a write() that took less than it was given, when it can take more.
   virtual void on_writable() = 0;
-  // The stream is dead (reset, handshake or certificate refused); called at most once, and not when a
-  // read() or write() has told already.
+  // The stream is dead (reset, handshake or certificate refused); called at most once, and not when
+  // a read() or write() has told already.
   virtual void on_error(const Error& error) = 0;
   // While reading is paused: the peer has ended its half, or is gone. Bytes may still be there.
   virtual void on_hangup() {}
@@ -67,12 +67,13 @@ class Stream {
 
   // At most buffer.size() bytes (never call with 0).
   virtual IoResult read(std::span<std::byte> buffer) = 0;
-  // Looks at bytes without taking them; a later peek returns at least the same ones. After a peek that
-  // is not enough, on_readable is called when more has come (plain sockets and memory streams only;
-  // kError elsewhere).
+  // Looks at bytes without taking them; a later peek returns at least the same ones. After a peek
+  // that is not enough, on_readable is called when more has come (plain sockets and memory streams
+  // only; kError elsewhere).
   virtual IoResult peek(std::span<std::byte> buffer) = 0;
-  // Takes what it can. What was not taken must be offered again first, unchanged (TLS has encrypted it
-  // already). kOk with bytes < total is possible; on_writable follows then, as after kWouldBlock.
+  // Takes what it can. What was not taken must be offered again first, unchanged (TLS has encrypted
+  // it already). kOk with bytes < total is possible; on_writable follows then, as after
+  // kWouldBlock.
   virtual IoResult write(std::span<const iovec> pieces) = 0;
   IoResult write(std::string_view bytes);
 
@@ -85,9 +86,9 @@ class Stream {
 
   virtual Address local() const = 0;
   virtual Address peer() const = 0;
-  // Where the client meant to go before a redirect (SO_ORIGINAL_DST, IPv4 and IPv6); the local address
-  // behind a transparent listener or when the kernel tracks a connection that was not redirected.
-  // kNotFound when it does not know.
+  // Where the client meant to go before a redirect (SO_ORIGINAL_DST, IPv4 and IPv6); the local
+  // address behind a transparent listener or when the kernel tracks a connection that was not
+  // redirected. kNotFound when it does not know.
   virtual Result<Address> original_dst() const { return fail(Code::kNotFound, "not redirected"); }
 
   // Null for plain streams and until the handshake is over.
@@ -101,17 +102,17 @@ class Stream {
   virtual int fd() const { return -1; }
 };
 
-// A stream on a descriptor that epoll can watch: socket, pipe, terminal. Takes the descriptor, makes it
-// non-blocking. `error` when the loop cannot watch it.
+// A stream on a descriptor that epoll can watch: socket, pipe, terminal. Takes the descriptor,
+// makes it non-blocking. `error` when the loop cannot watch it.
 Result<std::unique_ptr<Stream>> adopt(Loop& loop, UniqueFd fd);
 
 struct ConnectOptions {
   Duration timeout = std::chrono::seconds(10);
-  std::uint32_t mark = 0;     // SO_MARK; 0: none. Needs CAP_NET_ADMIN; refused otherwise
-  Address source;             // bind before connect; port 0 lets the kernel choose
-  bool transparent = false;   // IP_TRANSPARENT: `source` may be foreign
-  bool no_delay = true;       // TCP_NODELAY
-  Duration keepalive{0};      // TCP keep-alive idle time; 0: off
+  std::uint32_t mark = 0;    // SO_MARK; 0: none. Needs CAP_NET_ADMIN; refused otherwise
+  Address source;            // bind before connect; port 0 lets the kernel choose
+  bool transparent = false;  // IP_TRANSPARENT: `source` may be foreign
+  bool no_delay = true;      // TCP_NODELAY
+  Duration keepalive{0};     // TCP keep-alive idle time; 0: off
 };
 
 // A connection attempt. Destroying it abandons the attempt; `done` is not called then.
@@ -120,8 +121,8 @@ class Connecting {
   virtual ~Connecting() = default;
 };
 
-// Calls `done` exactly once, never before this function has returned. Errors: kTimeout, kUnavailable
-// (refused, unreachable), all retry_safe. `done` may destroy the Connecting.
+// Calls `done` exactly once, never before this function has returned. Errors: kTimeout,
+// kUnavailable (refused, unreachable), all retry_safe. `done` may destroy the Connecting.
 using ConnectDone = std::function<void(Result<std::unique_ptr<Stream>>)>;
 std::unique_ptr<Connecting> connect(Loop& loop, const Address& to, const ConnectOptions& options,
                                     ConnectDone done);

@@ -54,8 +54,8 @@ void TimerWheel::unlink(Timer& timer) {
   }
 }
 
-// A timer hangs at the level of the highest digit (base 64) in which it differs from the present tick,
-// so that every level's timers are later than all those of the levels below.
+// A timer hangs at the level of the highest digit (base 64) in which it differs from the present
+// tick, so that every level's timers are later than all those of the levels below.
 void TimerWheel::insert(Timer& timer) {
   std::uint64_t differs = timer.due_ ^ tick_;
   if (differs == 0) return link(timer, kDue);
@@ -70,7 +70,8 @@ void TimerWheel::arm(Timer& timer, MonoTime at) {
   } else {
     ++size_;
   }
-  auto ticks = at <= start_ ? 0 : static_cast<std::uint64_t>((at - start_ + kTick - Duration(1)) / kTick);
+  auto ticks =
+      at <= start_ ? 0 : static_cast<std::uint64_t>((at - start_ + kTick - Duration(1)) / kTick);
   timer.due_ = std::clamp(ticks, tick_ + 1, kFarthest);
   insert(timer);
 }

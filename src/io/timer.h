@@ -1,4 +1,5 @@
-// Timers that cost no allocation: an intrusive node in the loop's wheel, armed and cancelled in O(1).
+// Timers that cost no allocation: an intrusive node in the loop's wheel, armed and cancelled in
+// O(1).
 #pragma once
 
 #include <array>
@@ -12,9 +13,9 @@ namespace mizzen::io {
 class Loop;
 class TimerWheel;
 
-// One timer, a member of the object that it serves. Fires at most once per arm(), never early, at most
-// about a millisecond late (the wheel's tick). Destroying it cancels it. Loop thread only; must not
-// outlive its loop.
+// One timer, a member of the object that it serves. Fires at most once per arm(), never early, at
+// most about a millisecond late (the wheel's tick). Destroying it cancels it. Loop thread only;
+// must not outlive its loop.
 class Timer {
  public:
   using Function = void (*)(void* object);
@@ -23,7 +24,8 @@ class Timer {
   // Timer t = Timer::of<&Stream::on_timeout>(loop, this);
   template <auto Method, class T>
   static Timer of(Loop& loop, T* object) {
-    return Timer(loop, [](void* self) { (static_cast<T*>(self)->*Method)(); }, object);
+    return Timer(
+        loop, [](void* self) { (static_cast<T*>(self)->*Method)(); }, object);
   }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
@@ -40,11 +42,12 @@ class Timer {
   void* object_;
   Timer* next_ = nullptr;
   Timer* previous_ = nullptr;
-  std::uint64_t due_ = 0;  // in ticks
+  std::uint64_t due_ = 0;   // in ticks
   std::int16_t slot_ = -1;  // where it hangs in the wheel
 };
 
-// Hierarchical wheel of 1 ms ticks, 6 levels of 64 slots (longest: two years). The loops own one each.
+// Hierarchical wheel of 1 ms ticks, 6 levels of 64 slots (longest: two years). The loops own one
+// each.
 class TimerWheel {
  public:
   explicit TimerWheel(MonoTime start);

@@ -1,5 +1,5 @@
-// TLS 1.2 and 1.3 (OpenSSL 3) over any Stream. Contexts are immutable and shared: rotation means that
-// new connections get a new context.
+// TLS 1.2 and 1.3 (OpenSSL 3) over any Stream. Contexts are immutable and shared: rotation means
+// that new connections get a new context.
 #pragma once
 
 #include <cstdint>
@@ -17,27 +17,27 @@ namespace mizzen::io {
 struct PeerCertificate {
   std::vector<std::string> uri_sans;
   std::vector<std::string> dns_sans;
-  std::string subject;      // RFC 2253
-  std::string issuer;       // RFC 2253
-  std::string serial;       // hex, lower case
-  std::string sha256;       // of the DER, hex, lower case
+  std::string subject;  // RFC 2253
+  std::string issuer;   // RFC 2253
+  std::string serial;   // hex, lower case
+  std::string sha256;   // of the DER, hex, lower case
   std::string der;
   WallTime not_before{};
   WallTime not_after{};
 
   std::string_view uri() const { return uri_sans.empty() ? std::string_view() : uri_sans.front(); }
-  std::string pem() const;          // made on each call
+  std::string pem() const;              // made on each call
   std::string url_encoded_pem() const;  // as x-forwarded-client-cert's Cert= has it
 };
 
 struct TlsInfo {
-  std::string alpn;  // "" when none was agreed
-  std::string sni;   // "" when none was sent
+  std::string alpn;          // "" when none was agreed
+  std::string sni;           // "" when none was sent
   std::string_view version;  // "TLSv1.3"; static storage
   std::string_view cipher;   // static storage
   bool resumed = false;
-  std::shared_ptr<const PeerCertificate> peer;  // null: none, or none verified
-  std::shared_ptr<const PeerCertificate> local; // the certificate that we showed
+  std::shared_ptr<const PeerCertificate> peer;   // null: none, or none verified
+  std::shared_ptr<const PeerCertificate> local;  // the certificate that we showed
 };
 
 struct TlsIdentity {
@@ -48,12 +48,13 @@ struct TlsIdentity {
 enum class TlsVersion : std::uint8_t { k12, k13 };
 
 // Ticket keys that live longer than contexts: share one among all server contexts of one identity
-// (never between identities). Rotates by itself every few hours; old tickets live for one more turn.
-// Any thread.
+// (never between identities). Rotates by itself every few hours; old tickets live for one more
+// turn. Any thread.
 class TicketKeys;
 std::shared_ptr<TicketKeys> make_ticket_keys();
 
-// Judges a peer whose chain has been verified (or was not asked to be). An error refuses the handshake.
+// Judges a peer whose chain has been verified (or was not asked to be). An error refuses the
+// handshake.
 using PeerCheck = std::function<Status(const PeerCertificate&)>;
 
 class TlsContext;
@@ -61,18 +62,23 @@ using TlsContextRef = std::shared_ptr<const TlsContext>;
 
 struct TlsServerOptions {
   TlsIdentity identity;
-  enum class ClientCert : std::uint8_t { kNone, kOptional, kRequired } client_cert = ClientCert::kNone;
-  std::string trust_bundle_pem;  // CAs of clients; needed unless kNone or `accept_untrusted`
-  bool accept_untrusted = false; // take any client certificate's chain; `check` still judges
+  enum class ClientCert : std::uint8_t {
+    kNone,
+    kOptional,
+    kRequired
+  } client_cert = ClientCert::kNone;
+  std::string trust_bundle_pem;   // CAs of clients; needed unless kNone or `accept_untrusted`
+  bool accept_untrusted = false;  // take any client certificate's chain; `check` still judges
   PeerCheck check;
-  std::vector<std::string> alpn;  // in order of preference; empty: none is negotiated. A client that
-                                  // offers only others is answered without ALPN, as Envoy does
+  std::vector<std::string> alpn;  // in order of preference; empty: none is negotiated. A client
+                                  // that offers only others is answered without ALPN, as Envoy does
   TlsVersion min_version = TlsVersion::k12;
   TlsVersion max_version = TlsVersion::k13;
-  std::string cipher_suites;      // OpenSSL's list for TLS 1.2; "" for the default
-  std::string curves;             // OpenSSL's list; "" for the default
+  std::string cipher_suites;            // OpenSSL's list for TLS 1.2; "" for the default
+  std::string curves;                   // OpenSSL's list; "" for the default
   std::shared_ptr<TicketKeys> tickets;  // null: no resumption
-  // Another context for this SNI (lower case, may be ""); null: this one. Called during the handshake.
+  // Another context for this SNI (lower case, may be ""); null: this one. Called during the
+  // handshake.
   std::function<TlsContextRef(std::string_view sni)> select;
 };
 
@@ -80,8 +86,9 @@ struct TlsClientOptions {
   TlsIdentity identity;          // empty: shows none
   std::string trust_bundle_pem;  // CAs of servers; "" and system_roots false: see `insecure`
   bool system_roots = false;
-  bool insecure = false;         // accepts any chain; `check` still judges
-  bool verify_host = true;       // the certificate must name the SNI or `host` (DNS or IP). Off for SPIFFE
+  bool insecure = false;  // accepts any chain; `check` still judges
+  bool verify_host =
+      true;  // the certificate must name the SNI or `host` (DNS or IP). Off for SPIFFE
   PeerCheck check;
   std::vector<std::string> alpn;
   TlsVersion min_version = TlsVersion::k12;
@@ -95,9 +102,10 @@ struct TlsClientOptions {
 Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options);
 Result<TlsContextRef> make_tls_client_context(const TlsClientOptions& options);
 
-// Wraps a stream; the handshake starts at once. read() and write() answer kWouldBlock until it is over;
-// on_open() tells, on_error() tells of its failure.
-std::unique_ptr<Stream> tls_server(Loop& loop, std::unique_ptr<Stream> stream, TlsContextRef context);
+// Wraps a stream; the handshake starts at once. read() and write() answer kWouldBlock until it is
+// over; on_open() tells, on_error() tells of its failure.
+std::unique_ptr<Stream> tls_server(Loop& loop, std::unique_ptr<Stream> stream,
+                                   TlsContextRef context);
 
 struct TlsClientTarget {
   std::string sni;          // "" sends none
@@ -105,12 +113,12 @@ struct TlsClientTarget {
   std::string session_key;  // sessions are resumed within one context and one key; "" uses the SNI
   std::vector<std::string> alpn;  // instead of the context's
 };
-std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream, TlsContextRef context,
-                                   TlsClientTarget target);
+std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream,
+                                   TlsContextRef context, TlsClientTarget target);
 
 // The first record of a connection, looked at without taking it (Stream::peek), for filter chains.
 struct ClientHello {
-  std::string sni;                // lower case
+  std::string sni;  // lower case
   std::vector<std::string> alpn;
 };
 enum class HelloStatus : std::uint8_t { kNeedMore, kNotTls, kDone };

@@ -13,8 +13,8 @@ namespace {
 TlsHandshake* handshake_of(SSL* ssl) { return static_cast<TlsHandshake*>(SSL_get_app_data(ssl)); }
 
 int verify_callback(X509_STORE_CTX* store, void*) {
-  auto* ssl = static_cast<SSL*>(
-      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   TlsHandshake* handshake = handshake_of(ssl);
   if (handshake == nullptr) return 0;
   const TlsContext& context = *handshake->context;
@@ -137,7 +137,8 @@ Status use_common(SSL_CTX* ctx, const Options& options) {
     return pki::openssl_fail(Code::kInvalid, "curves '" + curves + "'");
   }
   for (const std::string& protocol : options.alpn) {
-    if (protocol.empty() || protocol.size() > 255) return fail(Code::kInvalid, "ALPN: empty or too long");
+    if (protocol.empty() || protocol.size() > 255)
+      return fail(Code::kInvalid, "ALPN: empty or too long");
   }
   return {};
 }

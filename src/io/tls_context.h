@@ -47,10 +47,10 @@ class TlsContext {
   SslCtxPtr ctx;
   bool server = false;
   int verify_mode = SSL_VERIFY_NONE;
-  bool any_chain = false;    // the chain is not verified
+  bool any_chain = false;  // the chain is not verified
   bool verify_host = false;
   PeerCheck check;
-  std::string alpn_wire;     // length-prefixed, in order of preference
+  std::string alpn_wire;  // length-prefixed, in order of preference
   std::shared_ptr<TicketKeys> tickets;
   std::function<TlsContextRef(std::string_view sni)> select;
   std::shared_ptr<const PeerCertificate> local;

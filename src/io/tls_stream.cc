@@ -16,8 +16,8 @@ constexpr std::size_t kRecord = 16 * 1024;
 int bio_read(BIO* bio, char* to, int size) {
   auto* stream = static_cast<TlsStream*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  IoResult got = stream->under().read(
-      {reinterpret_cast<std::byte*>(to), static_cast<std::size_t>(size)});
+  IoResult got =
+      stream->under().read({reinterpret_cast<std::byte*>(to), static_cast<std::size_t>(size)});
   switch (got.status) {
     case IoStatus::kOk:
       return static_cast<int>(got.bytes);
@@ -36,8 +36,7 @@ int bio_read(BIO* bio, char* to, int size) {
 int bio_write(BIO* bio, const char* from, int size) {
   auto* stream = static_cast<TlsStream*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  IoResult put = stream->under().write(
-      std::string_view(from, static_cast<std::size_t>(size)));
+  IoResult put = stream->under().write(std::string_view(from, static_cast<std::size_t>(size)));
   if (put.status == IoStatus::kOk) return static_cast<int>(put.bytes);
   if (put.status == IoStatus::kWouldBlock) BIO_set_retry_write(bio);
   return -1;
@@ -64,14 +63,15 @@ bool is_ip(const std::string& host) { return Address::parse_ip(host, 0).has_valu
 
 }  // namespace
 
-std::unique_ptr<Stream> tls_server(Loop& loop, std::unique_ptr<Stream> stream, TlsContextRef context) {
+std::unique_ptr<Stream> tls_server(Loop& loop, std::unique_ptr<Stream> stream,
+                                   TlsContextRef context) {
   auto tls = std::make_unique<TlsStream>(loop, std::move(stream), std::move(context));
   tls->accept();
   return tls;
 }
 
-std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream, TlsContextRef context,
-                                   TlsClientTarget target) {
+std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream,
+                                   TlsContextRef context, TlsClientTarget target) {
   auto tls = std::make_unique<TlsStream>(loop, std::move(stream), std::move(context));
   tls->connect(std::move(target));
   return tls;
@@ -89,7 +89,8 @@ TlsStream::~TlsStream() {
   if (!ssl_) return;
   if (state_ == State::kOpen && !shutdown_done_ && pending_write_ == 0) SSL_shutdown(ssl_.get());
   // Otherwise SSL_free() would mark the session as not resumable.
-  if (state_ == State::kOpen) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  if (state_ == State::kOpen)
+    SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   ERR_clear_error();
   ssl_.reset();  // before the stream that its BIO uses
 }
@@ -135,8 +136,8 @@ void TlsStream::connect(TlsClientTarget target) {
   }
   if (context.sessions) {
     // What was agreed with other protocols or another name is not resumed.
-    handshake_.session_key = (target.session_key.empty() ? target.sni : target.session_key) + '\0' +
-                             host + '\0' + alpn;
+    handshake_.session_key =
+        (target.session_key.empty() ? target.sni : target.session_key) + '\0' + host + '\0' + alpn;
     if (SessionPtr session = context.sessions->find(handshake_.session_key)) {
       SSL_set_session(ssl, session.get());
     }
@@ -302,9 +303,9 @@ IoResult TlsStream::read(std::span<std::byte> buffer) {
   }
 }
 
-// OpenSSL makes ready to write when a ticket comes, and keeps that buffer until the first write. It may
-// go only between records: the test for unread bytes in SSL_free_buffers() does not see a header that
-// was taken already.
+// OpenSSL makes ready to write when a ticket comes, and keeps that buffer until the first write. It
+// may go only between records: the test for unread bytes in SSL_free_buffers() does not see a
+// header that was taken already.
 void TlsStream::free_ticket_buffer() {
   if (!handshake_.ticket_came || pending_write_ > 0) return;
   if (std::string_view(SSL_rstate_string(ssl_.get())) != "RH") return;

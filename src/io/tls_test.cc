@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "io/listener.h"
 #include "io/resolver.h"
@@ -18,9 +20,9 @@ using namespace std::chrono_literals;
 
 // Certificates are valid around the simulated clock's start and around today.
 const pki::Authority& root() {
-  static const pki::Authority kRoot =
-      *pki::make_root("cluster.local", WallTime(std::chrono::sys_days{std::chrono::year{2025} / 1 / 1}),
-                      std::chrono::hours(24 * 3650));
+  static const pki::Authority kRoot = *pki::make_root(
+      "cluster.local", WallTime(std::chrono::sys_days{std::chrono::year{2025} / 1 / 1}),
+      std::chrono::hours(24 * 3650));
   return kRoot;
 }
 
@@ -149,8 +151,8 @@ TEST(Tls, CarriesBytesBothWaysUnderFaultsAndHalfCloses) {
     std::string text(100'000, static_cast<char>('a' + seed));
     pair.client->send(text);
     pair.server->send(text);
-    ASSERT_TRUE(loop.run_until(
-        [&] { return pair.client->in_ == text && pair.server->in_ == text; }, 1h));
+    ASSERT_TRUE(
+        loop.run_until([&] { return pair.client->in_ == text && pair.server->in_ == text; }, 1h));
     pair.client->stream_->shutdown_write();
     ASSERT_TRUE(loop.run_until([&] { return pair.server->eof_; }, 1min));
     pair.server->send("late");
@@ -192,8 +194,9 @@ TEST(Tls, ResumesByTicketAndJudgesAgain) {
 
 TEST(Tls, RefusesStrangersAndTheUnnamed) {
   SimLoop loop;
-  auto stranger = *pki::make_root("other", WallTime(std::chrono::sys_days{std::chrono::year{2025} / 1 / 1}),
-                                  std::chrono::hours(24 * 3650));
+  auto stranger =
+      *pki::make_root("other", WallTime(std::chrono::sys_days{std::chrono::year{2025} / 1 / 1}),
+                      std::chrono::hours(24 * 3650));
   auto server = must(make_tls_server_context(server_options()));
   auto options = client_options();
   options.identity = identity("spiffe://cluster.local/ns/a/sa/client", {}, stranger);
@@ -289,10 +292,12 @@ TEST(Tls, OlderVersionAndPlaintextPeers) {
 TEST(Tls, RefusesBadMaterialByName) {
   auto options = server_options();
   options.identity.key_pem = identity("spiffe://x/ns/a/sa/b").key_pem;
-  EXPECT_NE(make_tls_server_context(options).error().message.find("private key"), std::string::npos);
+  EXPECT_NE(make_tls_server_context(options).error().message.find("private key"),
+            std::string::npos);
   options = server_options();
   options.trust_bundle_pem = "nonsense";
-  EXPECT_NE(make_tls_server_context(options).error().message.find("trust bundle"), std::string::npos);
+  EXPECT_NE(make_tls_server_context(options).error().message.find("trust bundle"),
+            std::string::npos);
 }
 
 TEST(Tls, OverSocketsWithManyConnections) {
@@ -325,6 +330,27 @@ TEST(Tls, OverSocketsWithManyConnections) {
       [&] { return std::ranges::all_of(clients, [](auto& end) { return end->eof_; }); }, 5s));
 }
 
+// Workers have loops of their own and share contexts.
+TEST(Tls, ContextsServeSeveralThreads) {
+  auto server = must(make_tls_server_context(server_options()));
+  auto client = must(make_tls_client_context(client_options()));
+  std::vector<std::thread> threads;
+  std::atomic<int> done = 0;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      SimLoop loop;
+      for (int n = 0; n < 15; ++n) {
+        Pair pair(loop, server, client, {.sni = "shared"});
+        pair.client->send("hi");
+        loop.settle();
+        done += pair.server->in_ == "hi";
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(done, 45);
+}
+
 TEST(ClientHello, IsReadFromRealBytesAtEveryCut) {
   SimLoop loop;
   auto [a, b] = memory_pair(loop);
@@ -353,8 +379,10 @@ TEST(Resolver, AnswersLiteralsAndHosts) {
   auto resolver = Resolver::make(loop);
   ASSERT_TRUE(resolver) << resolver.error().message;
   std::optional<Result<Resolved>> literal, local, nobody;
-  (*resolver)->resolve("10.1.2.3", 80, ResolveFamily::kAny, [&](auto r) { literal = std::move(r); });
-  (*resolver)->resolve("localhost", 81, ResolveFamily::kIpv4, [&](auto r) { local = std::move(r); });
+  (*resolver)->resolve("10.1.2.3", 80, ResolveFamily::kAny,
+                       [&](auto r) { literal = std::move(r); });
+  (*resolver)->resolve("localhost", 81, ResolveFamily::kIpv4,
+                       [&](auto r) { local = std::move(r); });
   EXPECT_FALSE(literal);
   ASSERT_TRUE(loop.run_until([&] { return literal && local; }, 10s));
   EXPECT_EQ((*literal)->addresses.at(0).to_string(), "10.1.2.3:80");
@@ -366,7 +394,8 @@ TEST(Resolver, AnswersLiteralsAndHosts) {
   options.tries = 1;
   auto lonely = Resolver::make(loop, options);
   ASSERT_TRUE(lonely) << lonely.error().message;
-  (*lonely)->resolve("name.invalid", 1, ResolveFamily::kAny, [&](auto r) { nobody = std::move(r); });
+  (*lonely)->resolve("name.invalid", 1, ResolveFamily::kAny,
+                     [&](auto r) { nobody = std::move(r); });
   ASSERT_TRUE(loop.run_until([&] { return nobody.has_value(); }, 10s));
   EXPECT_FALSE(*nobody);
 }

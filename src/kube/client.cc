@@ -96,7 +96,8 @@ std::string metadata_of(const Json& object, const char* key) {
   return object::string_at(object, {"metadata", key});
 }
 
-std::vector<std::string> strings_at(const Json& value, std::initializer_list<std::string_view> path) {
+std::vector<std::string> strings_at(const Json& value,
+                                    std::initializer_list<std::string_view> path) {
   std::vector<std::string> out;
   const Json* list = object::find(value, path);
   if (list == nullptr || !list->is_array()) return out;
@@ -387,7 +388,7 @@ Result<std::unique_ptr<Client>> Client::make(io::Loop& loop, Config config) {
   auto base = net::parse_base_url(config.server);
   if (!base) return std::unexpected(base.error().in("clusters[].cluster.server"));
   options.base = *base;
-  options.max_connections = 256;  // each watch takes one
+  options.max_connections = 256;                         // each watch takes one
   options.connect.keepalive = std::chrono::seconds(30);  // finds servers that went without a word
   options.tls_host = config.tls_server_name;
   if (base->tls) {

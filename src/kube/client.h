@@ -24,7 +24,8 @@ struct Resource {
   std::string version;
   std::string plural;
   bool namespaced = true;
-  // "/api/v1/namespaces/ns/pods/name/sub"; parts may be empty (all namespaces, no name, no subresource).
+  // "/api/v1/namespaces/ns/pods/name/sub"; parts may be empty (all namespaces, no name, no
+  // subresource).
   std::string path(std::string_view name_space, std::string_view name = {},
                    std::string_view subresource = {}) const;
 };
@@ -33,7 +34,7 @@ struct ListOptions {
   std::string name_space;  // "": all
   std::string label_selector;
   std::string field_selector;
-  int limit = 500;         // page size; the pages are put together
+  int limit = 500;  // page size; the pages are put together
 };
 
 struct ObjectList {
@@ -43,9 +44,9 @@ struct ObjectList {
 
 enum class PatchType : std::uint8_t { kJson, kMerge, kStrategic, kApply };
 
-// What the API server said: Error::code from the HTTP status (404 kNotFound, 409 kConflict or kExists,
-// 401 kUnauthenticated, 403 kDenied, 410 kClosed ("gone"), 400 and 422 kInvalid, 429 and 5xx kUnavailable),
-// the message from its Status.
+// What the API server said: Error::code from the HTTP status (404 kNotFound, 409 kConflict or
+// kExists, 401 kUnauthenticated, 403 kDenied, 410 kClosed ("gone"), 400 and 422 kInvalid, 429 and
+// 5xx kUnavailable), the message from its Status.
 class Client {
  public:
   // Errors: a certificate or key that does not load.
@@ -60,13 +61,14 @@ class Client {
   virtual void list(const Resource& resource, const ListOptions& options, ListDone done) = 0;
   virtual void create(const Resource& resource, std::string_view name_space, const Json& object,
                       Done done, std::string_view name = {}, std::string_view subresource = {}) = 0;
-  // By metadata.name and metadata.resourceVersion of `object`. `subresource`: "" or "status", "scale".
+  // By metadata.name and metadata.resourceVersion of `object`. `subresource`: "" or "status",
+  // "scale".
   virtual void update(const Resource& resource, const Json& object, Done done,
                       std::string_view subresource = {}) = 0;
   // kApply wants `field_manager`, and forces.
   virtual void patch(const Resource& resource, std::string_view name_space, std::string_view name,
-                     PatchType type, const Json& patch, Done done, std::string_view subresource = {},
-                     std::string_view field_manager = {}) = 0;
+                     PatchType type, const Json& patch, Done done,
+                     std::string_view subresource = {}, std::string_view field_manager = {}) = 0;
   virtual void remove(const Resource& resource, std::string_view name_space, std::string_view name,
                       Done done, const Json& delete_options = nullptr) = 0;
 
@@ -82,8 +84,8 @@ class Client {
   virtual void review_token(std::string_view token, const std::vector<std::string>& audiences,
                             std::function<void(Result<TokenOwner>)> done) = 0;
 
-  // Any request: what the typed calls do not cover. The body of the answer as it came; non-2xx is an
-  // error as above.
+  // Any request: what the typed calls do not cover. The body of the answer as it came; non-2xx is
+  // an error as above.
   struct Raw {
     int status = 0;
     std::string content_type;
@@ -92,8 +94,8 @@ class Client {
   virtual void request(std::string_view method, std::string_view target, std::string_view body,
                        std::string_view content_type, std::function<void(Result<Raw>)> done) = 0;
 
-  // One watch connection. Ends by itself (server's time-out, 410, disconnection): `ended` says why, once;
-  // ok is an orderly end. Destroying the Watch stops it.
+  // One watch connection. Ends by itself (server's time-out, 410, disconnection): `ended` says why,
+  // once; ok is an orderly end. Destroying the Watch stops it.
   class Watch {
    public:
     virtual ~Watch() = default;

@@ -19,18 +19,18 @@ struct Config {
   std::string client_key_pem;
   std::string token;
   std::string token_file;
-  std::string username;         // basic auth
+  std::string username;  // basic auth
   std::string password;
   std::string name_space = "default";  // of the context
 };
 
-// KUBECONFIG (its first existing file), else ~/.kube/config. `context` "": current-context. Unsupported
-// user entries (exec, auth-provider) are refused by name.
+// KUBECONFIG (its first existing file), else ~/.kube/config. `context` "": current-context.
+// Unsupported user entries (exec, auth-provider) are refused by name.
 Result<Config> load_kubeconfig(std::string_view path, std::string_view context = {});
 // KUBERNETES_SERVICE_HOST/PORT and /var/run/secrets/kubernetes.io/serviceaccount.
 Result<Config> load_in_cluster();
-// An explicit path, else in-cluster when its variables are set and KUBECONFIG is not, else the default
-// kubeconfig.
+// An explicit path, else in-cluster when its variables are set and KUBECONFIG is not, else the
+// default kubeconfig.
 Result<Config> load_config(std::string_view explicit_path = {}, std::string_view context = {});
 
 }  // namespace mizzen::kube

@@ -22,14 +22,14 @@ struct InformerCallbacks {
 
 struct InformerOptions {
   ListOptions list;
-  bool keep_objects = true;  // false: only resource versions are kept; on_changed and on_removed get
-                             // objects with metadata alone as `before` and `last`
+  bool keep_objects = true;  // false: only resource versions are kept; on_changed and on_removed
+                             // get objects with metadata alone as `before` and `last`
 };
 
-// Lists, watches from there, and starts again by itself: at once after an orderly end, after a back-off
-// with jitter (0.2 to 10 s) after errors, with a new list after 410. A re-list tells differences only.
-// Survives restarts of the API server. The client must outlive it. Callbacks must not destroy it
-// (Loop::dispose() it).
+// Lists, watches from there, and starts again by itself: at once after an orderly end, after a
+// back-off with jitter (0.2 to 10 s) after errors, with a new list after 410. A re-list tells
+// differences only. Survives restarts of the API server. The client must outlive it. Callbacks must
+// not destroy it (Loop::dispose() it).
 class Informer {
  public:
   Informer(Client& client, Resource resource, InformerOptions options, InformerCallbacks callbacks);

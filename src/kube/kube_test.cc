@@ -19,8 +19,9 @@ using std::chrono::seconds;
 const Resource kPods{"", "v1", "pods", true};
 
 Json pod(const std::string& name, int version) {
-  return {{"metadata",
-           {{"name", name}, {"namespace", "default"}, {"resourceVersion", std::to_string(version)}}}};
+  return {
+      {"metadata",
+       {{"name", name}, {"namespace", "default"}, {"resourceVersion", std::to_string(version)}}}};
 }
 
 // As much of an API server as the client needs: pods in memory, pages of two, watches.
@@ -55,7 +56,8 @@ class FakeServer {
     tell("DELETED", last);
   }
   void tell(const std::string& type, const Json& object) {
-    for (auto& watch : watches) watch->write(Json{{"type", type}, {"object", object}}.dump() + "\n");
+    for (auto& watch : watches)
+      watch->write(Json{{"type", type}, {"object", object}}.dump() + "\n");
   }
 
   std::map<std::string, Json> pods;
@@ -98,8 +100,10 @@ class FakeServer {
       }
       items.push_back(object);
     }
-    exchange->respond(200, {}, Json{{"kind", "PodList"}, {"apiVersion", "v1"}, {"metadata", metadata},
-                                    {"items", items}}.dump());
+    exchange->respond(
+        200, {},
+        Json{{"kind", "PodList"}, {"apiVersion", "v1"}, {"metadata", metadata}, {"items", items}}
+            .dump());
   }
   void watch(const std::shared_ptr<net::Exchange>& exchange) {
     if (gone) return exchange->respond(410, {}, R"({"message":"too old resource version"})");

@@ -78,9 +78,9 @@ TEST(HttpsServer, SpeaksWhatAlpnAgreesOn) {
   options.tls = server_context("server");
   HttpServer server(loop, options, who);
   auto address = *server.listen(io::Address::loopback(0));
-  for (auto [version, expected] : {std::pair{HttpVersion::kAuto, "HTTP/2"},
-                                   std::pair{HttpVersion::kHttp1, "HTTP/1.1"},
-                                   std::pair{HttpVersion::kHttp2, "HTTP/2"}}) {
+  for (auto [version, expected] :
+       {std::pair{HttpVersion::kAuto, "HTTP/2"}, std::pair{HttpVersion::kHttp1, "HTTP/1.1"},
+        std::pair{HttpVersion::kHttp2, "HTTP/2"}}) {
     HttpClient client(loop, to(address, version, client_context(true)));
     for (int i = 0; i < 3; ++i) {
       auto response = fetch(loop, client);
