@@ -8,6 +8,8 @@
 namespace mizzen::http {
 namespace {
 
+using namespace std::string_literals;
+
 struct Case {
   const char* what;
   std::string input;
@@ -120,8 +122,8 @@ TEST(H1Server, Requests) {
       {"chunk extension with control",
        "POST / HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=\x01\r\nabc\r\n",
        "!400"},
-      {"NUL in value", std::string("GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n", 37), "!400"},
-      {"NUL in name", std::string("GET / HTTP/1.1\r\nhost: a\r\nx\0: b\r\n\r\n", 36), "!400"},
+      {"NUL in value", "GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n"s, "!400"},
+      {"NUL in name", "GET / HTTP/1.1\r\nhost: a\r\nx\0: b\r\n\r\n"s, "!400"},
       {"two spaces", "GET  / HTTP/1.1\r\nhost: a\r\n\r\n", "!400"},
       {"space in target", "GET /a b HTTP/1.1\r\nhost: a\r\n\r\n", "!400"},
       {"tab for space", "GET\t/ HTTP/1.1\r\nhost: a\r\n\r\n", "!400"},
