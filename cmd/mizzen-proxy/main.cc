@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "agent_process.h"
 #include "base/log.h"
 #include "flags.h"
 #include "process.h"
@@ -38,6 +39,12 @@ int run(const Flags& flags) {
   if (flags.mode == Flags::Mode::kValidate) {
     Status valid = validate(*bootstrap);
     return valid ? 0 : complain(valid.error());
+  }
+  if (flags.mode == Flags::Mode::kAgent) {
+    AgentProcess agent(std::move(*bootstrap));
+    if (Status started = agent.start(); !started) return complain(started.error());
+    agent.run();
+    return 0;
   }
   Process process(flags, std::move(*bootstrap));
   if (Status started = process.start(); !started) return complain(started.error());

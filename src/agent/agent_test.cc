@@ -3,9 +3,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/ads_relay.h"
 #include "agent/identity.h"
+#include "agent/sds_server.h"
 #include "agent/status_server.h"
 #include "api/names.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
 #include "istio/ca.pb.h"
 #include "net/grpc.h"
 #include "net/http_server.h"
@@ -128,6 +132,94 @@ TEST(Identity, ARefusalIsTriedAgain) {
   EXPECT_EQ(source.last_error(), "UNAUTHENTICATED: who?");
   authority.refuse = false;
   ASSERT_TRUE(loop.run_until([&] { return got; }, kLimit));
+}
+
+TEST(Sds, GivesSecretsAndTheirRenewals) {
+  io::EpollLoop loop;
+  net::GrpcServer grpc;
+  SdsServer secrets(grpc);
+  net::HttpServer server(loop, {}, [&](std::shared_ptr<net::Exchange> exchange) {
+    if (!grpc.handle(exchange)) exchange->respond(404, {}, "");
+  });
+  net::HttpClientOptions options;
+  options.base.host = "127.0.0.1";
+  options.base.port = server.listen(io::Address::loopback(0))->port();
+  options.version = net::HttpVersion::kHttp2;
+  net::HttpClient http(loop, std::move(options));
+  net::GrpcClient client(http);
+  std::vector<envoy::service::discovery::v3::DiscoveryResponse> got;
+  net::GrpcCallbacks callbacks;
+  callbacks.on_message = [&](std::string_view bytes) {
+    EXPECT_TRUE(got.emplace_back().ParseFromString(std::string(bytes)));
+  };
+  auto call = client.stream(api::kSotwSdsMethod, {}, std::move(callbacks));
+  envoy::service::discovery::v3::DiscoveryRequest request;
+  request.set_type_url(std::string(api::kSecretType));
+  request.add_resource_names("default");
+  call->send(request.SerializeAsString());
+  loop.run_once(std::chrono::milliseconds(10));
+  secrets.set_identity({"chain 1", "key 1", "roots", {}, {}});
+  ASSERT_TRUE(loop.run_until([&] { return got.size() == 1; }, kLimit));
+  request.set_response_nonce(got[0].nonce());
+  request.set_version_info(got[0].version_info());
+  call->send(request.SerializeAsString());
+  secrets.set_identity({"chain 2", "key 2", "roots", {}, {}});
+  ASSERT_TRUE(loop.run_until([&] { return got.size() == 2; }, kLimit));
+  envoy::extensions::transport_sockets::tls::v3::Secret secret;
+  ASSERT_EQ(got[1].resources_size(), 1);
+  ASSERT_TRUE(got[1].resources(0).UnpackTo(&secret));
+  EXPECT_EQ(secret.tls_certificate().certificate_chain().inline_bytes(), "chain 2");
+}
+
+TEST(AdsRelay, CarriesMessagesBothWaysWithItsHeaders) {
+  io::EpollLoop loop;
+  std::string authorization;
+  std::vector<std::string> upstream_got;
+  net::GrpcServer control;
+  control.streaming(std::string(api::kDeltaAdsMethod), [&](std::shared_ptr<net::GrpcStream> stream) {
+    authorization = stream->exchange().header("authorization");
+    stream->on_message([&, stream](std::string_view message) {
+      upstream_got.emplace_back(message);
+      stream->send("answer to " + std::string(message));
+    });
+  });
+  net::HttpServer control_http(loop, {}, [&](std::shared_ptr<net::Exchange> exchange) {
+    if (!control.handle(exchange)) exchange->respond(404, {}, "");
+  });
+  auto control_port = control_http.listen(io::Address::loopback(0))->port();
+
+  net::GrpcServer local;
+  AdsRelay relay(local, loop, [&]() -> Result<AdsRelay::Upstream> {
+    net::HttpClientOptions options;
+    options.base.host = "127.0.0.1";
+    options.base.port = control_port;
+    options.version = net::HttpVersion::kHttp2;
+    return AdsRelay::Upstream{std::make_unique<net::HttpClient>(loop, std::move(options)),
+                              {{"authorization", "Bearer t"}}};
+  });
+  net::HttpServer local_http(loop, {}, [&](std::shared_ptr<net::Exchange> exchange) {
+    if (!local.handle(exchange)) exchange->respond(404, {}, "");
+  });
+  Directory directory;
+  std::string socket = directory.path / "XDS";
+  ASSERT_TRUE(local_http.listen(io::Address::unix_path(socket)));
+
+  net::HttpClientOptions options;
+  options.base.host = "localhost";
+  options.base.unix_path = socket;
+  options.version = net::HttpVersion::kHttp2;
+  net::HttpClient http(loop, std::move(options));
+  net::GrpcClient client(http);
+  std::vector<std::string> got;
+  net::GrpcCallbacks callbacks;
+  callbacks.on_message = [&](std::string_view bytes) { got.emplace_back(bytes); };
+  auto call = client.stream(api::kDeltaAdsMethod, {}, std::move(callbacks));
+  call->send("one");
+  ASSERT_TRUE(loop.run_until([&] { return got.size() == 1; }, kLimit));
+  call->send("two");
+  ASSERT_TRUE(loop.run_until([&] { return got.size() == 2; }, kLimit));
+  EXPECT_EQ(got[1], "answer to two");
+  EXPECT_EQ(authorization, "Bearer t");
 }
 
 TEST(Probes, AreParsed) {

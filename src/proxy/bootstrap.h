@@ -75,6 +75,11 @@ Environment process_environment();
 Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std::string_view role,
                                              std::string_view domain);
 
+// The bootstrap, as JSON, of a stock Envoy that stands beside `mizzen-proxy agent`: delta ADS by the
+// UNIX socket `ads_socket`, secrets by `sds_socket`, admin on `made.admin`.
+std::string envoy_bootstrap(const Bootstrap& made, const std::string& ads_socket,
+                            const std::string& sds_socket);
+
 // JSON text of a YAML document (at most 16 MiB, 1,000,000 nodes, 64 levels). Plain scalars become
 // booleans, numbers and null as YAML's core schema has it. Any further documents are refused.
 Result<std::string> yaml_to_json(std::string_view text);

@@ -203,13 +203,17 @@ struct Cluster {
 enum class Health : std::uint8_t { kUnknown, kHealthy, kUnhealthy, kDraining, kTimeout, kDegraded };
 
 // The workload behind an endpoint, for the destination labels of metrics. From endpoint metadata
-// istio.workload "name;namespace;canonical name;canonical revision;cluster".
+// istio.workload "name;namespace;canonical name;canonical revision;cluster", and istio.app,
+// istio.version and istio.principal where the control plane tells them.
 struct Workload {
   std::string name;
   std::string name_space;
   std::string canonical_name;
   std::string canonical_revision;
   std::string cluster;
+  std::string app;
+  std::string version;
+  std::string principal;
 };
 
 struct Endpoint {

@@ -309,7 +309,10 @@ Result<Endpoint> compile_endpoint(const envoy::config::endpoint::v3::LbEndpoint&
       return i < parts.size() ? std::string(parts[i]) : std::string();
     };
     endpoint.workload = std::make_shared<const Workload>(
-        Workload{part(0), part(1), part(2), part(3), part(4)});
+        Workload{part(0), part(1), part(2), part(3), part(4),
+                 metadata_text(proto.metadata(), api::kIstioMetadata, "app"),
+                 metadata_text(proto.metadata(), api::kIstioMetadata, "version"),
+                 metadata_text(proto.metadata(), api::kIstioMetadata, "principal")});
   }
   return endpoint;
 }

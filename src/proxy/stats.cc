@@ -25,8 +25,8 @@ SideLabels of(const PeerWorkload& w) {
 }
 
 SideLabels of(const Workload& w) {
-  return {w.name, w.name_space, {}, w.canonical_name, w.canonical_revision,
-          w.cluster, w.canonical_name, w.canonical_revision};
+  return {w.name, w.name_space, {}, w.app.empty() ? w.canonical_name : w.app,
+          w.version.empty() ? w.canonical_revision : w.version, w.cluster, w.canonical_name, w.canonical_revision};
 }
 
 // "spiffe://td/ns/default/sa/x" -> "default"

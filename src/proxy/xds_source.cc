@@ -27,6 +27,43 @@ Result<std::string> read_file(const std::string& path, std::string_view what) {
 
 }  // namespace
 
+Result<std::unique_ptr<net::HttpClient>> discovery_client(io::Loop& loop,
+                                                          const DiscoverySettings& settings) {
+  net::HttpClientOptions options;
+  options.base.tls = settings.tls;
+  options.base.host = settings.pipe ? "localhost" : settings.host;
+  options.base.port = settings.port;
+  if (settings.pipe) options.base.unix_path = settings.host;
+  options.version = net::HttpVersion::kHttp2;
+  options.connect.timeout = kConnectTimeout;
+  options.ping_interval = kPing;
+  if (settings.tls) {
+    io::TlsClientOptions tls;
+    tls.trust_bundle_pem = settings.root_pem;
+    if (tls.trust_bundle_pem.empty()) {
+      MIZZEN_TRY(tls.trust_bundle_pem, read_file(settings.root_file, "root certificate"));
+    }
+    tls.alpn = {"h2"};
+    MIZZEN_TRY(options.tls, io::make_tls_client_context(tls));
+    options.tls_host = settings.sni;
+  }
+  return std::make_unique<net::HttpClient>(loop, std::move(options));
+}
+
+Result<net::HeaderList> discovery_headers(const DiscoverySettings& settings) {
+  net::HeaderList headers(settings.metadata.begin(), settings.metadata.end());
+  if (settings.token_file.empty()) return headers;
+  auto token = read_file(settings.token_file, "service account token");
+  if (token) {
+    token->erase(token->find_last_not_of("\r\n \t") + 1);
+    headers.emplace_back("authorization", "Bearer " + *token);
+  } else if (settings.tls) {
+    // Plain-text discovery asks for no token; over TLS it is needed.
+    return std::unexpected(token.error());
+  }
+  return headers;
+}
+
 XdsSource::XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings,
                      const xds::NodeInfo& node)
     : loop_(loop),
@@ -50,47 +87,10 @@ void XdsSource::start() {
   connect();
 }
 
-Result<std::unique_ptr<net::HttpClient>> XdsSource::make_http() const {
-  net::HttpClientOptions options;
-  options.base.tls = settings_.tls;
-  options.base.host = settings_.pipe ? "localhost" : settings_.host;
-  options.base.port = settings_.port;
-  if (settings_.pipe) options.base.unix_path = settings_.host;
-  options.version = net::HttpVersion::kHttp2;
-  options.connect.timeout = kConnectTimeout;
-  options.ping_interval = kPing;
-  if (settings_.tls) {
-    io::TlsClientOptions tls;
-    tls.trust_bundle_pem = settings_.root_pem;
-    if (tls.trust_bundle_pem.empty()) {
-      MIZZEN_TRY(tls.trust_bundle_pem, read_file(settings_.root_file, "root certificate"));
-    }
-    tls.alpn = {"h2"};
-    MIZZEN_TRY(options.tls, io::make_tls_client_context(tls));
-    options.tls_host = settings_.sni;
-  }
-  return std::make_unique<net::HttpClient>(loop_, std::move(options));
-}
-
-Result<net::HeaderList> XdsSource::request_headers() const {
-  net::HeaderList headers(settings_.metadata.begin(), settings_.metadata.end());
-  if (!settings_.token_file.empty()) {
-    auto token = read_file(settings_.token_file, "service account token");
-    // Plain-text discovery asks for no token; over TLS it is needed.
-    if (!token && settings_.tls) return std::unexpected(token.error());
-    if (token) headers.emplace_back("authorization", "Bearer " + std::string(trim(*token)));
-  }
-  while (!headers.empty() && !headers.back().second.empty() &&
-         (headers.back().second.back() == '\n' || headers.back().second.back() == '\r')) {
-    headers.back().second.pop_back();
-  }
-  return headers;
-}
-
 void XdsSource::connect() {
-  auto headers = request_headers();
+  auto headers = discovery_headers(settings_);
   if (!headers) return lost(headers.error().message);
-  auto http = make_http();
+  auto http = discovery_client(loop_, settings_);
   if (!http) return lost(http.error().message);
   http_ = std::move(*http);
   grpc_ = std::make_unique<net::GrpcClient>(*http_);

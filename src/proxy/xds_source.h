@@ -17,6 +17,12 @@
 
 namespace mizzen::proxy {
 
+// A client of the control plane, its root certificates read now; and the headers of a stream, with
+// the token as it stands now.
+Result<std::unique_ptr<net::HttpClient>> discovery_client(io::Loop& loop,
+                                                          const DiscoverySettings& settings);
+Result<net::HeaderList> discovery_headers(const DiscoverySettings& settings);
+
 class XdsSource {
  public:
   // Subscribes to all clusters and listeners, and to what they need. `feed` and `loop` outlive this.
@@ -37,8 +43,6 @@ class XdsSource {
   const xds::DeltaClient& client() const { return client_; }
 
  private:
-  Result<std::unique_ptr<net::HttpClient>> make_http() const;
-  Result<net::HeaderList> request_headers() const;
   void connect();
   void on_message(std::string_view message);
   void on_closed(const http::GrpcStatus& status);
