@@ -171,23 +171,34 @@ void outbound_clusters(const View& view, xds::ResourceMap* resources) {
 
 }  // namespace
 
-Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
-  const View view{snapshot, proxy};
+Resources translate_common_clusters(const Snapshot& snapshot, const Proxy& proxy) {
   auto resources = std::make_shared<xds::ResourceMap>();
+  outbound_clusters(View{snapshot, proxy}, resources.get());
   const auto add = [&](const cds::Cluster& cluster) {
     add_resource(cluster.name(), cluster, resources.get());
   };
-  outbound_clusters(view, resources.get());
   add(black_hole(snapshot.mesh));
   if (proxy.kind == ProxyKind::kSidecar) {
     add(passthrough(snapshot.mesh, api::kPassthroughCluster));
     cds::Cluster inbound_rest = passthrough(snapshot.mesh, api::kInboundPassthroughCluster);
     from_loopback(&inbound_rest);
     add(inbound_rest);
-    for (const auto& [number, port] : inbound_ports(snapshot, proxy)) {
-      add(inbound(snapshot.mesh, number, port));
-    }
   }
+  return resources;
+}
+
+void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::ResourceMap* resources) {
+  if (proxy.kind != ProxyKind::kSidecar) return;
+  for (const auto& [number, port] : inbound_ports(snapshot, proxy)) {
+    const cds::Cluster cluster = inbound(snapshot.mesh, number, port);
+    add_resource(cluster.name(), cluster, resources);
+  }
+}
+
+Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
+  auto resources =
+      std::make_shared<xds::ResourceMap>(*translate_common_clusters(snapshot, proxy));
+  add_own_clusters(snapshot, proxy, resources.get());
   return resources;
 }
 

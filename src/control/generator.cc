@@ -73,33 +73,71 @@ bool same_configuration(const Snapshot& before, const Snapshot& now, const Proxy
   });
 }
 
+Resources Generator::settle(const Resources& before, Resources now) {
+  if (before == nullptr || before == now) return now;
+  auto merged = std::make_shared<xds::ResourceMap>();
+  bool same = before->size() == now->size();
+  for (const auto& [name, resource] : *now) {
+    const auto old = before->find(name);
+    const bool kept = old != before->end() && old->second->version == resource->version;
+    merged->emplace_hint(merged->end(), name, kept ? old->second : resource);
+    same = same && kept;
+  }
+  return same ? before : merged;
+}
+
+Generator::Common& Generator::common(const Proxy& proxy) {
+  Common& common = common_[{proxy.name_space, proxy.kind, labels_matter_ ? proxy.labels : Labels{}}];
+  if (common.snapshot == snapshot_->number) return common;
+  common.snapshot = snapshot_->number;
+  common.listeners =
+      settle(common.listeners, translate_common_listeners(*snapshot_, proxy));
+  if (proxy.kind == ProxyKind::kSidecar) {
+    common.routes = settle(common.routes, translate_routes(*snapshot_, proxy));
+  }
+  common.clusters = settle(common.clusters, translate_common_clusters(*snapshot_, proxy));
+  common.endpoints = settle(common.endpoints, translate_endpoints(*snapshot_, proxy));
+  return common;
+}
+
 std::shared_ptr<const xds::World> Generator::world(
     const std::shared_ptr<const Snapshot>& snapshot, const Proxy& proxy, bool with_secrets,
     const std::shared_ptr<const Snapshot>& before_snapshot,
     const std::shared_ptr<const xds::World>& before) {
   if (snapshot_ != snapshot) {
-    shared_.clear();
+    // What nobody asked for under the last snapshot belongs to namespaces without proxies.
+    std::erase_if(common_, [&](const auto& entry) {
+      return snapshot_ != nullptr && entry.second.snapshot != snapshot_->number;
+    });
     snapshot_ = snapshot;
+    labels_matter_ = proxy_labels_matter(*snapshot);
   }
-  Shared& shared = shared_[{proxy.name_space, proxy.kind}];
-  if (shared.endpoints == nullptr) shared.endpoints = translate_endpoints(*snapshot, proxy);
-
-  auto world = std::make_shared<xds::World>();
-  world->version =
-      fmt::format("{}/{}", rfc3339(system_clock().wall()), snapshot->number);
-  const auto set = [&](std::string_view url, Resources resources) {
-    world->types[std::string(url)] = std::move(resources);
+  const Common& shared = common(proxy);
+  const auto old = [&](std::string_view url) -> Resources {
+    if (before == nullptr) return nullptr;
+    const auto found = before->types.find(url);
+    return found == before->types.end() ? nullptr : found->second;
   };
-  set(api::kEndpointType, shared.endpoints);
-  set(api::kClusterType, translate_clusters(*snapshot, proxy));
+  auto world = std::make_shared<xds::World>();
+  world->version = fmt::format("{}/{}", rfc3339(system_clock().wall()), snapshot->number);
+  const auto set = [&](std::string_view url, Resources resources) {
+    world->types[std::string(url)] = settle(old(url), std::move(resources));
+  };
+  // Nothing of the proxy's own changes with other workloads' endpoints.
   const bool keep = before != nullptr && before_snapshot != nullptr &&
                     same_configuration(*before_snapshot, *snapshot, proxy);
+  auto clusters = std::make_shared<xds::ResourceMap>(*shared.clusters);
+  add_own_clusters(*snapshot, proxy, clusters.get());
+  set(api::kClusterType, std::move(clusters));
+  set(api::kEndpointType, shared.endpoints);
   if (keep) {
-    set(api::kListenerType, before->types.at(std::string(api::kListenerType)));
-    set(api::kRouteType, before->types.at(std::string(api::kRouteType)));
+    set(api::kListenerType, old(api::kListenerType));
+    set(api::kRouteType, old(api::kRouteType));
   } else {
-    set(api::kListenerType, translate_listeners(*snapshot, proxy));
-    set(api::kRouteType, translate_routes(*snapshot, proxy));
+    auto listeners = std::make_shared<xds::ResourceMap>(*shared.listeners);
+    add_own_listeners(*snapshot, proxy, listeners.get());
+    set(api::kListenerType, std::move(listeners));
+    set(api::kRouteType, shared.routes ? shared.routes : translate_routes(*snapshot, proxy));
   }
   set(api::kSecretType, with_secrets ? translate_secrets(*snapshot, proxy)
                                      : std::make_shared<const xds::ResourceMap>());

@@ -2,10 +2,11 @@
 // thread.
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "control/snapshot.h"
 #include "control/translate.h"
@@ -24,11 +25,27 @@ class Generator {
                                           const std::shared_ptr<const xds::World>& before);
 
  private:
-  struct Shared {
+  // What the proxies of a namespace (and of the same labels, where those matter) have in common.
+  struct Common {
+    Resources listeners;
+    Resources routes;  // of sidecars; null for gateways, whose labels always matter
+    Resources clusters;
     Resources endpoints;
+    std::uint64_t snapshot = 0;  // the number of the one that it was made of
   };
+  struct Key {
+    std::string name_space;
+    ProxyKind kind;
+    Labels labels;
+    auto operator<=>(const Key&) const = default;
+  };
+  Common& common(const Proxy& proxy);
+  // `now`, or `before` when they say the same; resources that did not change are shared with it.
+  static Resources settle(const Resources& before, Resources now);
+
   std::shared_ptr<const Snapshot> snapshot_;
-  std::map<std::pair<std::string, ProxyKind>, Shared> shared_;  // by namespace
+  bool labels_matter_ = false;
+  std::map<Key, Common> common_;
 };
 
 // Whether nothing that listeners and routes of `proxy` are made of differs between the two: a

@@ -107,21 +107,33 @@ lds::Listener capture_listener(const View& view) {
 
 }  // namespace
 
-Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy) {
+Resources translate_common_listeners(const Snapshot& snapshot, const Proxy& proxy) {
   const View view{snapshot, proxy};
   auto resources = std::make_shared<xds::ResourceMap>();
+  if (proxy.kind == ProxyKind::kGateway) return resources;
+  for (const auto& [name, outbound] : plan_outbound(snapshot, proxy)) {
+    add_resource(name, outbound_listener(view, name, outbound), resources.get());
+  }
+  return resources;
+}
+
+void add_own_listeners(const Snapshot& snapshot, const Proxy& proxy, xds::ResourceMap* resources) {
+  const View view{snapshot, proxy};
   const auto add = [&](const lds::Listener& listener) {
-    add_resource(listener.name(), listener, resources.get());
+    add_resource(listener.name(), listener, resources);
   };
   if (proxy.kind == ProxyKind::kGateway) {
     for (const lds::Listener& listener : gateway_listeners(view)) add(listener);
   } else {
-    for (const auto& [name, outbound] : plan_outbound(snapshot, proxy)) {
-      add(outbound_listener(view, name, outbound));
-    }
     add(capture_listener(view));
     add(inbound_listener(view));
   }
+}
+
+Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy) {
+  auto resources =
+      std::make_shared<xds::ResourceMap>(*translate_common_listeners(snapshot, proxy));
+  add_own_listeners(snapshot, proxy, resources.get());
   return resources;
 }
 

@@ -21,8 +21,7 @@ std::vector<std::string> listen_addresses(const Service& service, const ServiceP
   return addresses;
 }
 
-void plan_port(const Service& service, const ServicePort& port, const Proxy& proxy,
-               OutboundPlan* plan) {
+void plan_port(const Service& service, const ServicePort& port, OutboundPlan* plan) {
   if (port.protocol == Protocol::kUdp || is_capture_port(port.number)) return;
   const bool detect = port.protocol == Protocol::kDetect;
   if (is_http(port.protocol) || (detect && service.headless)) {
@@ -32,8 +31,6 @@ void plan_port(const Service& service, const ServicePort& port, const Proxy& pro
     return;
   }
   for (const std::string& address : listen_addresses(service, port)) {
-    // A headless service's own pod is reached by the inbound side.
-    if (service.headless && address == proxy.address) continue;
     plan->try_emplace(fmt::format("{}_{}", address, port.number),
                       OutboundListener{detect ? OutboundKind::kDetectService
                                               : OutboundKind::kTcpService,
@@ -51,7 +48,7 @@ OutboundPlan plan_outbound(const Snapshot& snapshot, const Proxy& proxy) {
   OutboundPlan plan;
   for (const auto& [host, service] : snapshot.services) {
     if (!service->visible_to(proxy.name_space) || !service->external_name.empty()) continue;
-    for (const ServicePort& port : service->ports) plan_port(*service, port, proxy, &plan);
+    for (const ServicePort& port : service->ports) plan_port(*service, port, &plan);
   }
   return plan;
 }

@@ -233,6 +233,18 @@ void GatewayRoutes::finish(std::uint16_t port, xds::ResourceMap* resources) {
 
 }  // namespace
 
+bool proxy_labels_matter(const Snapshot& snapshot) {
+  const auto any = [](const auto& routes) {
+    return std::ranges::any_of(routes, [](const auto& route) {
+      return std::ranges::any_of(route.match(),
+                                 [](const auto& match) { return !match.source_labels().empty(); });
+    });
+  };
+  return std::ranges::any_of(snapshot.virtual_services, [&](const VirtualServiceRule& rule) {
+    return any(rule.spec->http()) || any(rule.spec->tcp()) || any(rule.spec->tls());
+  });
+}
+
 Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy) {
   const View view{snapshot, proxy};
   auto resources = std::make_shared<xds::ResourceMap>();
