@@ -49,7 +49,7 @@ TEST(Manifests, ParseWithoutUnknownFields) {
       auto kind = kind_for(document.value);
       ASSERT_TRUE(kind) << kind.error().message;
       ASSERT_NE((*kind)->descriptor, nullptr) << name->kind;
-      auto errors = object::check(document.value, *(*kind)->descriptor);
+      auto errors = validate(**kind, document.value).errors;
       EXPECT_TRUE(errors.empty()) << name->kind << " line " << document.line << "\n"
                                   << object::to_string(errors);
       ++objects;
