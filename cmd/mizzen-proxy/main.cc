@@ -62,8 +62,6 @@ int main_of(const Flags& flags) {
     case Flags::Mode::kHelp: std::fputs(std::string(usage()).c_str(), stdout); return 0;
     case Flags::Mode::kVersion: std::puts("mizzen-proxy 0.1.0"); return 0;
     case Flags::Mode::kCapture: return set_capture_rules(flags);
-    case Flags::Mode::kAgent:
-      return complain({.code = Code::kUnsupported, .message = "agent: not supported yet"});
     default: return run(flags);
   }
 }
