@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,14 +64,15 @@ struct ApiOptions {
   std::string server_address; // "127.0.0.1:6443": what legacy /api tells
 };
 
-// One event of a watch, encoded as the client asked for it (one JSON document, or a table).
+// A watch that stands. Events are lines of JSON, with tables in them when the client asked for those.
 struct ApiWatch {
   std::unique_ptr<Watch> watch;
-  std::string content_type = "application/json";
-  Duration timeout{};
+  Duration timeout{};                     // asked for by the client; 0: none
+  std::function<std::string()> bookmark;  // an event that tells of progress; null: not wanted
 };
 
 class Types;
+struct Target;
 
 class Api {
  public:
@@ -82,7 +84,7 @@ class Api {
   void handle(ApiRequest request, std::function<void(ApiResponse)> done);
 
   // Whether `request` is a watch; then start_watch() serves it: `send` gets one encoded event
-  // after another. An error is the response to give instead.
+  // after another, the first ones before this returns. An error is the response to give instead.
   bool is_watch(const ApiRequest& request) const;
   std::expected<ApiWatch, ApiResponse> start_watch(const ApiRequest& request,
                                                    std::function<void(std::string)> send);
@@ -104,12 +106,18 @@ class Api {
   // Fills what every cluster has: namespaces, service accounts, kubernetes Service, root CA ConfigMaps.
   // Safe to call again.
   void bootstrap();
+  // Drops what has had its time (events after an hour). To be called every few minutes.
+  void housekeep();
+
+  // What a request is about; nothing when its path names no resource. Not for outside this folder.
+  std::optional<Target> find_target(const ApiRequest& request) const;
 
   Store& store() { return store_; }
   const Types& types() const { return *types_; }
 
  private:
   struct Parts;
+  void submit(Json object, bool create, ObjectDone done);
   Store& store_;
   ApiOptions options_;
   std::unique_ptr<Types> types_;

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS objects(resource TEXT NOT NULL, ns TEXT NOT NULL, nam
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 )";
 
-void bind(sqlite3_stmt* statement, int index, const std::string& text) {
+void bind_text(sqlite3_stmt* statement, int index, const std::string& text) {
   sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
 }
 
@@ -91,11 +91,11 @@ Status Store::Database::load(std::uint64_t* version,
 Status Store::Database::write_pending(std::uint64_t version) {
   for (const auto& [key, object] : pending_) {
     sqlite3_stmt* statement = object ? put_ : erase_;
-    bind(statement, 1, key.resource);
-    bind(statement, 2, key.ns);
-    bind(statement, 3, key.name);
+    bind_text(statement, 1, key.resource);
+    bind_text(statement, 2, key.ns);
+    bind_text(statement, 3, key.name);
     if (object) {
-      bind(statement, 4, object->dump(-1, ' ', false, Json::error_handler_t::replace));
+      bind_text(statement, 4, object->dump(-1, ' ', false, Json::error_handler_t::replace));
     }
     MIZZEN_CHECKED(step(statement));
   }

@@ -1,0 +1,49 @@
+// Carries AdmissionReviews to webhooks: to a URL, or to a ready endpoint of a Service.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "io/loop.h"
+#include "local/apiserver/api.h"
+#include "local/apiserver/pod_access.h"
+#include "net/http_client.h"
+
+namespace mizzen::local {
+
+// A ready address of a Service's port: from Endpoints, by the name of the port.
+struct EndpointAddress {
+  std::string ip;
+  std::uint16_t port = 0;
+};
+// kUnavailable when there is none; the message is Kubernetes'.
+Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns, const std::string& service,
+                                      std::uint16_t port);
+
+// On the loop's thread. Clients are kept per webhook, their connections pooled.
+class WebhookClient {
+ public:
+  WebhookClient(io::Loop& loop, Store& store) : loop_(loop), store_(store) {}
+
+  // Through `pods` into the cluster's network; null connects directly.
+  void set_pods(PodAccess* pods) { pods_ = pods; }
+
+  void call(WebhookCall call, std::function<void(Result<std::string>)> done);
+
+ private:
+  Result<net::HttpClient*> client_for(const WebhookCall& call, const net::BaseUrl& base);
+  std::unique_ptr<io::Connecting> dial(const WebhookCall& call, io::ConnectDone done);
+
+  io::Loop& loop_;
+  Store& store_;
+  PodAccess* pods_ = nullptr;
+  std::map<std::string, std::unique_ptr<net::HttpClient>> clients_;
+};
+
+// PodAccess::dial (or a direct connection when `pods` is null) as io::connect has it: abandoned when
+// the Connecting is destroyed, `done` never called from inside.
+std::unique_ptr<io::Connecting> dial_pod(io::Loop& loop, PodAccess* pods, const std::string& ip,
+                                         std::uint16_t port, io::ConnectDone done);
+
+}  // namespace mizzen::local
