@@ -223,6 +223,21 @@ TEST(Machine, ForwardsAndAnswers) {
   EXPECT_EQ(bench.worker->stats().report().requests.size(), 2u);
 }
 
+TEST(Machine, PipelinedRequestsAreAnsweredInOrder) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  for (const char* text : {"one", "two", "three"}) {
+    bench.up->script.push_back([text](auto& call) { call.answer(200, text); });
+  }
+  std::string three = std::string(kGet) + std::string(kGet) + std::string(kGet);
+  std::string answer = bench.ask(three);
+  auto one = answer.find("one"), two = answer.find("two"), last = answer.find("three");
+  EXPECT_NE(last, std::string::npos) << answer;
+  EXPECT_LT(one, two);
+  EXPECT_LT(two, last);
+}
+
 TEST(Machine, LocalRepliesReadAsEnvoys) {
   Bench bench;
   bench.configure({route_to("/known", "c"), route_to("/lost", "gone")});
