@@ -5,6 +5,7 @@
 #include "io/tls.h"
 #include "proxy/authorization.h"
 #include "proxy/connection.h"
+#include "proxy/proxy_protocol.h"
 #include "proxy/tcp_proxy.h"
 
 namespace mizzen::proxy {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMostInspected = 16 * 1024 + 5;  // one TLS record
 constexpr Duration kHandshakeTimeout = std::chrono::seconds(15);
+constexpr Duration kProxyHeaderTimeout = std::chrono::seconds(10);
 
 std::string_view text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -40,6 +42,45 @@ void Arrival::start() {
   if (entry.original_dst_filter || entry.use_original_dst || entry.transparent) {
     if (auto meant = stream_->original_dst()) info_.local = *meant;
   }
+  stream_->set_handler(this);
+  wants_proxy_header_ = entry.proxy_protocol;
+  if (!wants_proxy_header_) return begin();
+  timer_.arm(kProxyHeaderTimeout);
+  if (take_proxy_header()) begin();
+}
+
+// Consumes exactly the header, so that what follows is the connection as the client sees it.
+bool Arrival::take_proxy_header() {
+  auto buffer = worker_.scratch().first(kMostProxyHeader > worker_.scratch().size()
+                                            ? worker_.scratch().size()
+                                            : kMostProxyHeader);
+  io::IoResult got = stream_->peek(buffer);
+  if (got.status == io::IoStatus::kWouldBlock) return false;
+  ProxyHeader header;
+  auto status = got.bytes == 0 ? ProxyHeaderStatus::kInvalid
+                               : parse_proxy_header(text(buffer.first(got.bytes)), header);
+  if (status == ProxyHeaderStatus::kNeedMore && got.status == io::IoStatus::kOk) return false;
+  if (status != ProxyHeaderStatus::kDone) {
+    stream_->abort();
+    finish();
+    return false;
+  }
+  for (std::size_t left = header.size; left > 0;) {
+    io::IoResult read = stream_->read(worker_.scratch().first(left));
+    if (read.bytes == 0) break;  // cannot be: it was there
+    left -= read.bytes;
+  }
+  if (header.source) {
+    info_.remote = header.source;
+    info_.local = header.destination;
+  }
+  wants_proxy_header_ = false;
+  timer_.cancel();
+  return true;
+}
+
+void Arrival::begin() {
+  const Listener& entry = *info_.listener;
   if (entry.use_original_dst) {
     if (auto target = config_->hand_off(info_.local)) {
       info_.listener = std::move(target);
@@ -50,14 +91,18 @@ void Arrival::start() {
   look_for_tls_ = listener.tls_inspector.inspects(info_.local.port());
   look_for_http_ = listener.http_inspector.inspects(info_.local.port());
   info_.transport_protocol = "raw_buffer";
-  stream_->set_handler(this);
   if (!look_for_tls_ && !look_for_http_) return choose();
   if (listener.inspect_timeout) timer_.arm(*listener.inspect_timeout);
   inspect();
 }
 
 void Arrival::on_readable() {
-  if (state_ == State::kInspecting) inspect();
+  if (state_ != State::kInspecting) return;
+  if (wants_proxy_header_) {
+    if (take_proxy_header()) begin();
+    return;
+  }
+  inspect();
 }
 
 void Arrival::inspect() {
@@ -109,7 +154,8 @@ bool Arrival::identify(std::string_view bytes, bool at_end) {
 }
 
 void Arrival::on_timeout() {
-  if (state_ == State::kInspecting && info_.listener->continue_on_inspect_timeout) return choose();
+  if (state_ == State::kInspecting && !wants_proxy_header_ &&
+      info_.listener->continue_on_inspect_timeout) return choose();
   finish();
 }
 

@@ -28,6 +28,8 @@ class Arrival final : public Session, private io::StreamHandler {
   void on_error(const Error& error) override;
   void on_timeout();
 
+  void begin();  // with the addresses that count
+  bool take_proxy_header();  // false: not whole yet, or refused
   void inspect();
   // Looks at `bytes`; false when more are needed.
   bool identify(std::string_view bytes, bool at_end);
@@ -41,6 +43,7 @@ class Arrival final : public Session, private io::StreamHandler {
   ConnectionInfo info_;
   LiveConfigRef config_;              // keeps chain_
   const FilterChain* chain_ = nullptr;
+  bool wants_proxy_header_ = false;
   bool look_for_tls_ = false;
   bool look_for_http_ = false;
   State state_ = State::kInspecting;

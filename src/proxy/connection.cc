@@ -25,7 +25,8 @@ Connection::Connection(Worker& worker, std::unique_ptr<io::Stream> stream, Conne
       stream_(std::move(stream)),
       info_(std::move(info)),
       settings_(std::move(settings)),
-      timer_(io::Timer::of<&Connection::on_timeout>(worker.loop(), this)) {}
+      timer_(io::Timer::of<&Connection::on_timeout>(worker.loop(), this)),
+      limit_(io::Timer::of<&Connection::on_head_timeout>(worker.loop(), this)) {}
 
 Connection::~Connection() {
   if (flush_planned_) worker_.forget_flush(*this);
@@ -42,6 +43,9 @@ void Connection::start() {
     make_codec(http::Protocol::kHttp2);
   } else if (settings_->codec == Codec::kHttp1 || info_.alpn == api::kAlpnHttp11) {
     make_codec(http::Protocol::kHttp11);
+  }
+  if (settings_->max_connection_duration) {
+    ends_at_ = worker_.loop().now() + *settings_->max_connection_duration;
   }
   stream_->set_handler(this);
   arm_idle();
@@ -85,6 +89,9 @@ void Connection::on_readable() {
     if (got.status == io::IoStatus::kWouldBlock) break;
     if (got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError) return close();
     if (state_ == State::kLingering) continue;
+    if (settings_->request_headers_timeout && streams_.empty() && !limit_.armed()) {
+      limit_.arm(*settings_->request_headers_timeout);
+    }
     std::string_view bytes = text(buffer.first(got.bytes));
     std::string joined;
     if (codec_ == nullptr) {
@@ -167,7 +174,12 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
   streams_.push_front(std::move(stream));
   started.set_place(streams_.begin());
   started.start(end);
-  if (worker_.draining()) codec_->drain();
+  limit_.cancel();
+  ++requests_;
+  bool enough = settings_->max_requests_per_connection != 0 &&
+                requests_ >= settings_->max_requests_per_connection;
+  bool old = ends_at_ != MonoTime{} && worker_.loop().now() >= ends_at_;
+  if (enough || old || worker_.draining()) codec_->drain();
   return &started;
 }
 
@@ -244,7 +256,12 @@ void Connection::linger() {
 }
 
 void Connection::arm_idle() {
-  if (settings_->idle_timeout) timer_.arm(*settings_->idle_timeout);
+  std::optional<Duration> idle = settings_->idle_timeout;
+  if (ends_at_ != MonoTime{}) {
+    Duration left = std::max(ends_at_ - worker_.loop().now(), Duration{0});
+    idle = idle ? std::min(*idle, left) : left;
+  }
+  if (idle) timer_.arm(*idle);
 }
 
 void Connection::on_timeout() {
@@ -254,10 +271,16 @@ void Connection::on_timeout() {
   flush();
 }
 
+// A head that does not come to an end in time.
+void Connection::on_head_timeout() {
+  if (state_ == State::kOpen && streams_.empty()) close();
+}
+
 void Connection::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   timer_.cancel();
+  limit_.cancel();
   stream_->set_handler(nullptr);
   for (auto at = streams_.begin(); at != streams_.end();) {
     Stream& stream = **at++;

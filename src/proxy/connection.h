@@ -42,6 +42,7 @@ class Connection final : public Session, private io::StreamHandler, private http
   http::StreamEvents* on_request(http::StreamId id, http::RequestHead&& head, bool end) override;
   void on_work() override;
   void on_timeout();
+  void on_head_timeout();
 
   bool choose_codec(std::string_view first_bytes);
   void make_codec(http::Protocol protocol);
@@ -60,6 +61,9 @@ class Connection final : public Session, private io::StreamHandler, private http
   std::list<std::unique_ptr<Stream>> streams_;
   std::string first_bytes_;  // kept until they tell the protocol
   io::Timer timer_;  // idle, or lingering
+  io::Timer limit_;  // request_headers_timeout while a head is incomplete
+  MonoTime ends_at_{};  // max_connection_duration; unset: none
+  std::uint32_t requests_ = 0;
   State state_ = State::kWaiting;
   bool obsolete_ = false;  // no chain of today would take this connection: ends after its requests
   bool blocked_ = false;   // the socket takes no more

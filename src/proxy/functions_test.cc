@@ -3,6 +3,7 @@
 #include "proxy/capture.h"
 #include "proxy/path.h"
 #include "proxy/peer_metadata.h"
+#include "proxy/proxy_protocol.h"
 #include "proxy/rate_limit.h"
 #include "proxy/retry.h"
 #include "proxy/stream_headers.h"
@@ -118,6 +119,26 @@ TEST(RateLimits, RefillsByInterval) {
   EXPECT_TRUE(limits.take(policy, now));
   EXPECT_FALSE(limits.take(policy, now));
   EXPECT_TRUE(limits.take(policy, now + std::chrono::seconds(61)));
+}
+
+TEST(ProxyProtocol, BothVersions) {
+  ProxyHeader header;
+  EXPECT_EQ(parse_proxy_header("PROXY TCP4 1.2.3.4 5.6.7.8 10 20\r\nGET", header),
+            ProxyHeaderStatus::kDone);
+  EXPECT_EQ(header.size, 34u);
+  EXPECT_EQ(header.source.to_string(), "1.2.3.4:10");
+  EXPECT_EQ(header.destination.to_string(), "5.6.7.8:20");
+  EXPECT_EQ(parse_proxy_header("PROXY UNKNOWN\r\n", header), ProxyHeaderStatus::kDone);
+  EXPECT_FALSE(header.source);
+  EXPECT_EQ(parse_proxy_header("PROX", header), ProxyHeaderStatus::kNeedMore);
+  EXPECT_EQ(parse_proxy_header("GET / HTTP/1.1", header), ProxyHeaderStatus::kInvalid);
+  EXPECT_EQ(parse_proxy_header("PROXY TCP4 x y 1 2\r\n", header), ProxyHeaderStatus::kInvalid);
+  std::string v2("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", 16);
+  v2 += std::string("\x01\x02\x03\x04\x05\x06\x07\x08\0\x0a\0\x14", 12);
+  EXPECT_EQ(parse_proxy_header(v2, header), ProxyHeaderStatus::kDone);
+  EXPECT_EQ(header.size, 28u);
+  EXPECT_EQ(header.source.to_string(), "1.2.3.4:10");
+  EXPECT_EQ(parse_proxy_header(v2.substr(0, 20), header), ProxyHeaderStatus::kNeedMore);
 }
 
 TEST(Capture, ReadsIstiosArguments) {

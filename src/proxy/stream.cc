@@ -41,7 +41,8 @@ Stream::Stream(Connection& connection, http::StreamId id, http::RequestHead&& he
       deadline_(io::Timer::of<&Stream::on_deadline>(connection.worker().loop(), this)),
       try_timer_(io::Timer::of<&Stream::on_try_timeout>(connection.worker().loop(), this)),
       pause_(io::Timer::of<&Stream::on_pause_over>(connection.worker().loop(), this)),
-      idle_(io::Timer::of<&Stream::on_idle>(connection.worker().loop(), this)) {}
+      idle_(io::Timer::of<&Stream::on_idle>(connection.worker().loop(), this)),
+      most_(io::Timer::of<&Stream::on_most>(connection.worker().loop(), this)) {}
 
 Stream::~Stream() = default;
 
@@ -59,6 +60,11 @@ void Stream::start(bool end) {
   snapshot_ = worker().config()->snapshot;
   random_ = worker().random();
   if (end) request_ended();
+  if (settings().max_stream_duration && settings().max_stream_duration->count() > 0) {
+    most_.arm(*settings().max_stream_duration);
+  } else if (!end && settings().request_timeout && settings().request_timeout->count() > 0) {
+    most_.arm(*settings().request_timeout);
+  }
   arm_idle();
   if (!accept_head()) return;
   resolve();
@@ -113,13 +119,7 @@ bool Stream::accept_head() {
       reply(307, "", "path_normalization_failed");
       return false;
   }
-  if (settings().strip_any_host_port) {
-    std::string_view host = request_.authority;
-    auto colon = host.rfind(':');
-    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
-      request_.set_authority(host.substr(0, colon));
-    }
-  }
+  strip_host();
   if (request_.expects_continue() && !settings().proxy_100_continue) {
     http::ResponseHead go_on;
     go_on.status = 100;
@@ -127,6 +127,19 @@ bool Stream::accept_head() {
     request_.headers.remove("expect");
   }
   return true;
+}
+
+void Stream::strip_host() {
+  const HttpSettings& s = settings();
+  std::string_view host = request_.authority;
+  auto colon = host.rfind(':');
+  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
+    auto port = parse_int<std::uint16_t>(host.substr(colon + 1));
+    bool own = s.strip_matching_host_port && port == connection_.info().local.port();
+    if (s.strip_any_host_port || own) host = host.substr(0, colon);
+  }
+  if (s.strip_trailing_host_dot && host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() != request_.authority.size()) request_.set_authority(host);
 }
 
 void Stream::resolve() {
@@ -283,6 +296,22 @@ void Stream::arm_idle() {
   if (idle && idle->count() > 0) idle_.arm(*idle);
 }
 
+void Stream::on_most() {
+  if (state_ == State::kDone) return;
+  bool whole = settings().max_stream_duration.has_value() || request_ended_;
+  if (!whole && !response_started_) {
+    return reply(408, "request timeout", "request_overall_timeout", Flag::kSI);
+  }
+  if (!response_started_) {
+    return reply(408, "downstream duration timeout", "max_duration_timeout", Flag::kDT);
+  }
+  flag(Flag::kDT);
+  connection_.codec().reset(id_, http::ResetCode::kCancel);
+  finish();
+  enter(State::kDone);
+  connection_.stream_done(*this);
+}
+
 void Stream::on_idle() {
   if (state_ == State::kDone) return;
   call_.reset();
@@ -402,7 +431,7 @@ void Stream::finish() {
   if (finished_) return;
   finished_ = true;
   call_.reset();
-  for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_}) timer->cancel();
+  for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_, &most_}) timer->cancel();
   info_.duration = now() - started_;
   worker().access_log().log(settings().access_logs, info_);
   if (info_.request != nullptr) worker().stats().request_done(info_);

@@ -48,6 +48,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
 
   // Before the upstream.
   bool accept_head();  // false: answered already
+  void strip_host();
   void resolve();
   void run_filters();  // from filter_ on, until one answers or waits, then act()
   bool run_filter(const HttpFilter& filter);  // false: answered or waiting
@@ -85,6 +86,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   void on_try_timeout();
   void on_pause_over();  // back-off or fault delay
   void on_idle();
+  void on_most();  // max_stream_duration, request_timeout
   void arm_idle();
   void finish();  // log and statistics, once
   MonoTime now() const;
@@ -140,6 +142,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   io::Timer try_timer_;
   io::Timer pause_;
   io::Timer idle_;
+  io::Timer most_;
 };
 
 }  // namespace mizzen::proxy

@@ -1,4 +1,6 @@
 // The upstream half of a stream: tries, the request's body on its way up, the answer on its way down.
+#include <algorithm>
+
 #include "base/strings.h"
 #include "proxy/mirror.h"
 #include "proxy/retry.h"
@@ -10,6 +12,12 @@ namespace {
 
 constexpr std::size_t kMostKept = 1024 * 1024;     // of a request's body, for retries
 constexpr std::size_t kMostBuffered = 256 * 1024;  // in one direction, before the source waits
+
+bool wants_auto_sni(const Cluster& cluster) {
+  if (cluster.tls && cluster.tls->auto_sni) return true;
+  return std::ranges::any_of(cluster.socket_matches,
+                             [](const auto& match) { return match.tls && match.tls->auto_sni; });
+}
 
 }  // namespace
 
@@ -33,6 +41,9 @@ void Stream::attempt() {
   ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
   ask.is_retry = info_.attempts > 1;
   ask.high_priority = decision_.route->forward.high_priority;
+  if (wants_auto_sni(*entry_->cluster)) {
+    ask.sni = request_.authority.substr(0, request_.authority.rfind(':'));
+  }
   bool whole = request_ended_ && body_.empty() && !has_trailers_;
   auto call = worker().upstream().open(ask, request_, whole, *this);
   if (!call) return failed(call.error());
@@ -106,6 +117,10 @@ void Stream::request_ended() {
 void Stream::on_upstream_host(const UpstreamInfo& info) {
   upstream_info_ = info;
   info_.upstream = &upstream_info_;
+  if (decision_.route->forward.auto_host_rewrite && info.endpoint != nullptr &&
+      !info.endpoint->hostname.empty()) {
+    request_.set_authority(info.endpoint->hostname);
+  }
 }
 
 void Stream::on_upstream_informational(http::ResponseHead&& head) {

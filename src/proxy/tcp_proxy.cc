@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/strings.h"
 #include "io/stream.h"
 #include "proxy/authorization.h"
 #include "proxy/local_reply.h"
@@ -127,6 +128,9 @@ void TcpProxy::connect() {
   ask.entry = entry_;
   ask.original_dst = info_.local;
   ask.sni = info_.server_name;
+  for (const route::HashPolicy& policy : settings_->hash) {
+    if (policy.kind == route::HashPolicy::Kind::kSourceIp) ask.hash = fnv1a(info_.remote.ip());
+  }
   auto call = worker_.upstream().dial(ask, *this);
   if (!call) return refuse(call.error());
   call_ = std::move(*call);
