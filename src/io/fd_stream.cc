@@ -169,7 +169,8 @@ IoResult FdStream::peek(std::span<std::byte> buffer) {
     peeked_ = true;
     // The end behind bytes that were seen would be told turn after turn; hangup_ has it.
     readable_ = false;
-    return {static_cast<std::size_t>(got), IoStatus::kOk};
+    bool last = hangup_ && static_cast<std::size_t>(got) < buffer.size();
+    return {static_cast<std::size_t>(got), last ? IoStatus::kEof : IoStatus::kOk};
   }
   peeked_ = false;
   return finish_read(got, buffer.size());

@@ -183,13 +183,16 @@ TEST(Socket, PeeksWithoutTaking) {
     void on_readable() override {
       ++told;
       std::array<std::byte, 64> buffer;
-      seen = stream->peek(buffer).bytes;
+      IoResult got = stream->peek(buffer);
+      seen = got.bytes;
+      ended = got.status == IoStatus::kEof;
     }
     void on_writable() override {}
     void on_error(const Error&) override {}
     Stream* stream = nullptr;
     std::size_t seen = 0;
     int told = 0;
+    bool ended = false;
   } peeker;
   Pair pair(loop);
   peeker.stream = pair.server->stream_.get();
@@ -201,8 +204,13 @@ TEST(Socket, PeeksWithoutTaking) {
   EXPECT_EQ(peeker.told, told);  // not told again of what it has seen
   pair.client->send("def");
   ASSERT_TRUE(loop.run_until([&] { return peeker.seen == 6; }, 5s));
+  EXPECT_FALSE(peeker.ended);
+  pair.client->stream_->shutdown_write();
+  ASSERT_TRUE(loop.run_until([&] { return peeker.ended; }, 5s));
+  EXPECT_EQ(peeker.seen, 6U);
   peeker.stream->set_handler(pair.server.get());
-  ASSERT_TRUE(loop.run_until([&] { return pair.server->in_ == "abcdef"; }, 5s));
+  ASSERT_TRUE(
+      loop.run_until([&] { return pair.server->in_ == "abcdef" && pair.server->eof_; }, 5s));
 }
 
 TEST(Socket, ConnectFailsOrIsAbandoned) {

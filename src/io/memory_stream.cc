@@ -41,11 +41,13 @@ class MemoryStream final : public Stream {
   void set_handler(StreamHandler* handler) override {
     handler_ = handler;
     peeked_ = 0;
+    eof_peeked_ = false;
     if (handler != nullptr) notify_.schedule();
   }
 
   IoResult read(std::span<std::byte> buffer) override {
     peeked_ = 0;
+    eof_peeked_ = false;
     if (shared_->reset) return broken();
     if (blocks()) return {0, IoStatus::kWouldBlock};
     Pipe& pipe = in();
@@ -68,7 +70,8 @@ class MemoryStream final : public Stream {
     std::size_t count = std::min(buffer.size(), pipe.bytes.size());
     std::memcpy(buffer.data(), pipe.bytes.data(), count);
     peeked_ = pipe.bytes.size();
-    return {count, IoStatus::kOk};
+    bool last = eof_peeked_ = pipe.ended && count == pipe.bytes.size();
+    return {count, last ? IoStatus::kEof : IoStatus::kOk};
   }
 
   IoResult write(std::span<const iovec> pieces) override {
@@ -157,7 +160,7 @@ class MemoryStream final : public Stream {
   bool something() {
     if (shared_->reset) return !told_;
     if (in().bytes.size() > peeked_) return true;
-    return in().ended && !eof_read_;
+    return in().ended && !eof_read_ && !eof_peeked_;
   }
 
   std::shared_ptr<Shared> shared_;
@@ -171,6 +174,7 @@ class MemoryStream final : public Stream {
   bool aborted_ = false;
   bool wants_write_ = false;
   bool eof_read_ = false;
+  bool eof_peeked_ = false;  // told together with the bytes before it
   bool told_ = false;
   bool hangup_told_ = false;
 };
