@@ -125,9 +125,9 @@ TEST(Validate, UnknownKindSuggests) {
 }
 
 TEST(Unacted, NamesTheField) {
-  Json object = {{"spec", yaml("{hosts: [r], http: [{mirror: {host: m}, route: [{destination: {host: r}}]}]}")}};
+  Json object = {{"spec", yaml("{hosts: [r], http: [{delegate: {name: m}}]}")}};
   EXPECT_EQ(unacted_fields(*find_kind("networking.istio.io", "VirtualService"), object),
-            std::vector<std::string>{"spec.http[0].mirror"});
+            std::vector<std::string>{"spec.http[0].delegate"});
 }
 
 TEST(Modernise, OldNames) {

@@ -184,8 +184,10 @@ void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
 }
 
 // What a client offers: the destination's proxy picks its chain by these names.
-std::vector<std::string> mesh_alpn(Protocol protocol) {
-  if (is_http2(protocol)) {
+std::vector<std::string> mesh_alpn(Protocol protocol, const Policy& policy) {
+  const bool upgrade = policy.pool.http().h2_upgrade_policy() ==
+                       schema::ConnectionPoolSettings::HTTPSettings::UPGRADE;
+  if (is_http2(protocol) || (upgrade && protocol == Protocol::kHttp)) {
     return {std::string(api::kAlpnIstioH2), std::string(api::kAlpnIstio), std::string(api::kAlpnH2)};
   }
   if (is_http(protocol)) return {std::string(api::kAlpnIstioHttp11), std::string(api::kAlpnIstio)};
@@ -269,14 +271,14 @@ void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
     if (policy.tls.subject_alt_names_size() > 0) {
       sans.assign(policy.tls.subject_alt_names().begin(), policy.tls.subject_alt_names().end());
     }
-    upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
+    upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
     return;
   }
   if (!view.mesh().auto_mtls) return;
   // Without endpoints there is nothing to match: all of a headless service's pods or none.
   if (cluster->type() == cds::Cluster::ORIGINAL_DST) {
     if (all_speak_mutual_tls(view.snapshot, service, port)) {
-      upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
+      upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
     }
     return;
   }
@@ -285,7 +287,7 @@ void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
   auto* mutual = cluster->add_transport_socket_matches();
   mutual->set_name("tlsMode-istio");
   set_field(mutual->mutable_match(), "tlsMode", api::kTlsModeIstio);
-  upstream_mtls(mutual->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol));
+  upstream_mtls(mutual->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
   auto* plain = cluster->add_transport_socket_matches();
   plain->set_name("tlsMode-disabled");
   plain->mutable_match();
