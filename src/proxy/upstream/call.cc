@@ -81,10 +81,14 @@ std::expected<void, UpstreamFailure> Call::choose(const UpstreamAsk& ask) {
   const std::string_view sni = by_request ? ask.sni : std::string_view();
   const Lane wanted = lane();
   for (auto& pool : host_->pools) {
-    if (pool->lane() == wanted && pool->sni() == sni) return pool->open(*this);
+    if (pool->lane() == wanted && pool->sni() == sni) {
+      pool_ = pool.get();
+      return pool_->open(*this);
+    }
   }
   host_->pools.push_back(std::make_unique<Pool>(*host_, wanted, std::string(sni)));
-  return host_->pools.back()->open(*this);
+  pool_ = host_->pools.back().get();
+  return pool_->open(*this);
 }
 
 void Call::on_hosts() {
@@ -93,8 +97,7 @@ void Call::on_hosts() {
   if (auto chosen = choose(ask); !chosen) fail(chosen.error());
 }
 
-void Call::wait_in(Pool& pool, Taken place) {
-  pool_ = &pool;
+void Call::wait_in(Taken place) {
   pending_ = std::move(place);
   state_ = State::kPending;
 }
@@ -189,7 +192,23 @@ void Call::leave_connection() {
 
 void Call::on_complete() { leave_connection(); }
 
+// A kept connection that the server closed just as it was used again (RFC 9110 9.2.2): the request
+// is sent once more, on a fresh one.
+bool Call::retry_stale(const Error& error) {
+  const bool safe = head_.method == "GET" || head_.method == "HEAD" || head_.method == "OPTIONS";
+  if (error.code != Code::kClosed || response_started_ || !bodiless_ || !safe || upgrade_ ||
+      retried_stale_ || !conn_->reused() || !host_->wanted()) {
+    return false;
+  }
+  retried_stale_ = true;
+  leave_connection();
+  state_ = State::kNew;
+  if (auto opened = pool_->open(*this, true); !opened) fail(opened.error());
+  return true;
+}
+
 void Call::on_reset(const Error& error) {
+  if (retry_stale(error)) return;
   leave_connection();
   if (response_ended_) return;
   UpstreamFailure failure;

@@ -35,7 +35,7 @@ class Call final : public UpstreamCall, private http::StreamEvents, private Wait
   http::Protocol downstream_protocol() const { return downstream_protocol_; }
   http::RequestHead& head() { return head_; }
   UpstreamInfo& info() { return info_; }
-  void wait_in(Pool& pool, Taken place);
+  void wait_in(Taken place);
   void bind(Conn& conn, Taken request);
   void tell_host() { events_.on_upstream_host(info_); }
   void submit(http::ClientCodec& codec);
@@ -55,6 +55,7 @@ class Call final : public UpstreamCall, private http::StreamEvents, private Wait
   std::expected<void, UpstreamFailure> choose(const UpstreamAsk& ask);
   Lane lane() const;
   void leave_connection();
+  bool retry_stale(const Error& error);
 
   ClusterState& cluster_;
   UpstreamEvents& events_;
@@ -80,6 +81,7 @@ class Call final : public UpstreamCall, private http::StreamEvents, private Wait
   bool bodiless_;  // nothing follows the head
   bool request_ended_;
   bool response_started_ = false;
+  bool retried_stale_ = false;
   bool response_ended_ = false;
 };
 

@@ -32,8 +32,8 @@ Conn* Pool::ready() {
   return nullptr;
 }
 
-std::expected<void, UpstreamFailure> Pool::open(Call& call) {
-  if (pending_.empty()) {
+std::expected<void, UpstreamFailure> Pool::open(Call& call, bool fresh) {
+  if (pending_.empty() && !fresh) {
     if (Conn* conn = ready()) {
       auto attached = conn->attach(call);
       if (attached) std::erase(idle_, conn);
@@ -44,7 +44,7 @@ std::expected<void, UpstreamFailure> Pool::open(Call& call) {
   Taken place = Taken::from(cluster.counters(call.high_priority()).pending,
                             cluster.limits(call.high_priority()).max_pending_requests);
   if (!place) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
-  call.wait_in(*this, std::move(place));
+  call.wait_in(std::move(place));
   pending_.push_back(&call);
   grow();
   return {};

@@ -25,8 +25,8 @@ class Pool {
   Pool(Host& host, Lane lane, std::string sni);
   ~Pool();
 
-  // Attaches the call to a connection, or has it wait for one.
-  std::expected<void, UpstreamFailure> open(Call& call);
+  // Attaches the call to a connection, or has it wait for one; `fresh`: for a new one.
+  std::expected<void, UpstreamFailure> open(Call& call, bool fresh = false);
   void cancel(Call& call);  // it waits no more
   void grow();              // connections for those who wait
   void drain();             // connections that are there end after their requests

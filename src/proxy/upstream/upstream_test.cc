@@ -282,6 +282,20 @@ TEST_F(UpstreamTest, TheServerClosesWithoutAnswer) {
   EXPECT_FALSE(request->failure->unsent);
 }
 
+TEST_F(UpstreamTest, AKeptConnectionThatDiesIsReplaced) {
+  Server a(loop_, "a");
+  hosts({a.address});
+  EXPECT_EQ(ask()->body, "a");
+  a.hold = true;
+  auto request = send();
+  until([&] { return a.held.size() == 1; });
+  a.hold = false;
+  a.held.front()->abort();
+  until([&] { return request->over; });
+  EXPECT_EQ(request->body, "a");
+  EXPECT_EQ(a.requests, 3);
+}
+
 TEST_F(UpstreamTest, ACallThatGoesClosesItsConnection) {
   Server a(loop_, "a");
   a.hold = true;
