@@ -18,12 +18,14 @@ constexpr std::string_view kDump = R"({"configs": [
      {"cluster": {"name": "inbound|9080||", "type": "ORIGINAL_DST"}}]},
   {"@type": "type.googleapis.com/envoy.admin.v3.ListenersConfigDump",
    "dynamic_listeners": [{"name": "0.0.0.0_9080", "active_state": {"listener": {
-     "name": "0.0.0.0_9080", "address": {"socket_address": {"address": "0.0.0.0", "port_value": 9080}},
+     "name": "0.0.0.0_9080",
+      "address": {"socket_address": {"address": "0.0.0.0", "port_value": 9080}},
      "filter_chains": [{"filter_chain_match": {"transport_protocol": "raw_buffer",
         "application_protocols": ["http/1.1", "h2c"]},
        "filters": [{"typed_config": {"@type": "type.googleapis.com/x.HttpConnectionManager",
          "rds": {"route_config_name": "9080"}}}]}],
-     "default_filter_chain": {"filters": [{"typed_config": {"@type": "type.googleapis.com/x.TcpProxy",
+     "default_filter_chain": {"filters": [{"typed_config": {
+        "@type": "type.googleapis.com/x.TcpProxy",
          "cluster": "PassthroughCluster"}}]}}}}]},
   {"@type": "type.googleapis.com/envoy.admin.v3.RoutesConfigDump",
    "dynamic_route_configs": [{"route_config": {"name": "9080", "virtual_hosts": [
@@ -46,9 +48,12 @@ TEST(ProxyTables, Listeners) {
 
 TEST(ProxyTables, Clusters) {
   Dump dump = *Dump::parse(kDump);
-  EXPECT_EQ(cluster_table(filter_clusters(dump.clusters(), {.fqdn = "reviews.default.svc.cluster.local"})),
-            "SERVICE FQDN                          PORT     SUBSET     DIRECTION     TYPE     DESTINATION RULE\n"
-            "reviews.default.svc.cluster.local     9080     v1         outbound      EDS      reviews.default\n");
+  EXPECT_EQ(cluster_table(
+                filter_clusters(dump.clusters(), {.fqdn = "reviews.default.svc.cluster.local"})),
+            "SERVICE FQDN                          PORT     SUBSET     DIRECTION     TYPE     "
+            "DESTINATION RULE\n"
+            "reviews.default.svc.cluster.local     9080     v1         outbound      EDS      "
+            "reviews.default\n");
   EXPECT_EQ(filter_clusters(dump.clusters(), {.direction = "inbound"}).size(), 1U);
   EXPECT_EQ(dump.clusters().size(), 3U);
 }
@@ -56,9 +61,11 @@ TEST(ProxyTables, Clusters) {
 TEST(ProxyTables, Routes) {
   Dump dump = *Dump::parse(kDump);
   EXPECT_EQ(route_table(filter_routes(dump.routes(), {.name = "9080"})),
-            "NAME     VHOST NAME                                 DOMAINS                                                         "
+            "NAME     VHOST NAME                                 DOMAINS                           "
+            "                          "
             "MATCH     VIRTUAL SERVICE\n"
-            "9080     reviews.default.svc.cluster.local:9080     reviews.default.svc.cluster.local., reviews + 2 more...         "
+            "9080     reviews.default.svc.cluster.local:9080     "
+            "reviews.default.svc.cluster.local., reviews + 2 more...     "
             "/*        reviews.default\n");
 }
 

@@ -16,14 +16,20 @@ Json message_schema(const Descriptor& type, int depth);
 
 Json value_schema(const FieldDescriptor& field, int depth) {
   switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_MESSAGE: return message_schema(*field.message_type(), depth + 1);
-    case FieldDescriptor::CPPTYPE_BOOL: return {{"type", "boolean"}};
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return message_schema(*field.message_type(), depth + 1);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return {{"type", "boolean"}};
     case FieldDescriptor::CPPTYPE_DOUBLE:
-    case FieldDescriptor::CPPTYPE_FLOAT: return {{"type", "number"}, {"format", "double"}};
-    case FieldDescriptor::CPPTYPE_INT64: return {{"type", "integer"}, {"format", "int64"}};
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return {{"type", "number"}, {"format", "double"}};
+    case FieldDescriptor::CPPTYPE_INT64:
+      return {{"type", "integer"}, {"format", "int64"}};
     case FieldDescriptor::CPPTYPE_UINT64:
-    case FieldDescriptor::CPPTYPE_UINT32: return {{"type", "integer"}, {"minimum", 0}};
-    case FieldDescriptor::CPPTYPE_INT32: return {{"type", "integer"}, {"format", "int32"}};
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return {{"type", "integer"}, {"minimum", 0}};
+    case FieldDescriptor::CPPTYPE_INT32:
+      return {{"type", "integer"}, {"format", "int32"}};
     case FieldDescriptor::CPPTYPE_ENUM: {
       Json names = Json::array();
       for (int i = 0; i < field.enum_type()->value_count(); ++i) {
@@ -32,7 +38,8 @@ Json value_schema(const FieldDescriptor& field, int depth) {
       return {{"type", "string"}, {"enum", std::move(names)}};
     }
     default:
-      if (field.type() == FieldDescriptor::TYPE_BYTES) return {{"type", "string"}, {"format", "byte"}};
+      if (field.type() == FieldDescriptor::TYPE_BYTES)
+        return {{"type", "string"}, {"format", "byte"}};
       return {{"type", "string"}};
   }
 }
@@ -46,27 +53,32 @@ Json field_schema(const FieldDescriptor& field, int depth) {
   return value_schema(field, depth);
 }
 
-Json free_form() {
-  return {{"type", "object"}, {"x-kubernetes-preserve-unknown-fields", true}};
-}
+Json free_form() { return {{"type", "object"}, {"x-kubernetes-preserve-unknown-fields", true}}; }
 
 Json message_schema(const Descriptor& type, int depth) {
   constexpr int kMaxDepth = 24;  // recursive types end in free form
   const object::TypeInfo& info = object::type_info(type);
   switch (info.special) {
-    case Special::kStruct: return free_form();
+    case Special::kStruct:
+      return free_form();
     case Special::kValue:
-    case Special::kRaw: return {{"x-kubernetes-preserve-unknown-fields", true}};
-    case Special::kListValue: return {{"type", "array"}, {"items", {{"x-kubernetes-preserve-unknown-fields", true}}}};
+    case Special::kRaw:
+      return {{"x-kubernetes-preserve-unknown-fields", true}};
+    case Special::kListValue:
+      return {{"type", "array"}, {"items", {{"x-kubernetes-preserve-unknown-fields", true}}}};
     case Special::kDuration:
     case Special::kGoDuration:
       return {{"type", "string"}};
     case Special::kTimestamp:
-    case Special::kMicroTime: return {{"type", "string"}, {"format", "date-time"}};
+    case Special::kMicroTime:
+      return {{"type", "string"}, {"format", "date-time"}};
     case Special::kIntOrString:
-    case Special::kQuantity: return {{"x-kubernetes-int-or-string", true}};
-    case Special::kList: return field_schema(*type.field(0), depth);
-    case Special::kNone: break;
+    case Special::kQuantity:
+      return {{"x-kubernetes-int-or-string", true}};
+    case Special::kList:
+      return field_schema(*type.field(0), depth);
+    case Special::kNone:
+      break;
   }
   if (depth > kMaxDepth) return free_form();
   Json properties = Json::object();
@@ -74,7 +86,8 @@ Json message_schema(const Descriptor& type, int depth) {
     properties[name] = field_schema(*info.fields.at(name).field, depth);
   }
   Json schema = {{"type", "object"}, {"properties", std::move(properties)}};
-  for (const FieldDescriptor* field : info.required) schema["required"].push_back(field->json_name());
+  for (const FieldDescriptor* field : info.required)
+    schema["required"].push_back(field->json_name());
   return schema;
 }
 
@@ -92,7 +105,8 @@ Json crd(const Kind& kind) {
   Json versions = Json::array();
   const FieldDescriptor* spec = kind.descriptor->FindFieldByName("spec");
   Json schema = {{"type", "object"},
-                 {"properties", {{"spec", message_schema(*spec->message_type(), 0)}, {"status", free_form()}}}};
+                 {"properties",
+                  {{"spec", message_schema(*spec->message_type(), 0)}, {"status", free_form()}}}};
   for (std::string_view version : kind.versions) {
     versions.push_back({{"name", version},
                         {"served", true},

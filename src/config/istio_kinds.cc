@@ -11,8 +11,8 @@ std::vector<KindRow> build() {
   constexpr std::string_view kNet = "networking.istio.io";
   constexpr std::string_view kSec = "security.istio.io";
   std::vector<KindRow> rows;
-  auto add = [&](std::string_view group, std::vector<std::string_view> versions, std::string_view name,
-                 std::string_view plural, std::string_view singular,
+  auto add = [&](std::string_view group, std::vector<std::string_view> versions,
+                 std::string_view name, std::string_view plural, std::string_view singular,
                  std::vector<std::string_view> shorts, std::vector<Column> columns) {
     std::vector<std::string_view> categories = {"istio-io"};
     categories.push_back(group);
@@ -48,12 +48,13 @@ std::vector<KindRow> build() {
       {{"Action", "string", ".spec.action"}});
   add(kSec, security, "PeerAuthentication", "peerauthentications", "peerauthentication", {"pa"},
       {{"Mode", "string", ".spec.mtls.mode"}});
-  add(kSec, security, "RequestAuthentication", "requestauthentications", "requestauthentication", {"ra"},
-      {});
-  add("telemetry.istio.io", {"v1alpha1", "v1"}, "Telemetry", "telemetries", "telemetry", {"telemetry"}, {});
+  add(kSec, security, "RequestAuthentication", "requestauthentications", "requestauthentication",
+      {"ra"}, {});
+  add("telemetry.istio.io", {"v1alpha1", "v1"}, "Telemetry", "telemetries", "telemetry",
+      {"telemetry"}, {});
   add("extensions.istio.io", {"v1alpha1"}, "WasmPlugin", "wasmplugins", "wasmplugin", {}, {});
-  add("extensions.istio.io", {"v1alpha1"}, "TrafficExtension", "trafficextensions", "trafficextension", {},
-      {});
+  add("extensions.istio.io", {"v1alpha1"}, "TrafficExtension", "trafficextensions",
+      "trafficextension", {}, {});
   return rows;
 }
 

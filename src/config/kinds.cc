@@ -14,8 +14,8 @@ namespace mizzen::config {
 namespace {
 
 const google::protobuf::Descriptor* descriptor_of(const std::string& name) {
-  return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName("mizzen.schema." +
-                                                                                   name);
+  return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+      "mizzen.schema." + name);
 }
 
 std::vector<Kind> build() {
@@ -84,19 +84,23 @@ Result<const Kind*> kind_for(const object::Json& object) {
   const Kind* kind = find_kind(name.group, name.kind);
   if (kind && kind->serves(name.version)) return kind;
   if (kind) {
-    return fail(Code::kNotFound,
-                fmt::format("{} is not served in version {}: write apiVersion: {}", name.kind, name.version,
-                            object::GroupVersion{name.group, std::string(kind->storage_version())}.to_string()));
+    return fail(
+        Code::kNotFound,
+        fmt::format(
+            "{} is not served in version {}: write apiVersion: {}", name.kind, name.version,
+            object::GroupVersion{name.group, std::string(kind->storage_version())}.to_string()));
   }
   for (const Kind& other : kinds()) {
     if (lower(other.kind) != lower(name.kind)) continue;
     return fail(Code::kNotFound,
                 fmt::format("no kind \"{}\" in {}: did you mean {} of apiVersion {}?", name.kind,
                             name.api_version(), other.kind,
-                            object::GroupVersion{std::string(other.group), std::string(other.storage_version())}
+                            object::GroupVersion{std::string(other.group),
+                                                 std::string(other.storage_version())}
                                 .to_string()));
   }
-  return fail(Code::kNotFound, fmt::format("no kind \"{}\" in apiVersion {}", name.kind, name.api_version()));
+  return fail(Code::kNotFound,
+              fmt::format("no kind \"{}\" in apiVersion {}", name.kind, name.api_version()));
 }
 
 }  // namespace mizzen::config

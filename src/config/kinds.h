@@ -29,10 +29,10 @@ struct Kind {
   std::vector<std::string_view> short_names;
   std::vector<std::string_view> categories;
   bool namespaced = true;
-  bool custom = false;      // a CustomResourceDefinition on a real Kubernetes (Istio's kinds)
-  bool status = false;      // has a /status subresource
-  bool scale = false;       // has a /scale subresource
-  bool stored = true;       // false: reviews and the like, answered but never stored
+  bool custom = false;  // a CustomResourceDefinition on a real Kubernetes (Istio's kinds)
+  bool status = false;  // has a /status subresource
+  bool scale = false;   // has a /scale subresource
+  bool stored = true;   // false: reviews and the like, answered but never stored
   std::vector<Column> columns;
   // The whole object without apiVersion and kind: {metadata, spec, status} or as the kind has it.
   const google::protobuf::Descriptor* descriptor = nullptr;

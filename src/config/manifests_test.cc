@@ -33,7 +33,8 @@ TEST(Manifests, ParseWithoutUnknownFields) {
   if (!root) GTEST_SKIP() << "MIZZEN_MANIFESTS is not set";
   int objects = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
-    if (entry.path().extension() != ".yaml" || entry.path().string().find("/mixer/") != std::string::npos) {
+    if (entry.path().extension() != ".yaml" ||
+        entry.path().string().find("/mixer/") != std::string::npos) {
       continue;
     }
     SCOPED_TRACE(entry.path().string());

@@ -33,10 +33,15 @@ void traffic_policy(Json& policy) {
     rename(*outlier, "consecutiveErrors", "consecutiveGatewayErrors", same);
   }
   if (Json* balancer = member(policy, "loadBalancer")) {
-    if (Json* simple = member(*balancer, "simple"); simple && *simple == "LEAST_CONN") *simple = "LEAST_REQUEST";
-    rename(*balancer, "warmupDurationSecs", "warmup", [](const Json& value) { return Json{{"duration", value}}; });
+    if (Json* simple = member(*balancer, "simple"); simple && *simple == "LEAST_CONN")
+      *simple = "LEAST_REQUEST";
+    rename(*balancer, "warmupDurationSecs", "warmup", [](const Json& value) {
+      return Json{{"duration", value}};
+    });
     if (Json* hash = member(*balancer, "consistentHash")) {
-      rename(*hash, "minimumRingSize", "ringHash", [](const Json& value) { return Json{{"minimumRingSize", value}}; });
+      rename(*hash, "minimumRingSize", "ringHash", [](const Json& value) {
+        return Json{{"minimumRingSize", value}};
+      });
     }
   }
   each(member(policy, "portLevelSettings"), traffic_policy);

@@ -56,7 +56,8 @@ std::string at(std::string_view path, std::string_view member, std::size_t index
 bool is_ip(std::string_view text);
 bool is_cidr_or_ip(std::string_view text);
 // A DNS name, perhaps with `*` or `*.` in front.
-void check_host(Findings& out, const std::string& path, std::string_view host, bool wildcard = true);
+void check_host(Findings& out, const std::string& path, std::string_view host,
+                bool wildcard = true);
 void check_destination_host(Findings& out, const std::string& path, std::string_view host);
 void check_port(Findings& out, const std::string& path, std::uint32_t port);
 void check_regex(Findings& out, const std::string& path, const std::string& regex);
@@ -68,7 +69,8 @@ void check_export_to(Findings& out, const std::string& path, const std::string& 
 void check_selector_labels(Findings& out, const std::string& path, const object::StringMap& labels);
 void check_protocol(Findings& out, const std::string& path, std::string_view protocol);
 void check_pool(Findings& out, const std::string& path, const schema::ConnectionPoolSettings& pool);
-// `namespace/host`; the namespace may be `*`, `.` or `~` where `hosts` of Sidecar and Gateway allow it.
+// `namespace/host`; the namespace may be `*`, `.` or `~` where `hosts` of Sidecar and Gateway allow
+// it.
 void check_namespaced_host(Findings& out, const std::string& path, std::string_view host,
                            bool namespace_needed);
 bool valid_header_name(std::string_view name);

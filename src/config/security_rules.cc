@@ -18,7 +18,8 @@ object::StringMap selector_labels(const Selector& selector) {
 
 using Strings = google::protobuf::RepeatedPtrField<std::string>;
 
-void check_values(Findings& out, const std::string& path, std::string_view member, const Strings& values) {
+void check_values(Findings& out, const std::string& path, std::string_view member,
+                  const Strings& values) {
   for (int i = 0; i < values.size(); ++i) {
     const std::string& value = values[i];
     std::string where = at(path, member, i);
@@ -30,11 +31,12 @@ void check_values(Findings& out, const std::string& path, std::string_view membe
   }
 }
 
-void check_blocks(Findings& out, const std::string& path, std::string_view member, const Strings& values) {
+void check_blocks(Findings& out, const std::string& path, std::string_view member,
+                  const Strings& values) {
   for (int i = 0; i < values.size(); ++i) {
     if (!is_cidr_or_ip(values[i])) {
-      out.error(at(path, member, i), "\"{}\" is not an address or range: write it as 10.0.0.1 or 10.0.0.0/8",
-                values[i]);
+      out.error(at(path, member, i),
+                "\"{}\" is not an address or range: write it as 10.0.0.1 or 10.0.0.0/8", values[i]);
     }
   }
 }
@@ -57,7 +59,8 @@ void check_source(Findings& out, const std::string& path, const schema::Source& 
   check_blocks(out, path, "notRemoteIpBlocks", source.not_remote_ip_blocks());
   bool accounts = source.service_accounts_size() + source.not_service_accounts_size() > 0;
   if (accounts && (source.principals_size() > 0 || source.namespaces_size() > 0)) {
-    out.error(at(path, "serviceAccounts"), "cannot stand together with principals or namespaces: keep one of them");
+    out.error(at(path, "serviceAccounts"),
+              "cannot stand together with principals or namespaces: keep one of them");
   }
 }
 
@@ -82,16 +85,31 @@ void check_operation(Findings& out, const std::string& path, const schema::Opera
 }
 
 void check_condition(Findings& out, const std::string& path, const schema::Condition& condition) {
-  static constexpr std::array<std::string_view, 16> kKeys = {
-      "source.ip", "remote.ip", "source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain",
-      "request.auth.principal", "request.auth.audiences", "request.auth.presenter", "destination.ip",
-      "destination.port", "connection.sni", "request.headers", "request.auth.claims", "experimental.envoy.filters", ""};
+  static constexpr std::array<std::string_view, 16> kKeys = {"source.ip",
+                                                             "remote.ip",
+                                                             "source.namespace",
+                                                             "source.principal",
+                                                             "source.serviceAccount",
+                                                             "source.trustDomain",
+                                                             "request.auth.principal",
+                                                             "request.auth.audiences",
+                                                             "request.auth.presenter",
+                                                             "destination.ip",
+                                                             "destination.port",
+                                                             "connection.sni",
+                                                             "request.headers",
+                                                             "request.auth.claims",
+                                                             "experimental.envoy.filters",
+                                                             ""};
   std::string_view key = condition.key();
   std::string_view base = key.substr(0, key.find('['));
-  bool known = !key.empty() && (std::ranges::find(kKeys, base) != kKeys.end() || key.starts_with("experimental.envoy.filters."));
+  bool known = !key.empty() && (std::ranges::find(kKeys, base) != kKeys.end() ||
+                                key.starts_with("experimental.envoy.filters."));
   if (!known) {
-    out.error(at(path, "key"), "\"{}\" is not a condition's key: write one such as source.namespace, "
-              "request.headers[name] or request.auth.claims[name]", key);
+    out.error(at(path, "key"),
+              "\"{}\" is not a condition's key: write one such as source.namespace, "
+              "request.headers[name] or request.auth.claims[name]",
+              key);
   }
   if ((base == "request.headers" || base == "request.auth.claims") && !key.ends_with(']')) {
     out.error(at(path, "key"), "\"{}\" lacks its name: write {}[name]", key, base);
@@ -114,7 +132,8 @@ void check_peer_authentication(Findings& out, const schema::PeerAuthentication& 
     check_port(out, fmt::format("spec.portLevelMtls[{}]", port), port);
   }
   if (spec.port_level_mtls_size() > 0 && labels.empty()) {
-    out.error("spec.portLevelMtls", "needs spec.selector: write matchLabels of the workloads whose ports these are");
+    out.error("spec.portLevelMtls",
+              "needs spec.selector: write matchLabels of the workloads whose ports these are");
   }
 }
 
@@ -125,14 +144,17 @@ void check_authorization_policy(Findings& out, const schema::AuthorizationPolicy
     out.error("spec.targetRefs", "cannot stand together with \"selector\": keep one of them");
   }
   if (spec.action() == Policy::CUSTOM && spec.provider().name().empty()) {
-    out.error("spec.provider.name", "is needed by action CUSTOM: write an extension provider of the mesh configuration");
+    out.error("spec.provider.name",
+              "is needed by action CUSTOM: write an extension provider of the mesh configuration");
   }
   if (spec.action() != Policy::CUSTOM && spec.has_provider()) {
     out.error("spec.provider", "belongs to action CUSTOM only: remove it, or write action: CUSTOM");
   }
   if (spec.action() != Policy::ALLOW && spec.rules_size() == 0) {
-    out.error("spec.rules", "is empty, which makes action {} do nothing: write a rule (`- {{}}` matches everything)",
-              Policy::Action_Name(spec.action()));
+    out.error(
+        "spec.rules",
+        "is empty, which makes action {} do nothing: write a rule (`- {{}}` matches everything)",
+        Policy::Action_Name(spec.action()));
   }
   for (int i = 0; i < spec.rules_size(); ++i) {
     std::string path = at("spec", "rules", i);
@@ -143,7 +165,8 @@ void check_authorization_policy(Findings& out, const schema::AuthorizationPolicy
     for (int j = 0; j < rule.to_size(); ++j) {
       check_operation(out, at(at(path, "to", j), "operation"), rule.to(j).operation());
     }
-    for (int j = 0; j < rule.when_size(); ++j) check_condition(out, at(path, "when", j), rule.when(j));
+    for (int j = 0; j < rule.when_size(); ++j)
+      check_condition(out, at(path, "when", j), rule.when(j));
   }
 }
 
@@ -152,7 +175,8 @@ void check_request_authentication(Findings& out, const schema::RequestAuthentica
   for (int i = 0; i < spec.jwt_rules_size(); ++i) {
     std::string path = at("spec", "jwtRules", i);
     const auto& rule = spec.jwt_rules(i);
-    if (rule.issuer().empty()) out.error(at(path, "issuer"), "is empty: write the `iss` of the tokens");
+    if (rule.issuer().empty())
+      out.error(at(path, "issuer"), "is empty: write the `iss` of the tokens");
     if (!rule.jwks_uri().empty() && !rule.jwks_uri().starts_with("https://") &&
         !rule.jwks_uri().starts_with("http://")) {
       out.error(at(path, "jwksUri"), "\"{}\" is not a URL: write https://...", rule.jwks_uri());
@@ -167,11 +191,13 @@ void check_request_authentication(Findings& out, const schema::RequestAuthentica
       }
     }
     for (int j = 0; j < rule.audiences_size(); ++j) {
-      if (rule.audiences(j).empty()) out.error(at(path, "audiences", j), "is empty: write an audience or remove it");
+      if (rule.audiences(j).empty())
+        out.error(at(path, "audiences", j), "is empty: write an audience or remove it");
     }
     for (int j = 0; j < rule.from_headers_size(); ++j) {
       if (!valid_header_name(rule.from_headers(j).name())) {
-        out.error(at(at(path, "fromHeaders", j), "name"), "\"{}\" is not a header's name", rule.from_headers(j).name());
+        out.error(at(at(path, "fromHeaders", j), "name"), "\"{}\" is not a header's name",
+                  rule.from_headers(j).name());
       }
     }
     if (rule.has_timeout()) check_duration(out, at(path, "timeout"), rule.timeout());

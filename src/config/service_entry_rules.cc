@@ -19,7 +19,8 @@ void check_ports(Findings& out, const Entry& spec) {
     if (port.target_port() != 0) check_port(out, at(path, "targetPort"), port.target_port());
     if (!port.protocol().empty()) check_protocol(out, at(path, "protocol"), port.protocol());
     if (!names.insert(port.name()).second) {
-      out.error(at(path, "name"), "port name \"{}\" stands twice: give each port its own", port.name());
+      out.error(at(path, "name"), "port name \"{}\" stands twice: give each port its own",
+                port.name());
     }
     if (!numbers.insert(port.number()).second) {
       out.error(at(path, "number"), "port {} stands twice: remove one", port.number());
@@ -32,15 +33,19 @@ void check_resolution(Findings& out, const Entry& spec) {
   switch (spec.resolution()) {
     case Entry::NONE:
       if (endpoints) {
-        out.error("spec.endpoints", "resolution NONE uses no endpoints: write resolution: STATIC or DNS, or remove them");
+        out.error(
+            "spec.endpoints",
+            "resolution NONE uses no endpoints: write resolution: STATIC or DNS, or remove them");
       }
       break;
     case Entry::STATIC:
       for (int i = 0; i < spec.endpoints_size(); ++i) {
         const std::string& address = spec.endpoints(i).address();
         if (address.empty() || is_ip(address) || address.starts_with("unix://")) continue;
-        out.error(at(at("spec", "endpoints", i), "address"),
-                  "\"{}\" is not an address, as resolution STATIC needs: write one, or resolution: DNS", address);
+        out.error(
+            at(at("spec", "endpoints", i), "address"),
+            "\"{}\" is not an address, as resolution STATIC needs: write one, or resolution: DNS",
+            address);
       }
       break;
     case Entry::DNS:
@@ -48,49 +53,60 @@ void check_resolution(Findings& out, const Entry& spec) {
       if (endpoints) break;
       for (int i = 0; i < spec.hosts_size(); ++i) {
         if (spec.hosts(i).starts_with('*')) {
-          out.error(at("spec", "hosts", i), "\"{}\" cannot be looked up: write endpoints, or resolution: NONE",
+          out.error(at("spec", "hosts", i),
+                    "\"{}\" cannot be looked up: write endpoints, or resolution: NONE",
                     spec.hosts(i));
         }
       }
       if (spec.resolution() == Entry::DNS_ROUND_ROBIN && spec.hosts_size() > 1) {
-        out.error("spec.hosts", "resolution DNS_ROUND_ROBIN takes one host: split this into several ServiceEntries");
+        out.error(
+            "spec.hosts",
+            "resolution DNS_ROUND_ROBIN takes one host: split this into several ServiceEntries");
       }
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
 }  // namespace
 
 void check_service_entry(Findings& out, const Entry& spec) {
-  if (spec.hosts_size() == 0) out.error("spec.hosts", "is empty: write the host names of the service");
+  if (spec.hosts_size() == 0)
+    out.error("spec.hosts", "is empty: write the host names of the service");
   for (int i = 0; i < spec.hosts_size(); ++i) {
     check_host(out, at("spec", "hosts", i), spec.hosts(i));
     if (spec.hosts(i) == "*") {
-      out.error(at("spec", "hosts", i), "\"*\" is too much: write a name, or a wildcard such as *.example.com");
+      out.error(at("spec", "hosts", i),
+                "\"*\" is too much: write a name, or a wildcard such as *.example.com");
     }
   }
   for (int i = 0; i < spec.addresses_size(); ++i) {
     if (!is_cidr_or_ip(spec.addresses(i))) {
-      out.error(at("spec", "addresses", i), "\"{}\" is not an address or range: write it as 10.0.0.1 or 10.0.0.0/8",
+      out.error(at("spec", "addresses", i),
+                "\"{}\" is not an address or range: write it as 10.0.0.1 or 10.0.0.0/8",
                 spec.addresses(i));
     }
   }
   if (spec.has_workload_selector() && spec.endpoints_size() > 0) {
-    out.error("spec.workloadSelector", "cannot stand together with \"endpoints\": keep one of them");
+    out.error("spec.workloadSelector",
+              "cannot stand together with \"endpoints\": keep one of them");
   }
   check_ports(out, spec);
   check_resolution(out, spec);
-  for (int i = 0; i < spec.export_to_size(); ++i) check_export_to(out, at("spec", "exportTo", i), spec.export_to(i));
+  for (int i = 0; i < spec.export_to_size(); ++i)
+    check_export_to(out, at("spec", "exportTo", i), spec.export_to(i));
 }
 
 void check_sidecar(Findings& out, const schema::Sidecar& spec) {
-  object::StringMap labels(spec.workload_selector().labels().begin(), spec.workload_selector().labels().end());
+  object::StringMap labels(spec.workload_selector().labels().begin(),
+                           spec.workload_selector().labels().end());
   check_selector_labels(out, "spec.workloadSelector.labels", labels);
   for (int i = 0; i < spec.egress_size(); ++i) {
     std::string path = at("spec", "egress", i);
     if (spec.egress(i).hosts_size() == 0) {
-      out.error(at(path, "hosts"), "is empty: write the hosts reached, such as \"./*\" for this namespace");
+      out.error(at(path, "hosts"),
+                "is empty: write the hosts reached, such as \"./*\" for this namespace");
     }
     for (int j = 0; j < spec.egress(i).hosts_size(); ++j) {
       check_namespaced_host(out, at(path, "hosts", j), spec.egress(i).hosts(j), true);
@@ -106,15 +122,19 @@ void check_sidecar(Findings& out, const schema::Sidecar& spec) {
     std::string_view target = one.default_endpoint();
     if (target.empty() || target.starts_with("unix://")) continue;
     auto colon = target.rfind(':');
-    auto port = colon == target.npos ? std::nullopt : parse_int<std::uint16_t>(target.substr(colon + 1));
+    auto port =
+        colon == target.npos ? std::nullopt : parse_int<std::uint16_t>(target.substr(colon + 1));
     std::string_view host = target.substr(0, colon == target.npos ? 0 : colon);
-    bool known = host == "127.0.0.1" || host == "0.0.0.0" || host == "[::1]" || host == "[::]" || host.empty();
+    bool known = host == "127.0.0.1" || host == "0.0.0.0" || host == "[::1]" || host == "[::]" ||
+                 host.empty();
     if (!port || *port == 0 || !known) {
-      out.error(at(path, "defaultEndpoint"), "\"{}\" is not understood: write 127.0.0.1:PORT, 0.0.0.0:PORT or unix:///path",
+      out.error(at(path, "defaultEndpoint"),
+                "\"{}\" is not understood: write 127.0.0.1:PORT, 0.0.0.0:PORT or unix:///path",
                 target);
     }
   }
-  if (spec.has_inbound_connection_pool()) check_pool(out, "spec.inboundConnectionPool", spec.inbound_connection_pool());
+  if (spec.has_inbound_connection_pool())
+    check_pool(out, "spec.inboundConnectionPool", spec.inbound_connection_pool());
 }
 
 }  // namespace mizzen::config

@@ -20,11 +20,13 @@ struct Row {
   const Json& object;
   WallTime now;
 
-  std::string text(std::initializer_list<std::string_view> path, std::string_view fallback = "<none>") const {
+  std::string text(std::initializer_list<std::string_view> path,
+                   std::string_view fallback = "<none>") const {
     std::string value = object::string_at(object, path);
     return value.empty() ? std::string(fallback) : value;
   }
-  std::int64_t number(std::initializer_list<std::string_view> path, std::int64_t fallback = 0) const {
+  std::int64_t number(std::initializer_list<std::string_view> path,
+                      std::int64_t fallback = 0) const {
     return object::int_at(object, path, fallback);
   }
   const Json& list(std::initializer_list<std::string_view> path) const {
@@ -36,7 +38,8 @@ struct Row {
     const Json* value = object::find(object, path);
     return value && value->is_structured() ? value->size() : 0;
   }
-  std::string age(std::initializer_list<std::string_view> path = {"metadata", "creationTimestamp"}) const {
+  std::string age(std::initializer_list<std::string_view> path = {"metadata",
+                                                                  "creationTimestamp"}) const {
     auto time = object::parse_time(object::string_at(object, path));
     return time ? object::human_duration(now - *time) : "<unknown>";
   }
@@ -55,7 +58,8 @@ std::string labels_text(const Json* map) {
 
 // Names and images of a pod template's containers.
 std::string containers(const Row& row, std::string_view member,
-                       std::initializer_list<std::string_view> path = {"spec", "template", "spec", "containers"}) {
+                       std::initializer_list<std::string_view> path = {"spec", "template", "spec",
+                                                                       "containers"}) {
   std::vector<std::string> parts;
   for (const Json& one : row.list(path)) parts.push_back(object::string_at(one, {member}));
   return joined(parts);
@@ -71,7 +75,8 @@ bool restartable_init(const Json& pod, const std::string& name) {
   const Json* all = object::find(pod, {"spec", "initContainers"});
   if (!all || !all->is_array()) return false;
   return std::ranges::any_of(*all, [&](const Json& one) {
-    return object::string_at(one, {"name"}) == name && object::string_at(one, {"restartPolicy"}) == "Always";
+    return object::string_at(one, {"name"}) == name &&
+           object::string_at(one, {"restartPolicy"}) == "Always";
   });
 }
 
@@ -82,17 +87,21 @@ std::string init_reason(const Row& row, std::int64_t* restarts, int* ready_sidec
   for (std::size_t i = 0; i < statuses.size(); ++i) {
     const Json& one = statuses[i];
     *restarts += object::int_at(one, {"restartCount"});
-    if (object::find(one, {"state", "terminated"}) && object::int_at(one, {"state", "terminated", "exitCode"}) == 0) {
+    if (object::find(one, {"state", "terminated"}) &&
+        object::int_at(one, {"state", "terminated", "exitCode"}) == 0) {
       continue;
     }
-    if (restartable_init(row.object, object::string_at(one, {"name"})) && object::bool_at(one, {"started"})) {
+    if (restartable_init(row.object, object::string_at(one, {"name"})) &&
+        object::bool_at(one, {"started"})) {
       if (object::bool_at(one, {"ready"})) ++*ready_sidecars;
       continue;
     }
     std::string reason = object::string_at(one, {"state", "terminated", "reason"});
     if (object::find(one, {"state", "terminated"})) {
-      return "Init:" + (reason.empty() ? fmt::format("ExitCode:{}", object::int_at(one, {"state", "terminated", "exitCode"}))
-                                       : reason);
+      return "Init:" + (reason.empty()
+                            ? fmt::format("ExitCode:{}",
+                                          object::int_at(one, {"state", "terminated", "exitCode"}))
+                            : reason);
     }
     reason = object::string_at(one, {"state", "waiting", "reason"});
     if (!reason.empty() && reason != "PodInitializing") return "Init:" + reason;
@@ -125,7 +134,8 @@ PodState pod_state(const Row& row) {
     bool running = false;
     for (const Json& one : row.list({"status", "containerStatuses"})) {
       state.restarts += object::int_at(one, {"restartCount"});
-      auto last = object::parse_time(object::string_at(one, {"lastState", "terminated", "finishedAt"}));
+      auto last =
+          object::parse_time(object::string_at(one, {"lastState", "terminated", "finishedAt"}));
       if (last) state.last_restart = object::human_duration(row.now - *last);
       std::string waiting = object::string_at(one, {"state", "waiting", "reason"});
       std::string ended = object::string_at(one, {"state", "terminated", "reason"});
@@ -134,7 +144,8 @@ PodState pod_state(const Row& row) {
       } else if (!ended.empty()) {
         state.status = ended;
       } else if (object::find(one, {"state", "terminated"})) {
-        state.status = fmt::format("ExitCode:{}", object::int_at(one, {"state", "terminated", "exitCode"}));
+        state.status =
+            fmt::format("ExitCode:{}", object::int_at(one, {"state", "terminated", "exitCode"}));
       } else if (object::bool_at(one, {"ready"}) && object::find(one, {"state", "running"})) {
         running = true;
         ++state.ready;
@@ -149,21 +160,30 @@ PodState pod_state(const Row& row) {
 Cells pod(const Row& row) {
   PodState state = pod_state(row);
   std::string restarts = fmt::format("{}", state.restarts);
-  if (state.restarts > 0 && !state.last_restart.empty()) restarts += " (" + state.last_restart + " ago)";
+  if (state.restarts > 0 && !state.last_restart.empty())
+    restarts += " (" + state.last_restart + " ago)";
   int gates = 0;
   for (const Json& gate : row.list({"spec", "readinessGates"})) {
     for (const Json& condition : row.list({"status", "conditions"})) {
-      gates += object::string_at(condition, {"type"}) == object::string_at(gate, {"conditionType"}) &&
-               object::string_at(condition, {"status"}) == "True";
+      gates +=
+          object::string_at(condition, {"type"}) == object::string_at(gate, {"conditionType"}) &&
+          object::string_at(condition, {"status"}) == "True";
     }
   }
   std::size_t all_gates = row.size({"spec", "readinessGates"});
-  return {row.name(), fmt::format("{}/{}", state.ready, state.total), state.status, restarts, row.age(),
-          row.text({"status", "podIP"}), row.text({"spec", "nodeName"}), row.text({"status", "nominatedNodeName"}),
+  return {row.name(),
+          fmt::format("{}/{}", state.ready, state.total),
+          state.status,
+          restarts,
+          row.age(),
+          row.text({"status", "podIP"}),
+          row.text({"spec", "nodeName"}),
+          row.text({"status", "nominatedNodeName"}),
           all_gates ? fmt::format("{}/{}", gates, all_gates) : "<none>"};
 }
 
-// --- services and endpoints ------------------------------------------------------------------------
+// --- services and endpoints
+// ------------------------------------------------------------------------
 std::string external_ip(const Row& row) {
   std::string type = row.text({"spec", "type"}, "ClusterIP");
   std::vector<std::string> parts;
@@ -188,8 +208,13 @@ Cells service(const Row& row) {
     ports.push_back(node ? fmt::format("{}:{}/{}", object::int_at(port, {"port"}), node, protocol)
                          : fmt::format("{}/{}", object::int_at(port, {"port"}), protocol));
   }
-  return {row.name(), row.text({"spec", "type"}, "ClusterIP"), row.text({"spec", "clusterIP"}), external_ip(row),
-          joined(ports), row.age(), labels_text(object::find(row.object, {"spec", "selector"}))};
+  return {row.name(),
+          row.text({"spec", "type"}, "ClusterIP"),
+          row.text({"spec", "clusterIP"}),
+          external_ip(row),
+          joined(ports),
+          row.age(),
+          labels_text(object::find(row.object, {"spec", "selector"}))};
 }
 
 std::string shortened(std::vector<std::string> parts) {
@@ -219,7 +244,8 @@ Cells endpoints(const Row& row) {
 
 Cells endpoint_slice(const Row& row) {
   std::vector<std::string> ports, addresses;
-  for (const Json& port : row.list({"ports"})) ports.push_back(fmt::format("{}", object::int_at(port, {"port"})));
+  for (const Json& port : row.list({"ports"}))
+    ports.push_back(fmt::format("{}", object::int_at(port, {"port"})));
   for (const Json& one : row.list({"endpoints"})) {
     const Json* list = object::find(one, {"addresses"});
     if (!list || !list->is_array()) continue;
@@ -228,13 +254,16 @@ Cells endpoint_slice(const Row& row) {
     }
   }
   if (ports.empty()) ports.push_back("<unset>");
-  return {row.name(), row.text({"addressType"}), joined(ports), addresses.empty() ? "<unset>" : shortened(addresses), row.age()};
+  return {row.name(), row.text({"addressType"}), joined(ports),
+          addresses.empty() ? "<unset>" : shortened(addresses), row.age()};
 }
 
-// --- workloads -------------------------------------------------------------------------------------
+// --- workloads
+// -------------------------------------------------------------------------------------
 Cells deployment(const Row& row) {
   return {row.name(),
-          fmt::format("{}/{}", row.number({"status", "readyReplicas"}), row.number({"spec", "replicas"}, 1)),
+          fmt::format("{}/{}", row.number({"status", "readyReplicas"}),
+                      row.number({"spec", "replicas"}, 1)),
           row.number({"status", "updatedReplicas"}),
           row.number({"status", "availableReplicas"}),
           row.age(),
@@ -244,14 +273,20 @@ Cells deployment(const Row& row) {
 }
 
 Cells replica_set(const Row& row) {
-  return {row.name(), row.number({"spec", "replicas"}, 1), row.number({"status", "replicas"}),
-          row.number({"status", "readyReplicas"}), row.age(), containers(row, "name"), containers(row, "image"),
+  return {row.name(),
+          row.number({"spec", "replicas"}, 1),
+          row.number({"status", "replicas"}),
+          row.number({"status", "readyReplicas"}),
+          row.age(),
+          containers(row, "name"),
+          containers(row, "image"),
           selector_text(row)};
 }
 
 Cells stateful_set(const Row& row) {
   return {row.name(),
-          fmt::format("{}/{}", row.number({"status", "readyReplicas"}), row.number({"spec", "replicas"}, 1)),
+          fmt::format("{}/{}", row.number({"status", "readyReplicas"}),
+                      row.number({"spec", "replicas"}, 1)),
           row.age(), containers(row, "name"), containers(row, "image")};
 }
 
@@ -272,26 +307,39 @@ Cells daemon_set(const Row& row) {
 Cells job(const Row& row) {
   std::string status = "Running";
   for (const Json& condition : row.list({"status", "conditions"})) {
-    if (object::string_at(condition, {"status"}) == "True") status = object::string_at(condition, {"type"});
+    if (object::string_at(condition, {"status"}) == "True")
+      status = object::string_at(condition, {"type"});
   }
   auto start = object::parse_time(row.text({"status", "startTime"}));
   auto end = object::parse_time(row.text({"status", "completionTime"}));
   std::string duration = start ? object::human_duration((end ? *end : row.now) - *start) : "";
-  return {row.name(), status,
-          fmt::format("{}/{}", row.number({"status", "succeeded"}), row.number({"spec", "completions"}, 1)), duration,
-          row.age(), containers(row, "name"), containers(row, "image"), selector_text(row)};
+  return {row.name(),
+          status,
+          fmt::format("{}/{}", row.number({"status", "succeeded"}),
+                      row.number({"spec", "completions"}, 1)),
+          duration,
+          row.age(),
+          containers(row, "name"),
+          containers(row, "image"),
+          selector_text(row)};
 }
 
 Cells cron_job(const Row& row) {
-  return {row.name(), row.text({"spec", "schedule"}), object::bool_at(row.object, {"spec", "suspend"}) ? "True" : "False",
-          row.size({"status", "active"}),
-          object::find(row.object, {"status", "lastScheduleTime"}) ? row.age({"status", "lastScheduleTime"}) : "<none>",
-          row.age(),
-          containers(row, "name", {"spec", "jobTemplate", "spec", "template", "spec", "containers"}),
-          containers(row, "image", {"spec", "jobTemplate", "spec", "template", "spec", "containers"})};
+  return {
+      row.name(),
+      row.text({"spec", "schedule"}),
+      object::bool_at(row.object, {"spec", "suspend"}) ? "True" : "False",
+      row.size({"status", "active"}),
+      object::find(row.object, {"status", "lastScheduleTime"})
+          ? row.age({"status", "lastScheduleTime"})
+          : "<none>",
+      row.age(),
+      containers(row, "name", {"spec", "jobTemplate", "spec", "template", "spec", "containers"}),
+      containers(row, "image", {"spec", "jobTemplate", "spec", "template", "spec", "containers"})};
 }
 
-// --- the rest --------------------------------------------------------------------------------------
+// --- the rest
+// --------------------------------------------------------------------------------------
 Cells node(const Row& row) {
   std::string status = "Unknown";
   for (const Json& condition : row.list({"status", "conditions"})) {
@@ -311,25 +359,45 @@ Cells node(const Row& row) {
     }
     return std::string("<none>");
   };
-  auto info = [&](std::string_view what) { return row.text({"status", "nodeInfo", what}, "<unknown>"); };
-  return {row.name(), status, joined(roles), row.age(), info("kubeletVersion"), address("InternalIP"),
-          address("ExternalIP"), info("osImage"), info("kernelVersion"), info("containerRuntimeVersion")};
+  auto info = [&](std::string_view what) {
+    return row.text({"status", "nodeInfo", what}, "<unknown>");
+  };
+  return {row.name(),
+          status,
+          joined(roles),
+          row.age(),
+          info("kubeletVersion"),
+          address("InternalIP"),
+          address("ExternalIP"),
+          info("osImage"),
+          info("kernelVersion"),
+          info("containerRuntimeVersion")};
 }
 
 Cells event(const Row& row) {
   const Json* involved = object::find(row.object, {"involvedObject"});
   if (!involved) involved = object::find(row.object, {"regarding"});
-  std::string object_name = involved ? lower(object::string_at(*involved, {"kind"})) + "/" + object::string_at(*involved, {"name"}) : "";
+  std::string object_name = involved ? lower(object::string_at(*involved, {"kind"})) + "/" +
+                                           object::string_at(*involved, {"name"})
+                                     : "";
   std::string last = object::find(row.object, {"lastTimestamp"}) ? row.age({"lastTimestamp"})
                      : object::find(row.object, {"eventTime"})   ? row.age({"eventTime"})
                                                                  : row.age();
-  std::string first = object::find(row.object, {"firstTimestamp"}) ? row.age({"firstTimestamp"}) : last;
+  std::string first =
+      object::find(row.object, {"firstTimestamp"}) ? row.age({"firstTimestamp"}) : last;
   std::string source = row.text({"source", "component"}, row.text({"reportingComponent"}, ""));
   std::string host = row.text({"source", "host"}, "");
   std::string message = std::string(trim(row.text({"message"}, row.text({"note"}, ""))));
-  return {last, row.text({"type"}, ""), row.text({"reason"}, ""), object_name,
-          involved ? object::string_at(*involved, {"fieldPath"}) : "", host.empty() ? source : source + ", " + host, message,
-          first, row.number({"count"}, 1), row.name()};
+  return {last,
+          row.text({"type"}, ""),
+          row.text({"reason"}, ""),
+          object_name,
+          involved ? object::string_at(*involved, {"fieldPath"}) : "",
+          host.empty() ? source : source + ", " + host,
+          message,
+          first,
+          row.number({"count"}, 1),
+          row.name()};
 }
 
 Cells ingress(const Row& row) {
@@ -342,14 +410,21 @@ Cells ingress(const Row& row) {
     std::string ip = object::string_at(one, {"ip"});
     addresses.push_back(ip.empty() ? object::string_at(one, {"hostname"}) : ip);
   }
-  return {row.name(), row.text({"spec", "ingressClassName"}), joined(hosts, "*"), joined(addresses, ""),
-          row.size({"spec", "tls"}) ? "80, 443" : "80", row.age()};
+  return {row.name(),
+          row.text({"spec", "ingressClassName"}),
+          joined(hosts, "*"),
+          joined(addresses, ""),
+          row.size({"spec", "tls"}) ? "80, 443" : "80",
+          row.age()};
 }
 
 Cells webhooks(const Row& row) { return {row.name(), row.size({"webhooks"}), row.age()}; }
-Cells created_at(const Row& row) { return {row.name(), row.text({"metadata", "creationTimestamp"}, "<unknown>")}; }
+Cells created_at(const Row& row) {
+  return {row.name(), row.text({"metadata", "creationTimestamp"}, "<unknown>")};
+}
 Cells role_binding(const Row& row) {
-  return {row.name(), row.text({"roleRef", "kind"}, "") + "/" + row.text({"roleRef", "name"}, ""), row.age()};
+  return {row.name(), row.text({"roleRef", "kind"}, "") + "/" + row.text({"roleRef", "name"}, ""),
+          row.age()};
 }
 
 using Maker = std::function<Cells(const Row&)>;
@@ -380,24 +455,43 @@ const std::map<std::string_view, Maker>& makers() {
       {"Namespace",
        [](const Row& row) -> Cells {
          bool going = object::find(row.object, {"metadata", "deletionTimestamp"});
-         return {row.name(), going ? "Terminating" : row.text({"status", "phase"}, "Active"), row.age()};
+         return {row.name(), going ? "Terminating" : row.text({"status", "phase"}, "Active"),
+                 row.age()};
        }},
       {"ConfigMap",
-       [](const Row& row) -> Cells { return {row.name(), row.size({"data"}) + row.size({"binaryData"}), row.age()}; }},
+       [](const Row& row) -> Cells {
+         return {row.name(), row.size({"data"}) + row.size({"binaryData"}), row.age()};
+       }},
       {"Secret",
-       [](const Row& row) -> Cells { return {row.name(), row.text({"type"}, "Opaque"), row.size({"data"}), row.age()}; }},
-      {"ServiceAccount", [](const Row& row) -> Cells { return {row.name(), row.size({"secrets"}), row.age()}; }},
-      {"Lease", [](const Row& row) -> Cells { return {row.name(), row.text({"spec", "holderIdentity"}, ""), row.age()}; }},
+       [](const Row& row) -> Cells {
+         return {row.name(), row.text({"type"}, "Opaque"), row.size({"data"}), row.age()};
+       }},
+      {"ServiceAccount",
+       [](const Row& row) -> Cells {
+         return {row.name(), row.size({"secrets"}), row.age()};
+       }},
+      {"Lease",
+       [](const Row& row) -> Cells {
+         return {row.name(), row.text({"spec", "holderIdentity"}, ""), row.age()};
+       }},
       {"IngressClass",
-       [](const Row& row) -> Cells { return {row.name(), row.text({"spec", "controller"}), "<none>", row.age()}; }},
+       [](const Row& row) -> Cells {
+         return {row.name(), row.text({"spec", "controller"}), "<none>", row.age()};
+       }},
       {"NetworkPolicy",
        [](const Row& row) -> Cells {
-         return {row.name(), labels_text(object::find(row.object, {"spec", "podSelector", "matchLabels"})), row.age()};
+         return {row.name(),
+                 labels_text(object::find(row.object, {"spec", "podSelector", "matchLabels"})),
+                 row.age()};
        }},
-      {"StorageClass", [](const Row& row) -> Cells { return {row.name(), row.text({"provisioner"}), row.age()}; }},
+      {"StorageClass",
+       [](const Row& row) -> Cells {
+         return {row.name(), row.text({"provisioner"}), row.age()};
+       }},
       {"PriorityClass",
        [](const Row& row) -> Cells {
-         return {row.name(), row.number({"value"}), object::bool_at(row.object, {"globalDefault"}), row.age()};
+         return {row.name(), row.number({"value"}), object::bool_at(row.object, {"globalDefault"}),
+                 row.age()};
        }},
   };
   return table;
@@ -408,7 +502,8 @@ Json custom_cell(const Column& column, const Row& row) {
   if (!found || found->empty()) return column.type == "date" ? Json("<unknown>") : Json("");
   const Json& value = found->front();
   if (column.type != "date") return value.is_structured() ? Json(value.dump()) : value;
-  auto time = value.is_string() ? object::parse_time(value.get_ref<const std::string&>()) : std::nullopt;
+  auto time =
+      value.is_string() ? object::parse_time(value.get_ref<const std::string&>()) : std::nullopt;
   return time ? object::human_duration(row.now - *time) : "<unknown>";
 }
 

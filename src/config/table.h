@@ -9,8 +9,8 @@
 
 namespace mizzen::config {
 
-// One cell per member of `kind.columns`, in order. Custom kinds are read by their JSON paths, and their
-// columns lack the leading Name, as those of a CustomResourceDefinition do.
+// One cell per member of `kind.columns`, in order. Custom kinds are read by their JSON paths, and
+// their columns lack the leading Name, as those of a CustomResourceDefinition do.
 std::vector<object::Json> table_cells(const Kind& kind, const object::Json& object, WallTime now);
 
 }  // namespace mizzen::config

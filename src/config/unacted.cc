@@ -1,6 +1,6 @@
 // Which fields of the schemas nothing acts on yet. The list shrinks as features land.
-#include <google/protobuf/descriptor.h>
 #include <fmt/format.h>
+#include <google/protobuf/descriptor.h>
 
 #include <algorithm>
 #include <array>
@@ -16,8 +16,9 @@ namespace {
 
 // Kinds that are stored and validated only.
 constexpr std::array<std::string_view, 12> kUnactedKinds = {
-    "ServiceEntry", "Sidecar", "WorkloadEntry", "WorkloadGroup", "EnvoyFilter", "ProxyConfig",
-    "RequestAuthentication", "AuthorizationPolicy", "Telemetry", "WasmPlugin", "TrafficExtension", ""};
+    "ServiceEntry", "Sidecar",     "WorkloadEntry",         "WorkloadGroup",
+    "EnvoyFilter",  "ProxyConfig", "RequestAuthentication", "AuthorizationPolicy",
+    "Telemetry",    "WasmPlugin",  "TrafficExtension",      ""};
 
 // "Message.field" by proto names.
 const std::set<std::string_view>& unacted() {
@@ -70,7 +71,8 @@ void walk(const Json& value, const google::protobuf::Descriptor& type, const std
     if (field.is_map()) {
       const auto* inner = field.message_type()->map_value()->message_type();
       if (!inner || !item.is_object()) continue;
-      for (const auto& [name, one] : item.items()) walk(one, *inner, fmt::format("{}[{}]", here, name), out);
+      for (const auto& [name, one] : item.items())
+        walk(one, *inner, fmt::format("{}[{}]", here, name), out);
     } else if (field.is_repeated()) {
       for (std::size_t i = 0; item.is_array() && i < item.size(); ++i) {
         walk(item[i], *field.message_type(), fmt::format("{}[{}]", here, i), out);

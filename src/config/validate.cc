@@ -29,8 +29,10 @@ const std::map<std::string_view, Rule>& rules() {
       {"VirtualService", run<VirtualServiceObject, VirtualService, check_virtual_service>},
       {"DestinationRule", run<DestinationRuleObject, DestinationRule, check_destination_rule>},
       {"Gateway", run<GatewayObject, Gateway, check_gateway>},
-      {"PeerAuthentication", run<PeerAuthenticationObject, PeerAuthentication, check_peer_authentication>},
-      {"AuthorizationPolicy", run<AuthorizationPolicyObject, AuthorizationPolicy, check_authorization_policy>},
+      {"PeerAuthentication",
+       run<PeerAuthenticationObject, PeerAuthentication, check_peer_authentication>},
+      {"AuthorizationPolicy",
+       run<AuthorizationPolicyObject, AuthorizationPolicy, check_authorization_policy>},
       {"RequestAuthentication",
        run<RequestAuthenticationObject, RequestAuthentication, check_request_authentication>},
       {"ServiceEntry", run<ServiceEntryObject, ServiceEntry, check_service_entry>},
@@ -61,7 +63,8 @@ std::string example_for(std::string_view path) {
 // One finding per path: what the schema says goes before what the rules say.
 void merge(std::vector<FieldError> structure, Validation* out) {
   for (FieldError& error : structure) {
-    if (error.problem == FieldError::Problem::kRequired) error.message = "is missing: " + example_for(error.path);
+    if (error.problem == FieldError::Problem::kRequired)
+      error.message = "is missing: " + example_for(error.path);
   }
   std::erase_if(out->errors, [&](const FieldError& rule) {
     return std::ranges::any_of(structure, [&](const FieldError& error) {

@@ -27,8 +27,9 @@ Validation validate(const Json& object);
 // Fields that `object` sets and that this release does not act on yet, as paths in document order.
 std::vector<std::string> unacted_fields(const Kind& kind, const Json& object);
 
-// Rewrites names that older releases of Istio used (`spec.trafficPolicy.outlierDetection.consecutiveErrors`,
-// load balancer LEAST_CONN, ...) to today's, in place. validate and control's parsers call it themselves.
+// Rewrites names that older releases of Istio used
+// (`spec.trafficPolicy.outlierDetection.consecutiveErrors`, load balancer LEAST_CONN, ...) to
+// today's, in place. validate and control's parsers call it themselves.
 void modernise(const Kind& kind, Json& object);
 
 }  // namespace mizzen::config

@@ -19,7 +19,8 @@ Json yaml(std::string_view text) {
 }
 
 Validation run(std::string_view kind, std::string_view api, std::string_view spec) {
-  Json object = {{"apiVersion", api}, {"kind", kind}, {"metadata", {{"name", "x"}}}, {"spec", yaml(spec)}};
+  Json object = {
+      {"apiVersion", api}, {"kind", kind}, {"metadata", {{"name", "x"}}}, {"spec", yaml(spec)}};
   return validate(object);
 }
 
@@ -48,80 +49,132 @@ TEST_P(Rules, Say) {
   EXPECT_TRUE(all.starts_with(row.want)) << all;
 }
 
-INSTANTIATE_TEST_SUITE_P(VirtualService, Rules, testing::ValuesIn(std::vector<Row>{
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}}]}]}", ""},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}}]}], htp: []}", "spec.htp: unknown field; did you mean \"http\"?"},
-    {"VirtualService", "{hosts: [r], http: [{timeout: 5x, route: [{destination: {host: r}}]}]}",
-     "spec.http[0].timeout: \"5x\" is not a duration: write a number with a unit"},
-    {"VirtualService", "{hosts: [r], http: [{timeout: 5, route: [{destination: {host: r}}]}]}",
-     "spec.http[0].timeout: must be a duration such as \"5s\" or \"200ms\", but is 5: write \"5s\" for seconds"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}, weight: -1}]}]}",
-     "spec.http[0].route[0].weight: -1 is negative: write a share from 0 to 100"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}, weight: 80}, {destination: {host: r, subset: v2}, weight: 30}]}]}",
-     "spec.http[0].route[1].weight: the weights of these destinations add up to 110: write weights that add up to 100"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}, weight: \"80\"}]}]}",
-     "spec.http[0].route[0].weight: must be a whole number, but is text (\"80\"): write it without quotes"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {subset: v1}}]}]}",
-     "spec.http[0].route[0].destination.host: is missing: write the service's name, such as host: reviews"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{weight: 100}]}]}",
-     "spec.http[0].route[0].destination: is missing: write destination with a host"},
-    {"VirtualService", "{hosts: [r], http: [{match: [{uri: {regex: \"[\"}}], route: [{destination: {host: r}}]}]}",
-     "spec.http[0].match[0].uri.regex: \"[\" is not an RE2 regular expression: missing ]: [; to match the character itself"},
-    {"VirtualService", "{hosts: [r], http: [{match: [{uri: {exact: /a, prefix: /b}}], route: [{destination: {host: r}}]}]}",
-     "spec.http[0].match[0].uri.prefix: cannot stand together with \"exact\""},
-    {"VirtualService", "{hosts: [\"*\"], http: [{route: [{destination: {host: r}}]}]}",
-     "spec.hosts[0]: wildcard host * is not allowed for virtual services bound to the mesh gateway"},
-    {"VirtualService", "{hosts: [\"*\"], gateways: [g], http: [{route: [{destination: {host: r}}]}]}", ""},
-    {"VirtualService", "{hosts: [r], http: [{fault: {abort: {httpStatus: 99, percentage: {value: 1}}}, route: [{destination: {host: r}}]}]}",
-     "spec.http[0].fault.abort.httpStatus: HTTP status 99 is not in range 200-599"},
-    {"VirtualService", "{hosts: [r], http: [{fault: {delay: {fixedDelay: 7s, percentage: {value: 101}}}, route: [{destination: {host: r}}]}]}",
-     "spec.http[0].fault.delay.percentage.value: 101 is not a percentage"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}}], redirect: {uri: /x}}]}",
-     "spec.http[0].redirect: HTTP route cannot contain both route and redirect"},
-    {"VirtualService", "{hosts: [], http: [{route: [{destination: {host: r}}]}]}", ""},
-    {"VirtualService", "{hosts: [r]}", "spec: has no routes"},
-    {"VirtualService", "{hosts: [r], http: [{retries: {attempts: 3, retryOn: \"5xx,conect-failure\"}, route: [{destination: {host: r}}]}]}",
-     "spec.http[0].retries.retryOn: \"conect-failure\" is not a retry condition; did you mean \"connect-failure\"?"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: \"http://r\"}}]}]}",
-     "spec.http[0].route[0].destination.host: \"http://r\" is a URL"},
-    {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r, port: {number: 70000}}}]}]}",
-     "spec.http[0].route[0].destination.port.number: 70000 is no port"},
-}));
+INSTANTIATE_TEST_SUITE_P(
+    VirtualService, Rules,
+    testing::ValuesIn(std::vector<Row>{
+        {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}}]}]}", ""},
+        {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}}]}], htp: []}",
+         "spec.htp: unknown field; did you mean \"http\"?"},
+        {"VirtualService", "{hosts: [r], http: [{timeout: 5x, route: [{destination: {host: r}}]}]}",
+         "spec.http[0].timeout: \"5x\" is not a duration: write a number with a unit"},
+        {"VirtualService", "{hosts: [r], http: [{timeout: 5, route: [{destination: {host: r}}]}]}",
+         "spec.http[0].timeout: must be a duration such as \"5s\" or \"200ms\", but is 5: write "
+         "\"5s\" for seconds"},
+        {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}, weight: -1}]}]}",
+         "spec.http[0].route[0].weight: -1 is negative: write a share from 0 to 100"},
+        {"VirtualService",
+         "{hosts: [r], http: [{route: [{destination: {host: r}, weight: 80}, {destination: {host: "
+         "r, subset: v2}, weight: 30}]}]}",
+         "spec.http[0].route[1].weight: the weights of these destinations add up to 110: write "
+         "weights that add up to 100"},
+        {"VirtualService",
+         "{hosts: [r], http: [{route: [{destination: {host: r}, weight: \"80\"}]}]}",
+         "spec.http[0].route[0].weight: must be a whole number, but is text (\"80\"): write it "
+         "without quotes"},
+        {"VirtualService", "{hosts: [r], http: [{route: [{destination: {subset: v1}}]}]}",
+         "spec.http[0].route[0].destination.host: is missing: write the service's name, such as "
+         "host: reviews"},
+        {"VirtualService", "{hosts: [r], http: [{route: [{weight: 100}]}]}",
+         "spec.http[0].route[0].destination: is missing: write destination with a host"},
+        {"VirtualService",
+         "{hosts: [r], http: [{match: [{uri: {regex: \"[\"}}], route: [{destination: {host: "
+         "r}}]}]}",
+         "spec.http[0].match[0].uri.regex: \"[\" is not an RE2 regular expression: missing ]: [; "
+         "to match the character itself"},
+        {"VirtualService",
+         "{hosts: [r], http: [{match: [{uri: {exact: /a, prefix: /b}}], route: [{destination: "
+         "{host: r}}]}]}",
+         "spec.http[0].match[0].uri.prefix: cannot stand together with \"exact\""},
+        {"VirtualService", "{hosts: [\"*\"], http: [{route: [{destination: {host: r}}]}]}",
+         "spec.hosts[0]: wildcard host * is not allowed for virtual services bound to the mesh "
+         "gateway"},
+        {"VirtualService",
+         "{hosts: [\"*\"], gateways: [g], http: [{route: [{destination: {host: r}}]}]}", ""},
+        {"VirtualService",
+         "{hosts: [r], http: [{fault: {abort: {httpStatus: 99, percentage: {value: 1}}}, route: "
+         "[{destination: {host: r}}]}]}",
+         "spec.http[0].fault.abort.httpStatus: HTTP status 99 is not in range 200-599"},
+        {"VirtualService",
+         "{hosts: [r], http: [{fault: {delay: {fixedDelay: 7s, percentage: {value: 101}}}, route: "
+         "[{destination: {host: r}}]}]}",
+         "spec.http[0].fault.delay.percentage.value: 101 is not a percentage"},
+        {"VirtualService",
+         "{hosts: [r], http: [{route: [{destination: {host: r}}], redirect: {uri: /x}}]}",
+         "spec.http[0].redirect: HTTP route cannot contain both route and redirect"},
+        {"VirtualService", "{hosts: [], http: [{route: [{destination: {host: r}}]}]}", ""},
+        {"VirtualService", "{hosts: [r]}", "spec: has no routes"},
+        {"VirtualService",
+         "{hosts: [r], http: [{retries: {attempts: 3, retryOn: \"5xx,conect-failure\"}, route: "
+         "[{destination: {host: r}}]}]}",
+         "spec.http[0].retries.retryOn: \"conect-failure\" is not a retry condition; did you mean "
+         "\"connect-failure\"?"},
+        {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: \"http://r\"}}]}]}",
+         "spec.http[0].route[0].destination.host: \"http://r\" is a URL"},
+        {"VirtualService",
+         "{hosts: [r], http: [{route: [{destination: {host: r, port: {number: 70000}}}]}]}",
+         "spec.http[0].route[0].destination.port.number: 70000 is no port"},
+    }));
 
-INSTANTIATE_TEST_SUITE_P(Others, Rules, testing::ValuesIn(std::vector<Row>{
-    {"DestinationRule", "{host: r, subsets: [{name: v1, labels: {version: v1}}]}", ""},
-    {"DestinationRule", "{subsets: [{name: v1, labels: {version: v1}}]}", "spec.host: is missing"},
-    {"DestinationRule", "{host: r, subsets: [{name: v1, labels: {a: b}}, {name: v1, labels: {a: c}}]}",
-     "spec.subsets[1].name: a subset \"v1\" is there already"},
-    {"DestinationRule", "{host: r, trafficPolicy: {loadBalancer: {simple: ROUND_ROBBIN}}}",
-     "spec.trafficPolicy.loadBalancer.simple: \"ROUND_ROBBIN\" is not one of"},
-    {"DestinationRule", "{host: r, trafficPolicy: {tls: {mode: MUTUAL, clientCertificate: /c}}}",
-     "spec.trafficPolicy.tls.privateKey: is needed by mode MUTUAL"},
-    {"DestinationRule", "{host: r, trafficPolicy: {outlierDetection: {consecutiveErrors: 1, interval: 1s}}}", ""},
-    {"DestinationRule", "{host: r, trafficPolicy: {connectionPool: {tcp: {maxConnections: -1}}}}",
-     "spec.trafficPolicy.connectionPool.tcp.maxConnections: -1 is negative"},
-    {"Gateway", "{selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*\"]}]}", ""},
-    {"Gateway", "{selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.com]}]}",
-     "spec.servers[0].tls: is needed by protocol HTTPS"},
-    {"Gateway", "{selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.com], tls: {mode: SIMPLE}}]}",
-     "spec.servers[0].tls.credentialName: mode SIMPLE needs a certificate"},
-    {"Gateway", "{servers: []}", "spec.servers: is empty"},
-    {"PeerAuthentication", "{mtls: {mode: STRICT}}", ""},
-    {"PeerAuthentication", "{mtls: {mode: STRCT}}", "spec.mtls.mode: \"STRCT\" is not one of UNSET, DISABLE, PERMISSIVE, STRICT; did you mean STRICT?"},
-    {"PeerAuthentication", "{portLevelMtls: {\"8080\": {mode: DISABLE}}}", "spec.portLevelMtls: needs spec.selector"},
-    {"AuthorizationPolicy", "{}", ""},
-    {"AuthorizationPolicy", "{action: DENY}", "spec.rules: is empty, which makes action DENY do nothing"},
-    {"AuthorizationPolicy", "{rules: [{from: [{source: {ipBlocks: [10.0.0.0/33]}}]}]}", "spec.rules[0].from[0].source.ipBlocks[0]:"},
-    {"ServiceEntry", "{hosts: [a.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}", ""},
-    {"ServiceEntry", "{hosts: [\"*.a.com\"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}",
-     "spec.hosts[0]: \"*.a.com\" cannot be looked up"},
-    {"Sidecar", "{egress: [{hosts: [reviews]}]}", "spec.egress[0].hosts[0]: \"reviews\" lacks its namespace"},
-}));
+INSTANTIATE_TEST_SUITE_P(
+    Others, Rules,
+    testing::ValuesIn(std::vector<Row>{
+        {"DestinationRule", "{host: r, subsets: [{name: v1, labels: {version: v1}}]}", ""},
+        {"DestinationRule", "{subsets: [{name: v1, labels: {version: v1}}]}",
+         "spec.host: is missing"},
+        {"DestinationRule",
+         "{host: r, subsets: [{name: v1, labels: {a: b}}, {name: v1, labels: {a: c}}]}",
+         "spec.subsets[1].name: a subset \"v1\" is there already"},
+        {"DestinationRule", "{host: r, trafficPolicy: {loadBalancer: {simple: ROUND_ROBBIN}}}",
+         "spec.trafficPolicy.loadBalancer.simple: \"ROUND_ROBBIN\" is not one of"},
+        {"DestinationRule",
+         "{host: r, trafficPolicy: {tls: {mode: MUTUAL, clientCertificate: /c}}}",
+         "spec.trafficPolicy.tls.privateKey: is needed by mode MUTUAL"},
+        {"DestinationRule",
+         "{host: r, trafficPolicy: {outlierDetection: {consecutiveErrors: 1, interval: 1s}}}", ""},
+        {"DestinationRule",
+         "{host: r, trafficPolicy: {connectionPool: {tcp: {maxConnections: -1}}}}",
+         "spec.trafficPolicy.connectionPool.tcp.maxConnections: -1 is negative"},
+        {"Gateway",
+         "{selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: "
+         "HTTP}, hosts: [\"*\"]}]}",
+         ""},
+        {"Gateway",
+         "{selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: https, "
+         "protocol: HTTPS}, hosts: [a.com]}]}",
+         "spec.servers[0].tls: is needed by protocol HTTPS"},
+        {"Gateway",
+         "{selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: https, "
+         "protocol: HTTPS}, hosts: [a.com], tls: {mode: SIMPLE}}]}",
+         "spec.servers[0].tls.credentialName: mode SIMPLE needs a certificate"},
+        {"Gateway", "{servers: []}", "spec.servers: is empty"},
+        {"PeerAuthentication", "{mtls: {mode: STRICT}}", ""},
+        {"PeerAuthentication", "{mtls: {mode: STRCT}}",
+         "spec.mtls.mode: \"STRCT\" is not one of UNSET, DISABLE, PERMISSIVE, STRICT; did you mean "
+         "STRICT?"},
+        {"PeerAuthentication", "{portLevelMtls: {\"8080\": {mode: DISABLE}}}",
+         "spec.portLevelMtls: needs spec.selector"},
+        {"AuthorizationPolicy", "{}", ""},
+        {"AuthorizationPolicy", "{action: DENY}",
+         "spec.rules: is empty, which makes action DENY do nothing"},
+        {"AuthorizationPolicy", "{rules: [{from: [{source: {ipBlocks: [10.0.0.0/33]}}]}]}",
+         "spec.rules[0].from[0].source.ipBlocks[0]:"},
+        {"ServiceEntry",
+         "{hosts: [a.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}",
+         ""},
+        {"ServiceEntry",
+         "{hosts: [\"*.a.com\"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: "
+         "DNS}",
+         "spec.hosts[0]: \"*.a.com\" cannot be looked up"},
+        {"Sidecar", "{egress: [{hosts: [reviews]}]}",
+         "spec.egress[0].hosts[0]: \"reviews\" lacks its namespace"},
+    }));
 
 TEST(Validate, UnknownKindSuggests) {
-  Validation got = validate(Json{{"apiVersion", "networking.istio.io/v1beta2"}, {"kind", "VirtualService"}});
+  Validation got =
+      validate(Json{{"apiVersion", "networking.istio.io/v1beta2"}, {"kind", "VirtualService"}});
   ASSERT_EQ(got.errors.size(), 1u);
-  EXPECT_NE(got.errors[0].message.find("write apiVersion: networking.istio.io/v1"), std::string::npos);
+  EXPECT_NE(got.errors[0].message.find("write apiVersion: networking.istio.io/v1"),
+            std::string::npos);
 }
 
 TEST(Unacted, NamesTheField) {
@@ -131,10 +184,12 @@ TEST(Unacted, NamesTheField) {
 }
 
 TEST(Modernise, OldNames) {
-  Json object = {{"spec", yaml("{host: r, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}, outlierDetection: {consecutiveErrors: 7}}}")}};
+  Json object = {{"spec", yaml("{host: r, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}, "
+                               "outlierDetection: {consecutiveErrors: 7}}}")}};
   modernise(*find_kind("networking.istio.io", "DestinationRule"), object);
   EXPECT_EQ(object["spec"]["trafficPolicy"],
-            yaml("{loadBalancer: {simple: LEAST_REQUEST}, outlierDetection: {consecutiveGatewayErrors: 7}}"));
+            yaml("{loadBalancer: {simple: LEAST_REQUEST}, outlierDetection: "
+                 "{consecutiveGatewayErrors: 7}}"));
 }
 
 TEST(Kinds, AreComplete) {

@@ -15,13 +15,17 @@ using schema::StringMatch;
 
 void check_match(Findings& out, const std::string& path, const StringMatch& match) {
   switch (match.match_type_case()) {
-    case StringMatch::kRegex: check_regex(out, at(path, "regex"), match.regex()); break;
+    case StringMatch::kRegex:
+      check_regex(out, at(path, "regex"), match.regex());
+      break;
     case StringMatch::kPrefix:
       if (match.prefix().empty()) {
-        out.error(at(path, "prefix"), "is empty: write a prefix such as /api, or leave the match out");
+        out.error(at(path, "prefix"),
+                  "is empty: write a prefix such as /api, or leave the match out");
       }
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -42,12 +46,15 @@ void check_gateway_name(Findings& out, const std::string& path, std::string_view
   }
   std::string_view rest = slash == name.npos ? name : name.substr(slash + 1);
   if (!object::check_dns1123_subdomain(rest).empty()) {
-    out.error(path, "\"{}\" is not a Gateway's name: write its name, namespace/name, or mesh for the sidecars",
-              name);
+    out.error(
+        path,
+        "\"{}\" is not a Gateway's name: write its name, namespace/name, or mesh for the sidecars",
+        name);
   }
 }
 
-void check_request_match(Findings& out, const std::string& path, const schema::HTTPMatchRequest& match) {
+void check_request_match(Findings& out, const std::string& path,
+                         const schema::HTTPMatchRequest& match) {
   if (match.has_uri()) check_match(out, at(path, "uri"), match.uri());
   if (match.has_scheme()) check_match(out, at(path, "scheme"), match.scheme());
   if (match.has_method()) check_match(out, at(path, "method"), match.method());
@@ -63,12 +70,14 @@ void check_request_match(Findings& out, const std::string& path, const schema::H
   }
 }
 
-void check_destination(Findings& out, const std::string& path, const schema::Destination& destination) {
+void check_destination(Findings& out, const std::string& path,
+                       const schema::Destination& destination) {
   check_destination_host(out, at(path, "host"), destination.host());
   if (destination.has_port()) check_port(out, at(path, "port.number"), destination.port().number());
   if (!destination.subset().empty()) {
     if (auto problem = object::check_dns1123_label(destination.subset()); !problem.empty()) {
-      out.error(at(path, "subset"), "\"{}\" is not a subset's name: {}", destination.subset(), problem);
+      out.error(at(path, "subset"), "\"{}\" is not a subset's name: {}", destination.subset(),
+                problem);
     }
   }
 }
@@ -87,41 +96,67 @@ void check_destinations(Findings& out, const std::string& path, const Routes& ro
     }
     if (routes[i].weight() < 0) {
       negative = true;
-      out.error(at(where, "weight"), "{} is negative: write a share from 0 to 100", routes[i].weight());
+      out.error(at(where, "weight"), "{} is negative: write a share from 0 to 100",
+                routes[i].weight());
     }
     total += routes[i].weight();
   }
   if (routes.size() < 2 || negative) return;
   std::string last = fmt::format("{}[{}].weight", path, routes.size() - 1);
   if (total == 0) {
-    out.error(last, "all weights are 0, nothing would be sent anywhere: write weights that add up to 100");
+    out.error(
+        last,
+        "all weights are 0, nothing would be sent anywhere: write weights that add up to 100");
   } else if (total > 100) {
-    out.error(last, "the weights of these destinations add up to {}: write weights that add up to 100", total);
+    out.error(last,
+              "the weights of these destinations add up to {}: write weights that add up to 100",
+              total);
   } else if (total < 100) {
-    out.warn(last, "the weights add up to {}, not 100: each destination gets its share of {}", total, total);
+    out.warn(last, "the weights add up to {}, not 100: each destination gets its share of {}",
+             total, total);
   }
 }
 
 void check_retries(Findings& out, const std::string& path, const schema::HTTPRetry& retry) {
-  static constexpr std::array<std::string_view, 22> kConditions = {
-      "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited",
-      "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers", "cancelled",
-      "deadline-exceeded", "internal", "resource-exhausted", "unavailable", "http3-post-connect-failure",
-      "aborted", "data-loss", "unknown", "not-found", "already-exists", "failed-precondition"};
+  static constexpr std::array<std::string_view, 22> kConditions = {"5xx",
+                                                                   "gateway-error",
+                                                                   "reset",
+                                                                   "reset-before-request",
+                                                                   "connect-failure",
+                                                                   "envoy-ratelimited",
+                                                                   "retriable-4xx",
+                                                                   "refused-stream",
+                                                                   "retriable-status-codes",
+                                                                   "retriable-headers",
+                                                                   "cancelled",
+                                                                   "deadline-exceeded",
+                                                                   "internal",
+                                                                   "resource-exhausted",
+                                                                   "unavailable",
+                                                                   "http3-post-connect-failure",
+                                                                   "aborted",
+                                                                   "data-loss",
+                                                                   "unknown",
+                                                                   "not-found",
+                                                                   "already-exists",
+                                                                   "failed-precondition"};
   if (retry.attempts() < 0) {
     out.error(at(path, "attempts"), "{} is negative: write 0 for no retries", retry.attempts());
   }
   if (retry.attempts() == 0 && (retry.has_per_try_timeout() || !retry.retry_on().empty())) {
     out.error(at(path, "attempts"),
-              "0 switches retries off, yet other retry settings are there: write attempts, or remove them");
+              "0 switches retries off, yet other retry settings are there: write attempts, or "
+              "remove them");
   }
-  if (retry.has_per_try_timeout()) check_duration(out, at(path, "perTryTimeout"), retry.per_try_timeout());
+  if (retry.has_per_try_timeout())
+    check_duration(out, at(path, "perTryTimeout"), retry.per_try_timeout());
   if (retry.has_backoff()) check_duration(out, at(path, "backoff"), retry.backoff());
   if (retry.retry_on().empty()) return;
   for (std::string_view part : split(retry.retry_on(), ',')) {
     std::string_view word = trim(part);
     auto status = parse_int<int>(word);
-    if (status ? *status >= 100 && *status <= 599 : std::ranges::find(kConditions, word) != kConditions.end()) {
+    if (status ? *status >= 100 && *status <= 599
+               : std::ranges::find(kConditions, word) != kConditions.end()) {
       continue;
     }
     std::vector<std::string> known(kConditions.begin(), kConditions.end());
@@ -139,7 +174,8 @@ void check_fault(Findings& out, const std::string& path, const schema::HTTPFault
   }
   if (fault.has_delay()) {
     const auto& delay = fault.delay();
-    if (delay.has_percentage()) check_percent(out, at(path, "delay.percentage.value"), delay.percentage().value());
+    if (delay.has_percentage())
+      check_percent(out, at(path, "delay.percentage.value"), delay.percentage().value());
     check_percent(out, at(path, "delay.percent"), delay.percent());
     if (delay.has_fixed_delay()) {
       check_duration(out, at(path, "delay.fixedDelay"), delay.fixed_delay());
@@ -149,21 +185,37 @@ void check_fault(Findings& out, const std::string& path, const schema::HTTPFault
   }
   if (!fault.has_abort()) return;
   const auto& abort = fault.abort();
-  if (abort.has_percentage()) check_percent(out, at(path, "abort.percentage.value"), abort.percentage().value());
+  if (abort.has_percentage())
+    check_percent(out, at(path, "abort.percentage.value"), abort.percentage().value());
   switch (abort.error_type_case()) {
     case Fault::Abort::kHttpStatus:
       if (abort.http_status() < 200 || abort.http_status() > 599) {
-        out.error(at(path, "abort.httpStatus"), "HTTP status {} is not in range 200-599: write one such as 503",
+        out.error(at(path, "abort.httpStatus"),
+                  "HTTP status {} is not in range 200-599: write one such as 503",
                   abort.http_status());
       }
       break;
     case Fault::Abort::kGrpcStatus: {
-      static constexpr std::array<std::string_view, 17> kStatuses = {
-          "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-          "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-          "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+      static constexpr std::array<std::string_view, 17> kStatuses = {"OK",
+                                                                     "CANCELLED",
+                                                                     "UNKNOWN",
+                                                                     "INVALID_ARGUMENT",
+                                                                     "DEADLINE_EXCEEDED",
+                                                                     "NOT_FOUND",
+                                                                     "ALREADY_EXISTS",
+                                                                     "PERMISSION_DENIED",
+                                                                     "RESOURCE_EXHAUSTED",
+                                                                     "FAILED_PRECONDITION",
+                                                                     "ABORTED",
+                                                                     "OUT_OF_RANGE",
+                                                                     "UNIMPLEMENTED",
+                                                                     "INTERNAL",
+                                                                     "UNAVAILABLE",
+                                                                     "DATA_LOSS",
+                                                                     "UNAUTHENTICATED"};
       if (std::ranges::find(kStatuses, abort.grpc_status()) == kStatuses.end()) {
-        out.error(at(path, "abort.grpcStatus"), "\"{}\" is not a gRPC status: write one such as UNAVAILABLE",
+        out.error(at(path, "abort.grpcStatus"),
+                  "\"{}\" is not a gRPC status: write one such as UNAVAILABLE",
                   abort.grpc_status());
       }
       break;
@@ -171,7 +223,8 @@ void check_fault(Findings& out, const std::string& path, const schema::HTTPFault
     case Fault::Abort::kHttp2Error:
       out.error(at(path, "abort.http2Error"), "HTTP/2 errors are not supported: write httpStatus");
       break;
-    default: out.error(at(path, "abort"), "has no status: write httpStatus, such as httpStatus: 500");
+    default:
+      out.error(at(path, "abort"), "has no status: write httpStatus, such as httpStatus: 500");
   }
 }
 
@@ -184,8 +237,9 @@ void check_redirect(Findings& out, const std::string& path, const schema::HTTPRe
   if (!redirect.uri().empty() && !redirect.prefix_rewrite().empty()) {
     out.error(at(path, "prefixRewrite"), "cannot stand together with \"uri\": keep one of them");
   }
-  bool target = !redirect.uri().empty() || !redirect.authority().empty() || !redirect.scheme().empty() ||
-                !redirect.prefix_rewrite().empty() || redirect.redirect_port_case() != 0;
+  bool target = !redirect.uri().empty() || !redirect.authority().empty() ||
+                !redirect.scheme().empty() || !redirect.prefix_rewrite().empty() ||
+                redirect.redirect_port_case() != 0;
   if (!target) out.error(path, "leads nowhere: write uri, authority, scheme or port in it");
   if (redirect.redirect_port_case() == schema::HTTPRedirect::kPort) {
     check_port(out, at(path, "port"), redirect.port());
@@ -207,23 +261,26 @@ void check_cors(Findings& out, const std::string& path, const schema::CorsPolicy
   for (int i = 0; i < cors.allow_origins_size(); ++i) {
     check_match(out, at(path, "allowOrigins", i), cors.allow_origins(i));
   }
-  static constexpr std::array<std::string_view, 10> kMethods = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS",
-                                              "TRACE", "PATCH", "*"};
+  static constexpr std::array<std::string_view, 10> kMethods = {
+      "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*"};
   for (int i = 0; i < cors.allow_methods_size(); ++i) {
     if (std::ranges::find(kMethods, cors.allow_methods(i)) == kMethods.end()) {
-      out.error(at(path, "allowMethods", i), "\"{}\" is not an HTTP method: write it in capitals, such as GET",
+      out.error(at(path, "allowMethods", i),
+                "\"{}\" is not an HTTP method: write it in capitals, such as GET",
                 cors.allow_methods(i));
     }
   }
 }
 
-void check_header_operations(Findings& out, const std::string& path, const schema::Headers& headers) {
+void check_header_operations(Findings& out, const std::string& path,
+                             const schema::Headers& headers) {
   auto one = [&](std::string_view side, const schema::Headers::HeaderOperations& operations) {
     for (const auto* map : {&operations.set(), &operations.add()}) {
       for (const auto& [name, value] : *map) {
         if (valid_header_name(name)) continue;
-        out.error(fmt::format("{}.{}.{}[{}]", path, side, map == &operations.set() ? "set" : "add", name),
-                  "\"{}\" is not a header's name", name);
+        out.error(
+            fmt::format("{}.{}.{}[{}]", path, side, map == &operations.set() ? "set" : "add", name),
+            "\"{}\" is not a header's name", name);
       }
     }
     for (int i = 0; i < operations.remove_size(); ++i) {
@@ -238,29 +295,36 @@ void check_header_operations(Findings& out, const std::string& path, const schem
 }
 
 void check_route_target(Findings& out, const std::string& path, const HTTPRoute& route) {
-  bool targets[] = {route.route_size() > 0, route.has_redirect(), route.has_direct_response(), route.has_delegate()};
+  bool targets[] = {route.route_size() > 0, route.has_redirect(), route.has_direct_response(),
+                    route.has_delegate()};
   constexpr std::string_view kNames[] = {"route", "redirect", "directResponse", "delegate"};
   int first = -1;
   for (int i = 0; i < 4; ++i) {
     if (!targets[i]) continue;
     if (first >= 0) {
-      out.error(at(path, kNames[i]), "HTTP route cannot contain both {} and {}: keep one of them", kNames[first],
-                kNames[i]);
+      out.error(at(path, kNames[i]), "HTTP route cannot contain both {} and {}: keep one of them",
+                kNames[first], kNames[i]);
     } else {
       first = i;
     }
   }
   if (first < 0) {
-    out.error(path, "says where nothing goes: write route with a destination, redirect, directResponse or delegate");
+    out.error(path,
+              "says where nothing goes: write route with a destination, redirect, directResponse "
+              "or delegate");
   }
   if (route.has_redirect() && route.has_fault()) {
-    out.error(at(path, "fault"), "HTTP route cannot contain both fault and redirect: keep one of them");
+    out.error(at(path, "fault"),
+              "HTTP route cannot contain both fault and redirect: keep one of them");
   }
   if (route.has_redirect() && route.has_rewrite()) {
-    out.error(at(path, "rewrite"), "HTTP route cannot contain both rewrite and redirect: keep one of them");
+    out.error(at(path, "rewrite"),
+              "HTTP route cannot contain both rewrite and redirect: keep one of them");
   }
-  if (route.has_direct_response() && (route.direct_response().status() < 100 || route.direct_response().status() > 599)) {
-    out.error(at(path, "directResponse.status"), "{} is not an HTTP status: write one from 100 to 599",
+  if (route.has_direct_response() &&
+      (route.direct_response().status() < 100 || route.direct_response().status() > 599)) {
+    out.error(at(path, "directResponse.status"),
+              "{} is not an HTTP status: write one from 100 to 599",
               route.direct_response().status());
   }
 }
@@ -283,7 +347,8 @@ void check_mirrors(Findings& out, const std::string& path, const HTTPRoute& rout
 }
 
 void check_http(Findings& out, const std::string& path, const HTTPRoute& route) {
-  for (int i = 0; i < route.match_size(); ++i) check_request_match(out, at(path, "match", i), route.match(i));
+  for (int i = 0; i < route.match_size(); ++i)
+    check_request_match(out, at(path, "match", i), route.match(i));
   check_route_target(out, path, route);
   check_destinations(out, at(path, "route"), route.route());
   for (int i = 0; i < route.route_size(); ++i) {
@@ -306,7 +371,8 @@ void check_http(Findings& out, const std::string& path, const HTTPRoute& route) 
 // "*.example.com" has "a.example.com"; equal names have each other.
 bool host_within(std::string_view inner, std::string_view outer) {
   if (outer == "*" || inner == outer) return true;
-  return outer.starts_with("*.") && inner.ends_with(outer.substr(1)) && inner.size() > outer.size() - 1;
+  return outer.starts_with("*.") && inner.ends_with(outer.substr(1)) &&
+         inner.size() > outer.size() - 1;
 }
 
 void check_tls(Findings& out, const std::string& path, const schema::TLSRoute& route,
@@ -320,9 +386,11 @@ void check_tls(Findings& out, const std::string& path, const schema::TLSRoute& r
     for (int j = 0; j < match.sni_hosts_size(); ++j) {
       const std::string& sni = match.sni_hosts(j);
       check_host(out, at(where, "sniHosts", j), sni);
-      bool within = std::ranges::any_of(spec.hosts(), [&](const auto& host) { return host_within(sni, host); });
+      bool within = std::ranges::any_of(spec.hosts(),
+                                        [&](const auto& host) { return host_within(sni, host); });
       if (!within) {
-        out.error(at(where, "sniHosts", j), "\"{}\" is not within any of spec.hosts: add it there", sni);
+        out.error(at(where, "sniHosts", j), "\"{}\" is not within any of spec.hosts: add it there",
+                  sni);
       }
     }
     if (match.port() != 0) check_port(out, at(where, "port"), match.port());
@@ -332,15 +400,19 @@ void check_tls(Findings& out, const std::string& path, const schema::TLSRoute& r
 }
 
 void check_hosts(Findings& out, const schema::VirtualService& spec) {
-  bool mesh = spec.gateways_size() == 0 || std::ranges::find(spec.gateways(), "mesh") != spec.gateways().end();
+  bool mesh = spec.gateways_size() == 0 ||
+              std::ranges::find(spec.gateways(), "mesh") != spec.gateways().end();
   for (int i = 0; i < spec.hosts_size(); ++i) {
     std::string where = at("spec", "hosts", i);
     check_host(out, where, spec.hosts(i));
     if (mesh && spec.hosts(i) == "*") {
-      out.error(where, "wildcard host * is not allowed for virtual services bound to the mesh gateway: name the "
-                       "hosts, or write gateways with the Gateway it is for");
+      out.error(
+          where,
+          "wildcard host * is not allowed for virtual services bound to the mesh gateway: name the "
+          "hosts, or write gateways with the Gateway it is for");
     }
-    if (std::find(spec.hosts().begin(), spec.hosts().begin() + i, spec.hosts(i)) != spec.hosts().begin() + i) {
+    if (std::find(spec.hosts().begin(), spec.hosts().begin() + i, spec.hosts(i)) !=
+        spec.hosts().begin() + i) {
       out.error(where, "\"{}\" stands twice: remove one", spec.hosts(i));
     }
   }
@@ -348,7 +420,8 @@ void check_hosts(Findings& out, const schema::VirtualService& spec) {
     if (spec.gateways_size() > 0) {
       out.error("spec.hosts", "is empty: write the hosts these gateways serve");
     } else {
-      out.warn("spec.hosts", "is empty: nothing uses this unless another VirtualService delegates to it");
+      out.warn("spec.hosts",
+               "is empty: nothing uses this unless another VirtualService delegates to it");
     }
   }
 }
@@ -357,7 +430,8 @@ void check_hosts(Findings& out, const schema::VirtualService& spec) {
 void check_reach(Findings& out, const schema::VirtualService& spec) {
   for (int i = 0; i + 1 < spec.http_size(); ++i) {
     if (spec.http(i).match_size() > 0) continue;
-    out.warn(at("spec", "http", i + 1), "is never reached: spec.http[{}] has no match and takes every request", i);
+    out.warn(at("spec", "http", i + 1),
+             "is never reached: spec.http[{}] has no match and takes every request", i);
     return;
   }
 }
@@ -382,14 +456,17 @@ void check_virtual_service(Findings& out, const schema::VirtualService& spec) {
       for (int k = 0; k < match.destination_subnets_size(); ++k) {
         if (!is_cidr_or_ip(match.destination_subnets(k))) {
           out.error(at(at(path, "match", j), "destinationSubnets", k),
-                    "\"{}\" is not an address range: write it as 10.0.0.0/8", match.destination_subnets(k));
+                    "\"{}\" is not an address range: write it as 10.0.0.0/8",
+                    match.destination_subnets(k));
         }
       }
     }
-    if (spec.tcp(i).route_size() == 0) out.error(at(path, "route"), "is empty: write a destination");
+    if (spec.tcp(i).route_size() == 0)
+      out.error(at(path, "route"), "is empty: write a destination");
     check_destinations(out, at(path, "route"), spec.tcp(i).route());
   }
-  for (int i = 0; i < spec.export_to_size(); ++i) check_export_to(out, at("spec", "exportTo", i), spec.export_to(i));
+  for (int i = 0; i < spec.export_to_size(); ++i)
+    check_export_to(out, at("spec", "exportTo", i), spec.export_to(i));
   check_reach(out, spec);
 }
 

@@ -75,7 +75,8 @@ class Apply {
       const Json* now = step_into(target, step);
       const Json* next = step_into(applied, step);
       if (!next || step == ".") continue;
-      std::string path = where + (step.starts_with("f:") ? "." + step.substr(2) : "[" + step.substr(2) + "]");
+      std::string path =
+          where + (step.starts_with("f:") ? "." + step.substr(2) : "[" + step.substr(2) + "]");
       if (below.empty()) {
         if (!now || *now != *next) out->push_back(path);
       } else if (now) {
@@ -85,7 +86,8 @@ class Apply {
   }
 
   // Takes away what `before` had, and neither `after` nor any of `others` has.
-  void prune(Json& target, const Json& before, const Json& after, const std::vector<const Json*>& others) {
+  void prune(Json& target, const Json& before, const Json& after,
+             const std::vector<const Json*>& others) {
     for (const auto& [step, below] : before.items()) {
       if (step == ".") continue;
       auto* now = const_cast<Json*>(step_into(target, step));
@@ -179,7 +181,8 @@ Status apply_patch(Json& target, const Json& applied, std::string_view manager, 
       std::vector<std::string> paths;
       apply.conflicts(target, applied, *fields, "", &paths);
       for (const std::string& path : paths) {
-        clashes.push_back(fmt::format("conflict with \"{}\": {}", string_at(*it, {"manager"}), path));
+        clashes.push_back(
+            fmt::format("conflict with \"{}\": {}", string_at(*it, {"manager"}), path));
       }
       if (!paths.empty()) Apply::subtract((*it)["fieldsV1"], mine);
       others.push_back((*it)["fieldsV1"]);

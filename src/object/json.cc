@@ -8,7 +8,8 @@
 namespace mizzen::object {
 namespace {
 
-// Builds a value and refuses duplicate keys and depth on the way; nlohmann's own parser does neither.
+// Builds a value and refuses duplicate keys and depth on the way; nlohmann's own parser does
+// neither.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   Builder(Json* root, int max_depth) : root_(root), max_depth_(max_depth) {}

@@ -1,4 +1,5 @@
-// JSON as the whole tree uses it. Objects keep their keys sorted, as Kubernetes' YAML output has them.
+// JSON as the whole tree uses it. Objects keep their keys sorted, as Kubernetes' YAML output has
+// them.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -37,9 +38,10 @@ bool bool_at(const Json& value, std::initializer_list<std::string_view> path,
 // Removes object members that are null, all the way down (Kubernetes does not store them).
 void drop_nulls(Json& value);
 
-// Kubernetes JSONPath as `additionalPrinterColumns` and `kubectl -o jsonpath` use it: `.spec.hosts`,
-// `.a['b.c']`, `.items[0]`, `.items[*].name`, `..x`, `[?(@.type=="Ready")]`, `{range}` is not included.
-// Every match in order; an unparsable path is an error.
+// Kubernetes JSONPath as `additionalPrinterColumns` and `kubectl -o jsonpath` use it:
+// `.spec.hosts`,
+// `.a['b.c']`, `.items[0]`, `.items[*].name`, `..x`, `[?(@.type=="Ready")]`, `{range}` is not
+// included. Every match in order; an unparsable path is an error.
 Result<std::vector<Json>> json_path(const Json& value, std::string_view path);
 
 }  // namespace mizzen::object

@@ -52,7 +52,8 @@ class PathReader {
 
  private:
   std::unexpected<Error> bad() const {
-    return fail(Code::kInvalid, fmt::format("cannot read JSONPath {} at column {}", text_, at_ + 1));
+    return fail(Code::kInvalid,
+                fmt::format("cannot read JSONPath {} at column {}", text_, at_ + 1));
   }
   Status name() {
     if (text_[at_] == '*') {

@@ -14,13 +14,14 @@ bool alnum(char c) { return lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
 template <class Edge>
 bool shaped(std::string_view text, Edge edge, std::string_view extra) {
   if (text.empty() || !edge(text.front()) || !edge(text.back())) return false;
-  return std::ranges::all_of(
-      text, [&](char c) { return edge(c) || extra.find(c) != extra.npos; });
+  return std::ranges::all_of(text, [&](char c) { return edge(c) || extra.find(c) != extra.npos; });
 }
 
 }  // namespace
 
-std::string GroupVersion::to_string() const { return group.empty() ? version : group + "/" + version; }
+std::string GroupVersion::to_string() const {
+  return group.empty() ? version : group + "/" + version;
+}
 
 Result<GroupVersion> parse_api_version(std::string_view api_version) {
   auto parts = split(api_version, '/');
@@ -97,7 +98,8 @@ std::string check_label_key(std::string_view key) {
 std::string check_label_value(std::string_view value) {
   if (value.size() > 63) return "must be no more than 63 characters";
   if (!value.empty() && !shaped(value, alnum, "-_.")) {
-    return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
+    return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' "
+           "or "
            "'.', and must start and end with an alphanumeric character";
   }
   return {};

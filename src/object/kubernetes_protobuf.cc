@@ -15,14 +15,15 @@ namespace mizzen::object {
 namespace {
 
 using google::protobuf::Message;
-using google::protobuf::io::CodedInputStream;
 using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
 
 constexpr std::string_view kMagic{"k8s\0", 4};
 
 // Calls `take` for every length-delimited field; false when the bytes are no message.
 bool read_fields(std::string_view bytes, const std::function<void(int, std::string)>& take) {
-  CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
+  CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                      static_cast<int>(bytes.size()));
   while (std::uint32_t tag = in.ReadTag()) {
     if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
       if (!WireFormatLite::SkipField(&in, tag)) return false;
@@ -75,7 +76,8 @@ Result<ProtobufEnvelope> open_kubernetes_protobuf(std::string_view body) {
     if (number == 2) envelope.raw = std::move(value);
     if (number == 3) encoding = std::move(value);
   });
-  if (!good || !inner) return fail(Code::kInvalid, "the body is not a Kubernetes protobuf envelope");
+  if (!good || !inner)
+    return fail(Code::kInvalid, "the body is not a Kubernetes protobuf envelope");
   if (!encoding.empty()) {
     return fail(Code::kUnsupported, "content encoding \"" + encoding + "\" inside a protobuf body");
   }

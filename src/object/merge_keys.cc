@@ -9,16 +9,26 @@ namespace {
 
 using Entry = std::pair<std::string_view, std::string_view>;
 constexpr std::array kKeys = std::to_array<Entry>({
-    {"containers", "name"},       {"initContainers", "name"},
-    {"ephemeralContainers", "name"}, {"volumes", "name"},
-    {"volumeMounts", "mountPath"}, {"volumeDevices", "devicePath"},
-    {"env", "name"},              {"imagePullSecrets", "name"},
-    {"hostAliases", "ip"},        {"topologySpreadConstraints", "topologyKey"},
-    {"ownerReferences", "uid"},   {"conditions", "type"},
-    {"podIPs", "ip"},             {"hostIPs", "ip"},
-    {"secrets", "name"},          {"schedulingGates", "name"},
-    {"resourceClaims", "name"},   {"webhooks", "name"},
-    {"addresses", "type"},        {"taints", "key"},
+    {"containers", "name"},
+    {"initContainers", "name"},
+    {"ephemeralContainers", "name"},
+    {"volumes", "name"},
+    {"volumeMounts", "mountPath"},
+    {"volumeDevices", "devicePath"},
+    {"env", "name"},
+    {"imagePullSecrets", "name"},
+    {"hostAliases", "ip"},
+    {"topologySpreadConstraints", "topologyKey"},
+    {"ownerReferences", "uid"},
+    {"conditions", "type"},
+    {"podIPs", "ip"},
+    {"hostIPs", "ip"},
+    {"secrets", "name"},
+    {"schedulingGates", "name"},
+    {"resourceClaims", "name"},
+    {"webhooks", "name"},
+    {"addresses", "type"},
+    {"taints", "key"},
 });
 
 Json key_of_item(const Json& item, std::string_view key) {

@@ -16,9 +16,9 @@ std::optional<std::int64_t> optional_int(const Json& value, std::string_view key
 }
 
 OwnerReference owner_of(const Json& value) {
-  return {string_at(value, {"apiVersion"}),      string_at(value, {"kind"}),
-          string_at(value, {"name"}),            string_at(value, {"uid"}),
-          bool_at(value, {"controller"}), bool_at(value, {"blockOwnerDeletion"})};
+  return {string_at(value, {"apiVersion"}), string_at(value, {"kind"}),
+          string_at(value, {"name"}),       string_at(value, {"uid"}),
+          bool_at(value, {"controller"}),   bool_at(value, {"blockOwnerDeletion"})};
 }
 
 const Json& metadata_or_empty(const Json& object) {
@@ -62,7 +62,9 @@ Meta meta_of(const Json& object) {
 }
 
 std::string name_of(const Json& object) { return string_at(object, {"metadata", "name"}); }
-std::string namespace_of(const Json& object) { return string_at(object, {"metadata", "namespace"}); }
+std::string namespace_of(const Json& object) {
+  return string_at(object, {"metadata", "namespace"});
+}
 std::string uid_of(const Json& object) { return string_at(object, {"metadata", "uid"}); }
 std::string resource_version_of(const Json& object) {
   return string_at(object, {"metadata", "resourceVersion"});

@@ -43,7 +43,9 @@ TEST(JsonPath, ReadsWhatKubectlWrites) {
 }
 
 TEST(Yaml, Scalars) {
-  Json v = yaml("a: on\nb: yes\nc: true\nd: \"8080\"\ne: 8080\nf: 1.5\ng: ~\nh: 0644\ni: 1e3\nj: '1'\nk: v1\nl: 1.2.3.4\n");
+  Json v = yaml(
+      "a: on\nb: yes\nc: true\nd: \"8080\"\ne: 8080\nf: 1.5\ng: ~\nh: 0644\ni: 1e3\nj: '1'\nk: "
+      "v1\nl: 1.2.3.4\n");
   EXPECT_EQ(v["a"], "on");
   EXPECT_EQ(v["b"], "yes");
   EXPECT_EQ(v["c"], true);
@@ -76,17 +78,30 @@ TEST(Yaml, AnchorsMergeDuplicatesAndLimits) {
 }
 
 TEST(Yaml, DocumentsAndLists) {
-  auto documents = parse_manifest("# c\n---\na: 1\n---\n---\nkind: List\nitems: [{b: 1}, {b: 2}]\n");
+  auto documents =
+      parse_manifest("# c\n---\na: 1\n---\n---\nkind: List\nitems: [{b: 1}, {b: 2}]\n");
   ASSERT_TRUE(documents) << documents.error().message;
   ASSERT_EQ(documents->size(), 3u);
   EXPECT_EQ((*documents)[0].line, 3);
 }
 
 TEST(Yaml, WritesWhatItReads) {
-  Json value = {{"s", "on"}, {"n", "1"}, {"e", ""}, {"m", "a\nb\n"}, {"star", "*"}, {"colon", "a: b"},
-                {"list", {1, "two", {{"x", 1}, {"y", {1, 2}}}, Json::array()}}, {"o", Json::object()},
-                {"quote", "it's"}, {"tab", "a\tb"}, {"tail", "x:"}, {"i", 5}, {"b", true}, {"z", nullptr},
-                {"no end", "a\nb"}, {"nested", {{{{"q", {{"r", 1}}}}}}}};
+  Json value = {{"s", "on"},
+                {"n", "1"},
+                {"e", ""},
+                {"m", "a\nb\n"},
+                {"star", "*"},
+                {"colon", "a: b"},
+                {"list", {1, "two", {{"x", 1}, {"y", {1, 2}}}, Json::array()}},
+                {"o", Json::object()},
+                {"quote", "it's"},
+                {"tab", "a\tb"},
+                {"tail", "x:"},
+                {"i", 5},
+                {"b", true},
+                {"z", nullptr},
+                {"no end", "a\nb"},
+                {"nested", {{{{"q", {{"r", 1}}}}}}}};
   std::string text = to_yaml(value);
   EXPECT_EQ(yaml(text), value) << text;
   EXPECT_EQ(to_yaml(Json{{"a", {{{"b", "*"}, {"c", "8080"}}}}}), "a:\n- b: '*'\n  c: \"8080\"\n");
@@ -105,7 +120,8 @@ TEST(Selector, StringForms) {
 }
 
 TEST(Selector, Json) {
-  Json expression = yaml("{matchLabels: {a: b}, matchExpressions: [{key: c, operator: NotIn, values: [x]}]}");
+  Json expression =
+      yaml("{matchLabels: {a: b}, matchExpressions: [{key: c, operator: NotIn, values: [x]}]}");
   auto s = LabelSelector::from_json(&expression);
   ASSERT_TRUE(s) << s.error().message;
   EXPECT_TRUE(s->matches({{"a", "b"}}));
@@ -125,11 +141,14 @@ TEST(Selector, Fields) {
 
 TEST(Patch, Json6902) {
   Json v = yaml("{a: [1, 2], b: {c: x}}");
-  EXPECT_TRUE(json_patch(v, yaml(R"([{op: add, path: /a/1, value: 9}, {op: add, path: /a/-, value: 3},
-      {op: move, from: /b/c, path: /d}, {op: test, path: /d, value: x}, {op: remove, path: /a/0}])")));
+  EXPECT_TRUE(
+      json_patch(v, yaml(R"([{op: add, path: /a/1, value: 9}, {op: add, path: /a/-, value: 3},
+      {op: move, from: /b/c, path: /d}, {op: test, path: /d, value: x},
+      {op: remove, path: /a/0}])")));
   EXPECT_EQ(v, yaml("{a: [9, 2, 3], b: {}, d: x}"));
   Json before = v;
-  EXPECT_FALSE(json_patch(v, yaml("[{op: add, path: /q, value: 1}, {op: test, path: /d, value: y}]")));
+  EXPECT_FALSE(
+      json_patch(v, yaml("[{op: add, path: /q, value: 1}, {op: test, path: /d, value: y}]")));
   EXPECT_EQ(v, before);
   EXPECT_FALSE(json_patch(v, yaml("[{op: add, path: /no/where, value: 1}]")));
 }
@@ -158,19 +177,30 @@ spec:
     spec:
       containers:
       - {name: b, image: y}
-      - {name: a, image: z, env: [{name: E, value: "1"}, {name: F, value: "2"}], ports: [{containerPort: 80}, {containerPort: 81}]}
+      - name: a
+        image: z
+        env: [{name: E, value: "1"}, {name: F, value: "2"}]
+        ports: [{containerPort: 80}, {containerPort: 81}]
       tolerations: [{key: u}])"));
   ASSERT_TRUE(strategic_merge_patch(
-      v, yaml("spec: {template: {spec: {containers: [{name: b, $patch: delete}], tolerations: null}}}"), "Deployment"));
+      v,
+      yaml(
+          "spec: {template: {spec: {containers: [{name: b, $patch: delete}], tolerations: null}}}"),
+      "Deployment"));
   EXPECT_EQ(v["spec"]["template"]["spec"]["containers"].size(), 1u);
   EXPECT_FALSE(v["spec"]["template"]["spec"].contains("tolerations"));
-  EXPECT_FALSE(strategic_merge_patch(v, yaml("spec: {template: {spec: {containers: [{image: q}]}}}"), "Deployment"));
+  EXPECT_FALSE(strategic_merge_patch(
+      v, yaml("spec: {template: {spec: {containers: [{image: q}]}}}"), "Deployment"));
 }
 
 TEST(Patch, StrategicDirectives) {
-  Json v = yaml("{metadata: {finalizers: [a, b]}, spec: {strategy: {type: RollingUpdate, rollingUpdate: {x: 1}}}}");
+  Json v = yaml(
+      "{metadata: {finalizers: [a, b]}, spec: {strategy: {type: RollingUpdate, rollingUpdate: {x: "
+      "1}}}}");
   ASSERT_TRUE(strategic_merge_patch(
-      v, yaml("{metadata: {$deleteFromPrimitiveList/finalizers: [a], finalizers: [c]}, spec: {strategy: {$retainKeys: [type], type: Recreate}}}"),
+      v,
+      yaml("{metadata: {$deleteFromPrimitiveList/finalizers: [a], finalizers: [c]}, spec: "
+           "{strategy: {$retainKeys: [type], type: Recreate}}}"),
       "Deployment"));
   EXPECT_EQ(v, yaml("{metadata: {finalizers: [b, c]}, spec: {strategy: {type: Recreate}}}"));
 }
@@ -180,8 +210,11 @@ TEST(Patch, ApplyOwnsPrunesAndConflicts) {
   auto apply = [&](std::string_view text, std::string_view who, bool force = false) {
     return apply_patch(v, yaml(text), who, force, "2026-01-01T00:00:00Z");
   };
-  ASSERT_TRUE(apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: {l: m}}, data: {a: x, b: y}}", "one"));
-  ASSERT_TRUE(apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: x, c: z}}", "two"));
+  ASSERT_TRUE(apply(
+      "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: {l: m}}, data: {a: x, b: y}}",
+      "one"));
+  ASSERT_TRUE(
+      apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: x, c: z}}", "two"));
   auto clash = apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: q}}", "two");
   ASSERT_FALSE(clash);
   EXPECT_EQ(clash.error().code, Code::kConflict);
@@ -190,16 +223,22 @@ TEST(Patch, ApplyOwnsPrunesAndConflicts) {
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(v["data"], yaml("{a: x, b: y, c: z}"));
   EXPECT_FALSE(v["metadata"].contains("labels") && v["metadata"]["labels"].contains("l"));
-  ASSERT_TRUE(apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {b: n}}", "two", true));
+  ASSERT_TRUE(
+      apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {b: n}}", "two", true));
   EXPECT_EQ(v["data"], yaml("{b: n}"));
   EXPECT_EQ(v["metadata"]["managedFields"].size(), 1u);
 }
 
 TEST(Scalars, Durations) {
   std::int64_t n = 0;
-  for (auto [text, nanos] : std::vector<std::pair<std::string_view, std::int64_t>>{
-           {"3m", 180'000'000'000}, {"200ms", 200'000'000}, {"1h30m", 5400'000'000'000}, {"1.5s", 1'500'000'000},
-           {"0", 0}, {"0.000000001s", 1}, {"-1s", -1'000'000'000}}) {
+  for (auto [text, nanos] :
+       std::vector<std::pair<std::string_view, std::int64_t>>{{"3m", 180'000'000'000},
+                                                              {"200ms", 200'000'000},
+                                                              {"1h30m", 5400'000'000'000},
+                                                              {"1.5s", 1'500'000'000},
+                                                              {"0", 0},
+                                                              {"0.000000001s", 1},
+                                                              {"-1s", -1'000'000'000}}) {
     ASSERT_TRUE(parse_go_duration(text, &n)) << text;
     EXPECT_EQ(n, nanos) << text;
   }

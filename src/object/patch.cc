@@ -41,7 +41,8 @@ class JsonPatch {
     std::string path = string_at(operation, {"path"});
     const Json* value = find(operation, {"value"});
     bool needs_value = op == "add" || op == "replace" || op == "test";
-    if (needs_value && !value) return fail(Code::kInvalid, fmt::format("{} {}: `value` is missing", op, path));
+    if (needs_value && !value)
+      return fail(Code::kInvalid, fmt::format("{} {}: `value` is missing", op, path));
     if (op == "add") return add(path, *value);
     if (op == "remove") return remove(path, nullptr);
     if (op == "replace") {
@@ -53,7 +54,8 @@ class JsonPatch {
     if (op == "test") {
       Json* at = nullptr;
       if (!locate(path, &at) || *at != *value) {
-        return fail(Code::kConflict, fmt::format("test failed: {} does not hold {}", path, value->dump()));
+        return fail(Code::kConflict,
+                    fmt::format("test failed: {} does not hold {}", path, value->dump()));
       }
       return {};
     }
@@ -61,7 +63,8 @@ class JsonPatch {
       std::string from = string_at(operation, {"from"});
       Json moved;
       if (op == "move") {
-        if (path.starts_with(from + "/")) return fail(Code::kInvalid, "cannot move a value into itself");
+        if (path.starts_with(from + "/"))
+          return fail(Code::kInvalid, "cannot move a value into itself");
         MIZZEN_CHECKED(remove(from, &moved));
       } else {
         Json* at = nullptr;
@@ -110,7 +113,8 @@ class JsonPatch {
       return {};
     }
     if (!parent->is_array()) return bad(path, "has a parent that holds no members");
-    auto index = last == "-" ? parent->size() : parse_int<std::size_t>(last).value_or(parent->size() + 1);
+    auto index =
+        last == "-" ? parent->size() : parse_int<std::size_t>(last).value_or(parent->size() + 1);
     if (index > parent->size()) return bad(path, "is beyond the end of the list");
     parent->insert(parent->begin() + static_cast<std::ptrdiff_t>(index), value);
     return {};

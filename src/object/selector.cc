@@ -31,12 +31,12 @@ std::vector<std::string_view> terms_of(std::string_view text) {
 }
 
 std::unexpected<Error> bad_term(std::string_view term, std::string_view why) {
-  return fail(Code::kInvalid,
-              fmt::format("unable to parse requirement \"{}\": {}", term, why));
+  return fail(Code::kInvalid, fmt::format("unable to parse requirement \"{}\": {}", term, why));
 }
 
 Result<Requirement> checked(Requirement requirement, std::string_view term) {
-  if (auto problem = check_label_key(requirement.key); !problem.empty()) return bad_term(term, problem);
+  if (auto problem = check_label_key(requirement.key); !problem.empty())
+    return bad_term(term, problem);
   std::ranges::sort(requirement.values);
   bool numeric = requirement.op == Operator::kGreater || requirement.op == Operator::kLess;
   for (const std::string& value : requirement.values) {
@@ -88,9 +88,12 @@ bool holds(const Requirement& requirement, const StringMap& labels) {
   auto it = labels.find(requirement.key);
   bool present = it != labels.end();
   switch (requirement.op) {
-    case Operator::kExists: return present;
-    case Operator::kAbsent: return !present;
-    case Operator::kIn: return present && std::ranges::binary_search(requirement.values, it->second);
+    case Operator::kExists:
+      return present;
+    case Operator::kAbsent:
+      return !present;
+    case Operator::kIn:
+      return present && std::ranges::binary_search(requirement.values, it->second);
     case Operator::kNotIn:
       return !present || !std::ranges::binary_search(requirement.values, it->second);
     case Operator::kGreater:
@@ -137,7 +140,8 @@ Result<LabelSelector> LabelSelector::from_json(const Json* value) {
     }
     if (op == "In" || op == "NotIn") {
       requirement.op = op == "In" ? Operator::kIn : Operator::kNotIn;
-      if (requirement.values.empty()) return bad_term(requirement.key, "`values` must not be empty");
+      if (requirement.values.empty())
+        return bad_term(requirement.key, "`values` must not be empty");
     } else if (op == "Exists" || op == "DoesNotExist") {
       requirement.op = op == "Exists" ? Operator::kExists : Operator::kAbsent;
       if (!requirement.values.empty()) return bad_term(requirement.key, "`values` must be empty");
@@ -169,10 +173,18 @@ std::string LabelSelector::to_string() const {
   for (const Requirement& one : requirements_) {
     bool single = one.values.size() == 1;
     switch (one.op) {
-      case Operator::kExists: parts.push_back(one.key); break;
-      case Operator::kAbsent: parts.push_back("!" + one.key); break;
-      case Operator::kGreater: parts.push_back(one.key + ">" + one.values.front()); break;
-      case Operator::kLess: parts.push_back(one.key + "<" + one.values.front()); break;
+      case Operator::kExists:
+        parts.push_back(one.key);
+        break;
+      case Operator::kAbsent:
+        parts.push_back("!" + one.key);
+        break;
+      case Operator::kGreater:
+        parts.push_back(one.key + ">" + one.values.front());
+        break;
+      case Operator::kLess:
+        parts.push_back(one.key + "<" + one.values.front());
+        break;
       case Operator::kIn:
         parts.push_back(single ? one.key + "=" + one.values.front()
                                : one.key + " in (" + join(one.values, ",") + ")");
@@ -192,8 +204,10 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
   for (std::string_view term : split(text, ',')) {
     auto at = term.find('=');
     if (at == term.npos || at == 0) {
-      return fail(Code::kInvalid, fmt::format("invalid field selector \"{}\": write `path=value` or "
-                                              "`path!=value`", term));
+      return fail(Code::kInvalid,
+                  fmt::format("invalid field selector \"{}\": write `path=value` or "
+                              "`path!=value`",
+                              term));
     }
     Term out;
     out.equal = term[at - 1] != '!';
@@ -213,7 +227,9 @@ bool FieldSelector::matches(const Json& object) const {
     for (const std::string& step : term.path) {
       if (at) at = find(*at, {step});
     }
-    std::string text = !at || at->is_null() ? "" : at->is_string() ? at->get<std::string>() : at->dump();
+    std::string text = !at || at->is_null() ? ""
+                       : at->is_string()    ? at->get<std::string>()
+                                            : at->dump();
     return (text == term.value) == term.equal;
   });
 }

@@ -39,8 +39,12 @@ std::string_view type_word(const Json& value) {
 
 void fill_value(const Json& json, google::protobuf::Value* out) {
   switch (json.type()) {
-    case Json::value_t::boolean: out->set_bool_value(json.get<bool>()); break;
-    case Json::value_t::string: out->set_string_value(json.get<std::string>()); break;
+    case Json::value_t::boolean:
+      out->set_bool_value(json.get<bool>());
+      break;
+    case Json::value_t::string:
+      out->set_string_value(json.get<std::string>());
+      break;
     case Json::value_t::array:
       out->mutable_list_value();
       for (const Json& item : json) fill_value(item, out->mutable_list_value()->add_values());
@@ -102,8 +106,8 @@ class Decoder {
       const Json* value = find(json, {needed->json_name()});
       if (!value) value = find(json, {needed->name()});
       if (!value || value->is_null()) {
-        add(path.empty() ? needed->json_name() : path + "." + needed->json_name(), Problem::kRequired,
-            "required, but missing");
+        add(path.empty() ? needed->json_name() : path + "." + needed->json_name(),
+            Problem::kRequired, "required, but missing");
       }
     }
   }
@@ -133,7 +137,8 @@ class Decoder {
     std::string full = path.empty() ? key : path + "." + key;
     std::string guess = nearest(key, info.names);
     add(std::move(full), Problem::kUnknown,
-        guess.empty() ? "unknown field" : fmt::format("unknown field; did you mean \"{}\"?", guess));
+        guess.empty() ? "unknown field"
+                      : fmt::format("unknown field; did you mean \"{}\"?", guess));
   }
 
   void field(const Json& value, const FieldDescriptor& field, Message* out, const std::string& path,
@@ -154,10 +159,12 @@ class Decoder {
       }
       return;
     }
-    if (const auto* oneof = field.real_containing_oneof(); oneof && reflection.HasOneof(*out, oneof)) {
+    if (const auto* oneof = field.real_containing_oneof();
+        oneof && reflection.HasOneof(*out, oneof)) {
       const FieldDescriptor* other = reflection.GetOneofFieldDescriptor(*out, oneof);
-      return add(path, Problem::kConflict,
-                 fmt::format("cannot stand together with \"{}\": keep one of them", other->json_name()));
+      return add(
+          path, Problem::kConflict,
+          fmt::format("cannot stand together with \"{}\": keep one of them", other->json_name()));
     }
     if (field.message_type()) {
       message(value, reflection.MutableMessage(out, &field), path, depth + 1);
@@ -188,7 +195,8 @@ class Decoder {
       }
       scalar(key_json, *key_field, entry, item_path);
       if (value_field->message_type()) {
-        message(item, entry->GetReflection()->MutableMessage(entry, value_field), item_path, depth + 1);
+        message(item, entry->GetReflection()->MutableMessage(entry, value_field), item_path,
+                depth + 1);
       } else {
         scalar(item, *value_field, entry, item_path);
       }
@@ -231,23 +239,28 @@ class Decoder {
     return true;
   }
 
-  void scalar(const Json& value, const FieldDescriptor& field, Message* out, const std::string& path) {
+  void scalar(const Json& value, const FieldDescriptor& field, Message* out,
+              const std::string& path) {
     const Reflection& r = *out->GetReflection();
     auto put = [&](auto set, auto add_one, auto item) {
       field.is_repeated() ? (r.*add_one)(out, &field, item) : (r.*set)(out, &field, item);
     };
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_INT32:
-        if (std::int32_t v; integer(value, path, &v)) put(&Reflection::SetInt32, &Reflection::AddInt32, v);
+        if (std::int32_t v; integer(value, path, &v))
+          put(&Reflection::SetInt32, &Reflection::AddInt32, v);
         break;
       case FieldDescriptor::CPPTYPE_INT64:
-        if (std::int64_t v; integer(value, path, &v)) put(&Reflection::SetInt64, &Reflection::AddInt64, v);
+        if (std::int64_t v; integer(value, path, &v))
+          put(&Reflection::SetInt64, &Reflection::AddInt64, v);
         break;
       case FieldDescriptor::CPPTYPE_UINT32:
-        if (std::uint32_t v; integer(value, path, &v)) put(&Reflection::SetUInt32, &Reflection::AddUInt32, v);
+        if (std::uint32_t v; integer(value, path, &v))
+          put(&Reflection::SetUInt32, &Reflection::AddUInt32, v);
         break;
       case FieldDescriptor::CPPTYPE_UINT64:
-        if (std::uint64_t v; integer(value, path, &v)) put(&Reflection::SetUInt64, &Reflection::AddUInt64, v);
+        if (std::uint64_t v; integer(value, path, &v))
+          put(&Reflection::SetUInt64, &Reflection::AddUInt64, v);
         break;
       case FieldDescriptor::CPPTYPE_DOUBLE:
         if (!value.is_number()) return wrong_type(path, value, "a number");
@@ -261,11 +274,15 @@ class Decoder {
         if (!value.is_boolean()) return wrong_type(path, value, "true or false");
         put(&Reflection::SetBool, &Reflection::AddBool, value.get<bool>());
         break;
-      case FieldDescriptor::CPPTYPE_ENUM: enumeration(value, field, out, path); break;
-      default: text(value, field, out, path);
+      case FieldDescriptor::CPPTYPE_ENUM:
+        enumeration(value, field, out, path);
+        break;
+      default:
+        text(value, field, out, path);
     }
   }
-  void text(const Json& value, const FieldDescriptor& field, Message* out, const std::string& path) {
+  void text(const Json& value, const FieldDescriptor& field, Message* out,
+            const std::string& path) {
     if (!value.is_string()) return wrong_type(path, value, "text");
     std::string content = value.get<std::string>();
     if (field.type() == FieldDescriptor::TYPE_BYTES) {
@@ -285,7 +302,8 @@ class Decoder {
     if (!found) {
       std::vector<std::string> names;
       for (int i = 0; i < type.value_count(); ++i) names.push_back(type.value(i)->name());
-      std::string guess = value.is_string() ? nearest(value.get_ref<const std::string&>(), names) : "";
+      std::string guess =
+          value.is_string() ? nearest(value.get_ref<const std::string&>(), names) : "";
       return add(path, Problem::kType,
                  fmt::format("{} is not one of {}{}", shown(value), join(names, ", "),
                              guess.empty() ? "" : fmt::format("; did you mean {}?", guess)));
@@ -298,22 +316,29 @@ class Decoder {
     switch (kind) {
       case Special::kStruct:
       case Special::kValue:
-      case Special::kListValue: return free_form(json, kind, out, path, depth);
+      case Special::kListValue:
+        return free_form(json, kind, out, path, depth);
       case Special::kDuration:
-      case Special::kGoDuration: return duration(json, kind, out, path);
+      case Special::kGoDuration:
+        return duration(json, kind, out, path);
       case Special::kTimestamp:
-      case Special::kMicroTime: return time(json, out, path);
-      case Special::kIntOrString: return int_or_string(json, out, path);
-      case Special::kQuantity: return quantity(json, out, path);
+      case Special::kMicroTime:
+        return time(json, out, path);
+      case Special::kIntOrString:
+        return int_or_string(json, out, path);
+      case Special::kQuantity:
+        return quantity(json, out, path);
       case Special::kRaw:
         out->GetReflection()->SetString(out, out->GetDescriptor()->field(0), json.dump());
         return;
-      default: return field(json, *out->GetDescriptor()->field(0), out, path, depth);
+      default:
+        return field(json, *out->GetDescriptor()->field(0), out, path, depth);
     }
   }
   void free_form(const Json& json, Special kind, Message* out, const std::string& path, int depth) {
     if (depth_of(json, options_.max_depth) + depth > options_.max_depth) {
-      return add(path, Problem::kLimit, fmt::format("nested deeper than {} levels", options_.max_depth));
+      return add(path, Problem::kLimit,
+                 fmt::format("nested deeper than {} levels", options_.max_depth));
     }
     if (kind == Special::kStruct && !json.is_object()) return wrong_type(path, json, "an object");
     if (kind == Special::kListValue && !json.is_array()) return wrong_type(path, json, "a list");
@@ -331,14 +356,18 @@ class Decoder {
   void duration(const Json& json, Special kind, Message* out, const std::string& path) {
     std::int64_t nanos = 0;
     if (!json.is_string()) {
-      return add(path, Problem::kType,
-                 fmt::format("must be a duration such as \"5s\" or \"200ms\", but is {}{}", shown(json),
-                             json.is_number() ? fmt::format(": write \"{}s\" for seconds", shown(json)) : ""));
+      return add(
+          path, Problem::kType,
+          fmt::format(
+              "must be a duration such as \"5s\" or \"200ms\", but is {}{}", shown(json),
+              json.is_number() ? fmt::format(": write \"{}s\" for seconds", shown(json)) : ""));
     }
     if (!parse_go_duration(json.get_ref<const std::string&>(), &nanos)) {
-      return add(path, Problem::kType,
-                 fmt::format("{} is not a duration: write a number with a unit h, m, s, ms, us or ns, "
-                             "such as \"5s\", \"200ms\" or \"1h30m\"", shown(json)));
+      return add(
+          path, Problem::kType,
+          fmt::format("{} is not a duration: write a number with a unit h, m, s, ms, us or ns, "
+                      "such as \"5s\", \"200ms\" or \"1h30m\"",
+                      shown(json)));
     }
     const Reflection& r = *out->GetReflection();
     const Descriptor& type = *out->GetDescriptor();
@@ -349,8 +378,9 @@ class Decoder {
   void time(const Json& json, Message* out, const std::string& path) {
     auto parsed = json.is_string() ? parse_time(json.get_ref<const std::string&>()) : std::nullopt;
     if (!parsed) {
-      return add(path, Problem::kType,
-                 fmt::format("{} is not a time: write it as \"2026-01-31T12:00:00Z\"", shown(json)));
+      return add(
+          path, Problem::kType,
+          fmt::format("{} is not a time: write it as \"2026-01-31T12:00:00Z\"", shown(json)));
     }
     std::int64_t nanos = parsed->time_since_epoch().count();
     std::int64_t seconds = nanos / 1'000'000'000 - (nanos % 1'000'000'000 < 0 ? 1 : 0);
@@ -373,9 +403,10 @@ class Decoder {
     std::string content = json.is_string() ? json.get<std::string>() : shown(json);
     std::int64_t thousandths = 0;
     if ((!json.is_string() && !json.is_number()) || !parse_quantity(content, &thousandths)) {
-      return add(path, Problem::kType,
-                 fmt::format("{} is not a quantity: write a number such as \"100m\", 2 or \"128Mi\"",
-                             shown(json)));
+      return add(
+          path, Problem::kType,
+          fmt::format("{} is not a quantity: write a number such as \"100m\", 2 or \"128Mi\"",
+                      shown(json)));
     }
     out->GetReflection()->SetString(out, out->GetDescriptor()->field(0), std::move(content));
   }
@@ -396,7 +427,8 @@ std::vector<FieldError> decode(const Json& json, Message* message, const DecodeO
 std::vector<FieldError> check(const Json& json, const Descriptor& type,
                               const DecodeOptions& options) {
   google::protobuf::DynamicMessageFactory factory;
-  if (const Message* known = google::protobuf::MessageFactory::generated_factory()->GetPrototype(&type)) {
+  if (const Message* known =
+          google::protobuf::MessageFactory::generated_factory()->GetPrototype(&type)) {
     std::unique_ptr<Message> message(known->New());
     return decode(json, message.get(), options);
   }

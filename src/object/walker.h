@@ -27,13 +27,14 @@ class Message;
 namespace mizzen::object {
 
 struct DecodeOptions {
-  std::string_view root;         // put before every path
+  std::string_view root;  // put before every path
   int max_depth = 64;
   std::size_t max_errors = 100;  // no more are collected
 };
 
-// Fills `message` (cleared first) with all that is well-formed in `json`; the errors in the order of
-// the document's keys. With only kUnknown errors the message is complete apart from those fields.
+// Fills `message` (cleared first) with all that is well-formed in `json`; the errors in the order
+// of the document's keys. With only kUnknown errors the message is complete apart from those
+// fields.
 std::vector<FieldError> decode(const Json& json, google::protobuf::Message* message,
                                const DecodeOptions& options = {});
 
@@ -47,7 +48,8 @@ std::vector<FieldError> check(const Json& json, const google::protobuf::Descript
 bool parse_go_duration(std::string_view text, std::int64_t* nanos);
 std::string go_duration(std::int64_t nanos);
 
-// Kubernetes' resource.Quantity: "100m", "1.5Gi", "2e3". In thousandths, rounded up; nothing when malformed.
+// Kubernetes' resource.Quantity: "100m", "1.5Gi", "2e3". In thousandths, rounded up; nothing when
+// malformed.
 bool parse_quantity(std::string_view text, std::int64_t* thousandths);
 
 // A Kubernetes protobuf body: "k8s\0" and runtime.Unknown around one message.

@@ -25,9 +25,12 @@ Json number(double value) {
 
 Json from_value(const google::protobuf::Value& value) {
   switch (value.kind_case()) {
-    case google::protobuf::Value::kNumberValue: return number(value.number_value());
-    case google::protobuf::Value::kStringValue: return value.string_value();
-    case google::protobuf::Value::kBoolValue: return value.bool_value();
+    case google::protobuf::Value::kNumberValue:
+      return number(value.number_value());
+    case google::protobuf::Value::kStringValue:
+      return value.string_value();
+    case google::protobuf::Value::kBoolValue:
+      return value.bool_value();
     case google::protobuf::Value::kListValue: {
       Json list = Json::array();
       for (const auto& item : value.list_value().values()) list.push_back(from_value(item));
@@ -38,7 +41,8 @@ Json from_value(const google::protobuf::Value& value) {
       for (const auto& [key, item] : value.struct_value().fields()) object[key] = from_value(item);
       return object;
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -67,7 +71,8 @@ Json from_special(const Message& message, Special kind) {
     case Special::kDuration:
       return go_duration(r.GetInt64(message, type.field(0)) * 1'000'000'000 +
                          r.GetInt32(message, type.field(1)));
-    case Special::kGoDuration: return go_duration(r.GetInt64(message, type.field(0)));
+    case Special::kGoDuration:
+      return go_duration(r.GetInt64(message, type.field(0)));
     case Special::kTimestamp:
     case Special::kMicroTime:
       return from_time(r.GetInt64(message, type.field(0)), r.GetInt32(message, type.field(1)),
@@ -75,12 +80,14 @@ Json from_special(const Message& message, Special kind) {
     case Special::kIntOrString:
       if (r.GetInt64(message, type.field(0)) == 1) return r.GetString(message, type.field(2));
       return r.GetInt32(message, type.field(1));
-    case Special::kQuantity: return r.GetString(message, type.field(0));
+    case Special::kQuantity:
+      return r.GetString(message, type.field(0));
     case Special::kRaw: {
       auto value = parse_json(r.GetString(message, type.field(0)));
       return value ? std::move(*value) : Json(nullptr);
     }
-    default: return from_free_form(message, kind);
+    default:
+      return from_free_form(message, kind);
   }
 }
 
@@ -97,17 +104,22 @@ Json scalar(const Message& message, const FieldDescriptor& field, int index) {
     case FieldDescriptor::CPPTYPE_UINT64:
       return many ? r.GetRepeatedUInt64(message, &field, index) : r.GetUInt64(message, &field);
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return number(many ? r.GetRepeatedDouble(message, &field, index) : r.GetDouble(message, &field));
+      return number(many ? r.GetRepeatedDouble(message, &field, index)
+                         : r.GetDouble(message, &field));
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return number(many ? r.GetRepeatedFloat(message, &field, index) : r.GetFloat(message, &field));
+      return number(many ? r.GetRepeatedFloat(message, &field, index)
+                         : r.GetFloat(message, &field));
     case FieldDescriptor::CPPTYPE_BOOL:
       return many ? r.GetRepeatedBool(message, &field, index) : r.GetBool(message, &field);
     case FieldDescriptor::CPPTYPE_ENUM:
-      return (many ? r.GetRepeatedEnum(message, &field, index) : r.GetEnum(message, &field))->name();
+      return (many ? r.GetRepeatedEnum(message, &field, index) : r.GetEnum(message, &field))
+          ->name();
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return encode(many ? r.GetRepeatedMessage(message, &field, index) : r.GetMessage(message, &field));
+      return encode(many ? r.GetRepeatedMessage(message, &field, index)
+                         : r.GetMessage(message, &field));
     default: {
-      std::string text = many ? r.GetRepeatedString(message, &field, index) : r.GetString(message, &field);
+      std::string text =
+          many ? r.GetRepeatedString(message, &field, index) : r.GetString(message, &field);
       return field.type() == FieldDescriptor::TYPE_BYTES ? base64_encode(text) : text;
     }
   }

@@ -84,7 +84,8 @@ void add_fields(const Descriptor& type, std::vector<const FieldDescriptor*> thro
     info->names.push_back(field->json_name());
     if (is_required(*field)) info->required.push_back(field);
     if (field->name() == "metadata" && field->message_type() && through.empty() &&
-        (field->message_type()->name() == "ObjectMeta" || field->message_type()->name() == "ListMeta")) {
+        (field->message_type()->name() == "ObjectMeta" ||
+         field->message_type()->name() == "ListMeta")) {
       info->type_meta = true;
     }
   }

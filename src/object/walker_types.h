@@ -16,14 +16,14 @@ enum class Special : std::uint8_t {
   kStruct,
   kValue,
   kListValue,
-  kDuration,      // google.protobuf.Duration, Go's text
-  kTimestamp,     // google.protobuf.Timestamp
-  kGoDuration,    // meta.Duration
-  kMicroTime,     // meta.MicroTime
-  kIntOrString,   // meta.IntOrString
-  kQuantity,      // meta.Quantity
-  kRaw,           // meta.Raw
-  kList,          // a message whose JSON is its only list
+  kDuration,     // google.protobuf.Duration, Go's text
+  kTimestamp,    // google.protobuf.Timestamp
+  kGoDuration,   // meta.Duration
+  kMicroTime,    // meta.MicroTime
+  kIntOrString,  // meta.IntOrString
+  kQuantity,     // meta.Quantity
+  kRaw,          // meta.Raw
+  kList,         // a message whose JSON is its only list
 };
 
 struct NamedField {
@@ -34,7 +34,7 @@ struct NamedField {
 
 struct TypeInfo {
   Special special = Special::kNone;
-  bool type_meta = false;  // takes apiVersion and kind
+  bool type_meta = false;                                 // takes apiVersion and kind
   std::map<std::string, NamedField, std::less<>> fields;  // by JSON name and by proto name
   std::vector<std::string> names;                         // JSON names only, in order
   std::vector<const google::protobuf::FieldDescriptor*> required;

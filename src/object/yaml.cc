@@ -42,7 +42,9 @@ class Builder : public YAML::EventHandler {
     }
     documents_.push_back({std::move(root_), line_});
   }
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { scalar(mark, nullptr, "", anchor); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    scalar(mark, nullptr, "", anchor);
+  }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     auto it = anchors_.find(anchor);
     if (it == anchors_.end()) refuse(mark, Code::kInvalid, "an alias inside its own anchor");
@@ -92,7 +94,8 @@ class Builder : public YAML::EventHandler {
   // Counts what the document expands to, so that aliases cannot blow it up.
   void charge(const YAML::Mark& mark, std::size_t nodes) {
     nodes_ += nodes;
-    if (nodes_ > limits_.max_bytes / 8) refuse(mark, Code::kLimit, "too large when its aliases are expanded");
+    if (nodes_ > limits_.max_bytes / 8)
+      refuse(mark, Code::kLimit, "too large when its aliases are expanded");
   }
   void open(const YAML::Mark& mark, Json value, YAML::anchor_t anchor) {
     charge(mark, 1);
@@ -147,7 +150,8 @@ class Builder : public YAML::EventHandler {
     if (!top.merged.is_object()) top.merged = Json::object();
     const Json list = value.is_array() ? value : Json::array({value});
     for (const Json& map : list) {
-      if (!map.is_object()) refuse(mark, Code::kInvalid, "`<<` takes an object or a list of objects");
+      if (!map.is_object())
+        refuse(mark, Code::kInvalid, "`<<` takes an object or a list of objects");
       for (const auto& [key, item] : map.items()) {
         if (!top.merged.contains(key)) top.merged[key] = item;
       }

@@ -15,9 +15,9 @@ struct YamlDocument {
   int line = 1;  // of its first content, 1-based in the whole text
 };
 
-// All documents of a text; empty ones are left out, JSON is YAML. Plain scalars: true/false (and True, TRUE),
-// null/~, integers (decimal, 0x, 0o), floats; anything else and everything quoted is a string.
-// Anchors, aliases and `<<` work within the limits (an alias counts as its copy). Duplicate
+// All documents of a text; empty ones are left out, JSON is YAML. Plain scalars: true/false (and
+// True, TRUE), null/~, integers (decimal, 0x, 0o), floats; anything else and everything quoted is a
+// string. Anchors, aliases and `<<` work within the limits (an alias counts as its copy). Duplicate
 // keys, keys that are not scalars and tags other than the core ones are errors; every error
 // names its line.
 Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const Limits& limits = {});

@@ -12,7 +12,8 @@ namespace {
 // Words that YAML 1.1 readers take for booleans.
 bool boolean_word(std::string_view text) {
   std::string word = lower(text);
-  return word == "y" || word == "n" || word == "yes" || word == "no" || word == "on" || word == "off";
+  return word == "y" || word == "n" || word == "yes" || word == "no" || word == "on" ||
+         word == "off";
 }
 
 bool looks_like_time(std::string_view text) {
@@ -23,7 +24,8 @@ bool looks_like_time(std::string_view text) {
 bool plain_allowed(std::string_view text) {
   if (text.find_first_of(" \t") == 0 || text.find_last_of(" \t:") == text.size() - 1) return false;
   if (std::string_view("!&*?|>@`\"'%#{}[],").find(text[0]) != std::string_view::npos) return false;
-  if (text[0] == '-' && (text.size() == 1 || text[1] == ' ' || text.starts_with("---"))) return false;
+  if (text[0] == '-' && (text.size() == 1 || text[1] == ' ' || text.starts_with("---")))
+    return false;
   if (text[0] == ':' && (text.size() == 1 || text[1] == ' ')) return false;
   if (text == "=" || text == "<<" || text.starts_with("...")) return false;
   return text.find(": ") == text.npos && text.find(" #") == text.npos;
@@ -70,8 +72,8 @@ class Writer {
       return;
     }
     const std::string& text = json.get_ref<const std::string&>();
-    bool block = text.find('\n') != text.npos && printable(text) && text[0] != ' ' && text[0] != '\n' &&
-                 text.find(" \n") == text.npos && text.find('\t') == text.npos;
+    bool block = text.find('\n') != text.npos && printable(text) && text[0] != ' ' &&
+                 text[0] != '\n' && text.find(" \n") == text.npos && text.find('\t') == text.npos;
     if (!block) {
       out_ += text.find('\n') == text.npos ? scalar_text(text) : double_quoted(text);
       out_ += '\n';
