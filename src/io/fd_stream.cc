@@ -189,7 +189,9 @@ IoResult FdStream::write(std::span<const iovec> pieces) {
     std::size_t asked = 0;
     for (const iovec& piece : some) asked += piece.iov_len;
     ssize_t sent;
-    if (is_socket_) {
+    if (is_socket_ && some.size() == 1) {
+      sent = ::send(fd_.get(), some[0].iov_base, asked, MSG_NOSIGNAL);
+    } else if (is_socket_) {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(some.data());
       message.msg_iovlen = some.size();

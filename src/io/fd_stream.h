@@ -15,6 +15,7 @@ class FdStream final : public Stream, private FdHandler {
 
   void set_handler(StreamHandler* handler) override;
   IoResult read(std::span<std::byte> buffer) override;
+  bool drained() const override { return !readable_ && !peeked_ && !eof_ && !error_; }
   IoResult peek(std::span<std::byte> buffer) override;
   IoResult write(std::span<const iovec> pieces) override;
   void shutdown_write() override;

@@ -63,6 +63,11 @@ class MemoryStream final : public Stream {
     return {count, IoStatus::kOk};
   }
 
+  bool drained() const override {
+    const Pipe& pipe = shared_->pipes[1 - side_];
+    return pipe.bytes.empty() && !pipe.ended && !shared_->reset;
+  }
+
   IoResult peek(std::span<std::byte> buffer) override {
     if (shared_->reset) return broken();
     Pipe& pipe = in();

@@ -67,9 +67,11 @@ class Stream {
 
   // At most buffer.size() bytes (never call with 0).
   virtual IoResult read(std::span<std::byte> buffer) = 0;
+  // True when a read() would surely block, as far as is known without asking the kernel.
+  virtual bool drained() const { return false; }
   // Looks at bytes without taking them; a later peek returns at least the same ones. After a peek
-  // that is not enough, on_readable is called when more has come, or the end: kEof with bytes > 0 says
-  // that these are the last. Plain sockets and memory streams only; kError elsewhere.
+  // that is not enough, on_readable is called when more has come, or the end: kEof with bytes > 0
+  // says that these are the last. Plain sockets and memory streams only; kError elsewhere.
   virtual IoResult peek(std::span<std::byte> buffer) = 0;
   // Takes what it can. What was not taken must be offered again first, unchanged (TLS has encrypted
   // it already). kOk with bytes < total is possible; on_writable follows then, as after

@@ -287,7 +287,14 @@ IoResult TlsStream::read(std::span<std::byte> buffer) {
   if (eof_) return {0, IoStatus::kEof};
   ERR_clear_error();
   std::size_t got = 0;
-  if (SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &got) == 1) return {got, IoStatus::kOk};
+  if (SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &got) == 1) {
+    // Spares its user another turn only to hear that there is nothing.
+    if (got < buffer.size() && under_->drained() && SSL_has_pending(ssl_.get()) == 0) {
+      readable_ = false;
+      free_ticket_buffer();
+    }
+    return {got, IoStatus::kOk};
+  }
   switch (SSL_get_error(ssl_.get(), 0)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:

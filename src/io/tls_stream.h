@@ -16,6 +16,7 @@ class TlsStream final : public Stream, private StreamHandler {
 
   void set_handler(StreamHandler* handler) override;
   IoResult read(std::span<std::byte> buffer) override;
+  bool drained() const override { return state_ == State::kOpen && !readable_ && !eof_; }
   IoResult peek(std::span<std::byte>) override { return {0, IoStatus::kError}; }
   IoResult write(std::span<const iovec> pieces) override;
   void shutdown_write() override;
