@@ -42,8 +42,8 @@ AgentProcess::AgentProcess(proxy::Bootstrap bootstrap)
 Status AgentProcess::start() {
   const auto& workload = *bootstrap_.workload;
   agent::IdentitySettings settings;
-  settings.uri = api::spiffe_id(workload.trust_domain, workload.name_space,
-                                workload.service_account);
+  settings.uri =
+      api::spiffe_id(workload.trust_domain, workload.name_space, workload.service_account);
   settings.ca_host = workload.ca_host;
   settings.ca_port = workload.ca_port;
   settings.root_file = workload.root_file;

@@ -68,10 +68,11 @@ struct Authority {
                  response.add_cert_chain(root.certificate.to_pem());
                  done({}, response.SerializeAsString());
                });
-    http = std::make_unique<net::HttpServer>(
-        loop, net::HttpServerOptions{}, [this](std::shared_ptr<net::Exchange> exchange) {
-          if (!grpc.handle(exchange)) exchange->respond(404, {}, "");
-        });
+    http = std::make_unique<net::HttpServer>(loop, net::HttpServerOptions{},
+                                             [this](std::shared_ptr<net::Exchange> exchange) {
+                                               if (!grpc.handle(exchange))
+                                                 exchange->respond(404, {}, "");
+                                             });
     port = http->listen(io::Address::loopback(0))->port();
   }
 };
@@ -176,13 +177,14 @@ TEST(AdsRelay, CarriesMessagesBothWaysWithItsHeaders) {
   std::string authorization;
   std::vector<std::string> upstream_got;
   net::GrpcServer control;
-  control.streaming(std::string(api::kDeltaAdsMethod), [&](std::shared_ptr<net::GrpcStream> stream) {
-    authorization = stream->exchange().header("authorization");
-    stream->on_message([&, stream](std::string_view message) {
-      upstream_got.emplace_back(message);
-      stream->send("answer to " + std::string(message));
-    });
-  });
+  control.streaming(std::string(api::kDeltaAdsMethod),
+                    [&](std::shared_ptr<net::GrpcStream> stream) {
+                      authorization = stream->exchange().header("authorization");
+                      stream->on_message([&, stream](std::string_view message) {
+                        upstream_got.emplace_back(message);
+                        stream->send("answer to " + std::string(message));
+                      });
+                    });
   net::HttpServer control_http(loop, {}, [&](std::shared_ptr<net::Exchange> exchange) {
     if (!control.handle(exchange)) exchange->respond(404, {}, "");
   });
@@ -279,8 +281,10 @@ Page get(io::Loop& loop, std::uint16_t port, const std::string& target,
 TEST(StatusServer, Pages) {
   io::EpollLoop loop;
   net::HttpServer application(loop, {}, [](std::shared_ptr<net::Exchange> exchange) {
-    if (exchange->path() == "/metrics") exchange->respond(200, {}, "app_metric 1");
-    else exchange->respond(exchange->path() == "/ok" ? 200 : 418, {}, "");
+    if (exchange->path() == "/metrics")
+      exchange->respond(200, {}, "app_metric 1");
+    else
+      exchange->respond(exchange->path() == "/ok" ? 200 : 418, {}, "");
   });
   auto app_port = application.listen(io::Address::loopback(0))->port();
   bool quit = false;

@@ -48,8 +48,10 @@ Result<Probe> parse_probe(const json& spec) {
       for (const auto& header : *headers) {
         if (!header.is_object()) continue;
         std::string name = lower(text_of(header, "name"));
-        if (name == "host") probe.host = text_of(header, "value");
-        else probe.headers.emplace_back(std::move(name), text_of(header, "value"));
+        if (name == "host")
+          probe.host = text_of(header, "value");
+        else
+          probe.headers.emplace_back(std::move(name), text_of(header, "value"));
       }
     }
   } else if (auto tcp = spec.find("tcpSocket"); tcp != spec.end()) {
@@ -121,8 +123,10 @@ void run_http(io::Loop& loop, const Probe& probe, const std::shared_ptr<Flight>&
   flight->http->fetch(
       std::move(request),
       [&loop, flight](Result<net::Response> response) {
-        if (response) flight->finish(loop, response->status, "");
-        else flight->finish(loop, 500, response.error().message);
+        if (response)
+          flight->finish(loop, response->status, "");
+        else
+          flight->finish(loop, 500, response.error().message);
       },
       kMaxBody);
 }
@@ -132,8 +136,10 @@ void run_tcp(io::Loop& loop, const Probe& probe, const std::shared_ptr<Flight>& 
   options.timeout = probe.timeout;
   flight->connecting = io::connect(loop, io::Address::loopback(probe.port), options,
                                    [&loop, flight](Result<std::unique_ptr<io::Stream>> stream) {
-                                     if (stream) flight->finish(loop, 200, "");
-                                     else flight->finish(loop, 500, stream.error().message);
+                                     if (stream)
+                                       flight->finish(loop, 200, "");
+                                     else
+                                       flight->finish(loop, 500, stream.error().message);
                                    });
 }
 
@@ -151,9 +157,12 @@ void run_grpc(io::Loop& loop, const Probe& probe, const std::shared_ptr<Flight>&
                       [&loop, flight](const http::GrpcStatus& status, const std::string& response) {
                         // HealthCheckResponse{status = 1}: SERVING is 1.
                         static constexpr std::string_view kServing("\x08\x01", 2);
-                        if (!status.ok()) flight->finish(loop, 500, status.message);
-                        else if (response != kServing) flight->finish(loop, 500, "not serving");
-                        else flight->finish(loop, 200, "");
+                        if (!status.ok())
+                          flight->finish(loop, 500, status.message);
+                        else if (response != kServing)
+                          flight->finish(loop, 500, "not serving");
+                        else
+                          flight->finish(loop, 200, "");
                       });
 }
 

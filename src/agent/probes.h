@@ -29,12 +29,12 @@ struct Probe {
   Duration timeout = std::chrono::seconds(1);
 };
 
-// ISTIO_KUBE_APP_PROBERS: {"/app-health/<container>/readyz": {"httpGet": {...}, "timeoutSeconds": 1}}.
-// Empty text gives no probes. kInvalid names the path and the field.
+// ISTIO_KUBE_APP_PROBERS: {"/app-health/<container>/readyz": {"httpGet": {...}, "timeoutSeconds":
+// 1}}. Empty text gives no probes. kInvalid names the path and the field.
 Result<std::map<std::string, Probe>> parse_probes(std::string_view json);
 
-// Asks once; `done` gets the HTTP status to answer with (200, the application's own, or 500 with the
-// reason). Never called before this returns.
+// Asks once; `done` gets the HTTP status to answer with (200, the application's own, or 500 with
+// the reason). Never called before this returns.
 void run_probe(io::Loop& loop, const Probe& probe,
                std::function<void(int status, std::string reason)> done);
 

@@ -1,5 +1,5 @@
-// SDS for a foreign proxy (envoy.service.secret.v3.SecretDiscoveryService, state of the world), on a
-// UNIX socket: the secrets `default` and `ROOTCA` of this workload. Loop thread only.
+// SDS for a foreign proxy (envoy.service.secret.v3.SecretDiscoveryService, state of the world), on
+// a UNIX socket: the secrets `default` and `ROOTCA` of this workload. Loop thread only.
 #pragma once
 
 #include <map>

@@ -63,15 +63,18 @@ Status StatusServer::listen_on(std::unique_ptr<net::HttpServer>& server, net::Ha
 }
 
 Status StatusServer::listen(const std::vector<io::Address>& addresses) {
-  return listen_on(all_, [this](const ExchangeRef& exchange) { handle(exchange); }, addresses);
+  return listen_on(
+      all_, [this](const ExchangeRef& exchange) { handle(exchange); }, addresses);
 }
 
 Status StatusServer::listen_readiness(const std::vector<io::Address>& addresses) {
   return listen_on(
       readiness_,
       [this](const ExchangeRef& exchange) {
-        if (exchange->path() == "/healthz/ready") ready(exchange);
-        else exchange->respond(404, kText, "");
+        if (exchange->path() == "/healthz/ready")
+          ready(exchange);
+        else
+          exchange->respond(404, kText, "");
       },
       addresses);
 }
@@ -80,8 +83,10 @@ Status StatusServer::listen_metrics(const std::vector<io::Address>& addresses) {
   return listen_on(
       metrics_,
       [this](const ExchangeRef& exchange) {
-        if (exchange->path() == "/stats/prometheus") metrics(exchange, false);
-        else exchange->respond(404, kText, "");
+        if (exchange->path() == "/stats/prometheus")
+          metrics(exchange, false);
+        else
+          exchange->respond(404, kText, "");
       },
       addresses);
 }
@@ -110,8 +115,10 @@ void StatusServer::handle(const ExchangeRef& exchange) {
 
 void StatusServer::ready(const ExchangeRef& exchange) {
   auto reason = draining_ ? std::optional<std::string>("draining") : options_.not_ready();
-  if (reason) exchange->respond(503, kText, *reason + "\n");
-  else exchange->respond(200, kText, "");
+  if (reason)
+    exchange->respond(503, kText, *reason + "\n");
+  else
+    exchange->respond(200, kText, "");
 }
 
 void StatusServer::probe(const ExchangeRef& exchange) {
@@ -127,9 +134,8 @@ void StatusServer::probe(const ExchangeRef& exchange) {
 
 void StatusServer::metrics(const ExchangeRef& exchange, bool merged) {
   if (!merged || !application_) {
-    options_.metrics([exchange](const std::string& own) {
-      exchange->respond(200, kPrometheus, own);
-    });
+    options_.metrics(
+        [exchange](const std::string& own) { exchange->respond(200, kPrometheus, own); });
     return;
   }
   net::Request request;
@@ -144,9 +150,9 @@ void StatusServer::metrics(const ExchangeRef& exchange, bool merged) {
           application = std::move(response->body);
           if (!application.empty() && !application.ends_with('\n')) application += '\n';
         } else {
-          log::debug("agent", "the application's metrics: {}",
-                     response ? "status " + std::to_string(response->status)
-                              : response.error().message);
+          log::debug(
+              "agent", "the application's metrics: {}",
+              response ? "status " + std::to_string(response->status) : response.error().message);
         }
         options_.metrics([exchange, application](const std::string& own) {
           exchange->respond(200, kPrometheus, own + application);

@@ -1,5 +1,5 @@
-// The agent's HTTP pages: readiness and the application's probes (15020, 15021), metrics merged with
-// the application's (15020) and the proxy's own (15090). Loop thread only.
+// The agent's HTTP pages: readiness and the application's probes (15020, 15021), metrics merged
+// with the application's (15020) and the proxy's own (15090). Loop thread only.
 #pragma once
 
 #include <cstdint>

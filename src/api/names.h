@@ -10,11 +10,11 @@
 namespace mizzen::api {
 
 // --- Ports -----------------------------------------------------------------------------------
-inline constexpr std::uint16_t kAdminPort = 15000;          // proxy, loopback only
+inline constexpr std::uint16_t kAdminPort = 15000;  // proxy, loopback only
 inline constexpr std::uint16_t kOutboundCapturePort = 15001;
 inline constexpr std::uint16_t kInboundCapturePort = 15006;
 inline constexpr std::uint16_t kHbonePort = 15008;
-inline constexpr std::uint16_t kAgentPort = 15020;          // health, merged metrics, app probes
+inline constexpr std::uint16_t kAgentPort = 15020;  // health, merged metrics, app probes
 inline constexpr std::uint16_t kReadinessPort = 15021;
 inline constexpr std::uint16_t kDnsPort = 15053;
 inline constexpr std::uint16_t kProxyMetricsPort = 15090;
@@ -22,7 +22,7 @@ inline constexpr std::uint16_t kEastWestPort = 15443;
 inline constexpr std::uint16_t kDiscoveryPlainPort = 15010;
 inline constexpr std::uint16_t kDiscoveryTlsPort = 15012;
 inline constexpr std::uint16_t kControlMetricsPort = 15014;
-inline constexpr std::uint16_t kWebhookPort = 15017;        // Service port 443
+inline constexpr std::uint16_t kWebhookPort = 15017;  // Service port 443
 inline constexpr std::uint16_t kControlDebugPort = 8080;
 
 // --- Identities of the installation --------------------------------------------------------------
@@ -31,11 +31,11 @@ inline constexpr std::string_view kControlPlane = "istiod";  // Deployment, Serv
 inline constexpr std::string_view kControlPlaneAccount = "istiod";
 inline constexpr std::string_view kIngressGateway = "istio-ingressgateway";
 inline constexpr std::string_view kEgressGateway = "istio-egressgateway";
-inline constexpr std::string_view kMeshConfigMap = "istio";             // keys: mesh, meshNetworks
+inline constexpr std::string_view kMeshConfigMap = "istio";  // keys: mesh, meshNetworks
 inline constexpr std::string_view kInjectorConfigMap = "istio-sidecar-injector";
 inline constexpr std::string_view kRootConfigMap = "istio-ca-root-cert";  // in every namespace
 inline constexpr std::string_view kRootConfigMapKey = "root-cert.pem";
-inline constexpr std::string_view kCaSecret = "istio-ca-secret";        // ca-cert.pem, ca-key.pem
+inline constexpr std::string_view kCaSecret = "istio-ca-secret";  // ca-cert.pem, ca-key.pem
 inline constexpr std::string_view kCaSecretCert = "ca-cert.pem";
 inline constexpr std::string_view kCaSecretKey = "ca-key.pem";
 inline constexpr std::string_view kDefaultTrustDomain = "cluster.local";
@@ -47,14 +47,17 @@ inline constexpr std::string_view kProxyImage = "mizzen/proxyv2";
 inline constexpr std::string_view kControlImage = "mizzen/pilot";
 inline constexpr std::uint32_t kProxyUid = 1337;
 
-// --- Files in an injected pod ----------------------------------------------------------------------
+// --- Files in an injected pod
+// ----------------------------------------------------------------------
 inline constexpr std::string_view kTokenFile = "/var/run/secrets/tokens/istio-token";
 inline constexpr std::string_view kRootCertFile = "/var/run/secrets/istio/root-cert.pem";
 inline constexpr std::string_view kPodLabelsFile = "/etc/istio/pod/labels";
 inline constexpr std::string_view kPodAnnotationsFile = "/etc/istio/pod/annotations";
-inline constexpr std::string_view kWorkloadSdsSocket = "/var/run/secrets/workload-spiffe-uds/socket";
+inline constexpr std::string_view kWorkloadSdsSocket =
+    "/var/run/secrets/workload-spiffe-uds/socket";
 
-// --- Labels and annotations -----------------------------------------------------------------------
+// --- Labels and annotations
+// -----------------------------------------------------------------------
 inline constexpr std::string_view kTlsModeLabel = "security.istio.io/tlsMode";
 inline constexpr std::string_view kTlsModeIstio = "istio";
 inline constexpr std::string_view kCanonicalNameLabel = "service.istio.io/canonical-name";
@@ -64,7 +67,8 @@ inline constexpr std::string_view kRevisionLabel = "istio.io/rev";
 inline constexpr std::string_view kInjectAnnotation = "sidecar.istio.io/inject";
 inline constexpr std::string_view kStatusAnnotation = "sidecar.istio.io/status";
 
-// --- Clusters, routes and listeners of Istio's generated configuration ------------------------------
+// --- Clusters, routes and listeners of Istio's generated configuration
+// ------------------------------
 inline constexpr std::string_view kPassthroughCluster = "PassthroughCluster";
 inline constexpr std::string_view kBlackHoleCluster = "BlackHoleCluster";
 inline constexpr std::string_view kInboundPassthroughCluster = "InboundPassthroughCluster";
@@ -82,7 +86,7 @@ struct ClusterName {
   std::string_view direction;  // "outbound", "inbound"
   std::uint16_t port = 0;
   std::string_view subset;
-  std::string_view host;       // empty for inbound
+  std::string_view host;  // empty for inbound
 };
 std::string outbound_cluster(std::uint16_t port, std::string_view subset, std::string_view host);
 std::string inbound_cluster(std::uint16_t port);  // "inbound|9080||"
@@ -161,7 +165,8 @@ inline constexpr std::string_view kRootSecret = "ROOTCA";
 inline constexpr std::string_view kKubernetesSecretPrefix = "kubernetes://";
 inline constexpr std::string_view kCacertSuffix = "-cacert";
 
-// --- Node metadata keys (core.v3.Node.metadata) ---------------------------------------------------
+// --- Node metadata keys (core.v3.Node.metadata)
+// ---------------------------------------------------
 namespace node {
 inline constexpr std::string_view kLabels = "LABELS";
 inline constexpr std::string_view kAnnotations = "ANNOTATIONS";

@@ -97,8 +97,8 @@ void AdminServer::handle(const ExchangeRef& exchange) {
     return;
   }
   if (entry->post && exchange->method() != "POST") {
-    exchange->respond(405, kText, fmt::format("Method {} not allowed, POST required.",
-                                              exchange->method()));
+    exchange->respond(405, kText,
+                      fmt::format("Method {} not allowed, POST required.", exchange->method()));
     return;
   }
   (this->*entry->page)(exchange);
@@ -106,10 +106,14 @@ void AdminServer::handle(const ExchangeRef& exchange) {
 
 void AdminServer::help(const ExchangeRef& exchange) {
   std::string text = "admin commands are:\n";
-  static constexpr std::string_view kPaths[] = {
-      "/certs", "/certs/renew", "/clusters", "/config_dump", "/drain_listeners", "/healthcheck/fail",
-      "/healthcheck/ok", "/help", "/listeners", "/logging", "/quitquitquit", "/ready",
-      "/server_info", "/stats", "/stats/prometheus"};
+  static constexpr std::string_view kPaths[] = {"/certs",           "/certs/renew",
+                                                "/clusters",        "/config_dump",
+                                                "/drain_listeners", "/healthcheck/fail",
+                                                "/healthcheck/ok",  "/help",
+                                                "/listeners",       "/logging",
+                                                "/quitquitquit",    "/ready",
+                                                "/server_info",     "/stats",
+                                                "/stats/prometheus"};
   for (auto path : kPaths) text += fmt::format("  {}: {}\n", path, find(path)->help);
   exchange->respond(200, kText, text);
 }
@@ -205,8 +209,10 @@ void AdminServer::stats(const ExchangeRef& exchange) {
     auto add = [&](const std::string& name, auto value) {
       if (filter && !route::matches_whole(filter, name)) return;
       if (used_only && value == 0) return;
-      if (format == "json") list.push_back({{"name", name}, {"value", value}});
-      else text += fmt::format("{}: {}\n", name, value);
+      if (format == "json")
+        list.push_back({{"name", name}, {"value", value}});
+      else
+        text += fmt::format("{}: {}\n", name, value);
     };
     for (const auto& [name, value] : report.counters) add(name, value);
     for (const auto& [name, value] : report.gauges) add(name, value);
@@ -216,8 +222,10 @@ void AdminServer::stats(const ExchangeRef& exchange) {
     for (const auto& [labels, series] : report.tcp) {
       add("istio_tcp_connections_opened_total{" + labels + "}", series.opened);
     }
-    if (format == "json") exchange->respond(200, kJson, nlohmann::json{{"stats", list}}.dump());
-    else exchange->respond(200, kText, text);
+    if (format == "json")
+      exchange->respond(200, kJson, nlohmann::json{{"stats", list}}.dump());
+    else
+      exchange->respond(200, kText, text);
   });
 }
 
@@ -251,9 +259,12 @@ void AdminServer::logging(const ExchangeRef& exchange) {
 }
 
 void AdminServer::ready(const ExchangeRef& exchange) {
-  if (hooks_.draining()) exchange->respond(503, kText, "DRAINING\n");
-  else if (hooks_.ready()) exchange->respond(200, kText, "LIVE\n");
-  else exchange->respond(503, kText, "INITIALIZING\n");
+  if (hooks_.draining())
+    exchange->respond(503, kText, "DRAINING\n");
+  else if (hooks_.ready())
+    exchange->respond(200, kText, "LIVE\n");
+  else
+    exchange->respond(503, kText, "INITIALIZING\n");
 }
 
 void AdminServer::quit(const ExchangeRef& exchange) {

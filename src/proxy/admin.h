@@ -1,6 +1,6 @@
-// The admin server (Envoy's pages) on the bootstrap's admin address, in Envoy's formats: config_dump,
-// clusters, listeners, certs, server_info, stats, logging, ready, quitquitquit, drain_listeners,
-// healthcheck. Main thread only.
+// The admin server (Envoy's pages) on the bootstrap's admin address, in Envoy's formats:
+// config_dump, clusters, listeners, certs, server_info, stats, logging, ready, quitquitquit,
+// drain_listeners, healthcheck. Main thread only.
 #pragma once
 
 #include <functional>
@@ -23,10 +23,10 @@ struct AdminHooks {
   std::function<bool()> ready;
   std::function<bool()> draining;
   std::function<void()> quit;
-  std::function<void()> drain;          // POST /drain_listeners
+  std::function<void()> drain;           // POST /drain_listeners
   std::function<void(bool)> set_failed;  // POST /healthcheck/fail (true) and /healthcheck/ok
   std::function<bool()> renew;  // POST /certs/renew: asks for a new certificate; false: no agent
-  const XdsSource* source = nullptr;     // null: static configuration only
+  const XdsSource* source = nullptr;  // null: static configuration only
   unsigned concurrency = 0;
   Duration drain_time{};
 };

@@ -22,8 +22,8 @@ using google::protobuf::util::FieldMaskUtil;
 
 constexpr std::string_view kRedacted = "[redacted]";
 
-// The resource as it came. What holds types unknown here cannot be written as JSON and is replaced by
-// a note of its name.
+// The resource as it came. What holds types unknown here cannot be written as JSON and is replaced
+// by a note of its name.
 void set_resource(std::string_view type_url, const std::string& name, const std::string& bytes,
                   Any* to) {
   to->set_type_url(std::string(type_url));
@@ -178,8 +178,8 @@ admin::SecretsConfigDump dump_secrets(const ConfigStore& store, const Filter& fi
       set_timestamp(stored.active_wire.updated, entry->mutable_last_updated());
       continue;
     }
-    auto* entry = stored.active ? dump.add_dynamic_active_secrets()
-                                : dump.add_dynamic_warming_secrets();
+    auto* entry =
+        stored.active ? dump.add_dynamic_active_secrets() : dump.add_dynamic_warming_secrets();
     entry->set_name(name);
     entry->set_version_info(stored.active_wire.version);
     if (stored.active) {
@@ -202,8 +202,8 @@ Status apply_mask(const std::string& mask, Message* message) {
   for (auto path : split(mask, ',')) {
     auto text = trim(path);
     if (text.empty()) continue;
-    if (!FieldMaskUtil::GetFieldDescriptors(message->GetDescriptor(),
-                                            {text.data(), text.size()}, nullptr)) {
+    if (!FieldMaskUtil::GetFieldDescriptors(message->GetDescriptor(), {text.data(), text.size()},
+                                            nullptr)) {
       return fail(Code::kInvalid, "mask: '" + std::string(text) + "' is no field of " +
                                       message->GetDescriptor()->name());
     }

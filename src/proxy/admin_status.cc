@@ -65,8 +65,8 @@ void add_limits_text(const std::string& name, std::string_view priority, const L
   line("max_retries", limits.max_retries);
 }
 
-void add_details(std::string_view pem, google::protobuf::RepeatedPtrField<admin::CertificateDetails>* to,
-                 WallTime now) {
+void add_details(std::string_view pem,
+                 google::protobuf::RepeatedPtrField<admin::CertificateDetails>* to, WallTime now) {
   auto bundle = pki::parse_bundle(pem);
   if (!bundle) return;
   for (const auto& certificate : *bundle) {
@@ -135,9 +135,11 @@ std::string clusters_text(const Snapshot& snapshot) {
         std::string host = name + "::" + to_string(endpoint.address);
         text += fmt::format("{0}::hostname::{1}\n{0}::health_flags::{2}\n{0}::weight::{3}\n", host,
                             endpoint.hostname, health_name(endpoint.health), endpoint.weight);
-        text += fmt::format("{0}::region::{1}\n{0}::zone::{2}\n{0}::sub_zone::{3}\n"
-                            "{0}::priority::{4}\n", host, group.locality.region,
-                            group.locality.zone, group.locality.sub_zone, group.priority);
+        text += fmt::format(
+            "{0}::region::{1}\n{0}::zone::{2}\n{0}::sub_zone::{3}\n"
+            "{0}::priority::{4}\n",
+            host, group.locality.region, group.locality.zone, group.locality.sub_zone,
+            group.priority);
       }
     }
   }
@@ -174,8 +176,10 @@ std::string certs_json(const Snapshot& snapshot, WallTime now) {
   for (const auto& [name, secret] : snapshot.secrets) {
     if (secret->certificate_chain.empty() && secret.get() == roots) continue;
     auto* entry = certificates.add_certificates();
-    if (!secret->trusted_ca.empty()) add_details(secret->trusted_ca, entry->mutable_ca_cert(), now);
-    else if (name == "default" && roots) add_details(roots->trusted_ca, entry->mutable_ca_cert(), now);
+    if (!secret->trusted_ca.empty())
+      add_details(secret->trusted_ca, entry->mutable_ca_cert(), now);
+    else if (name == "default" && roots)
+      add_details(roots->trusted_ca, entry->mutable_ca_cert(), now);
     add_details(secret->certificate_chain, entry->mutable_cert_chain(), now);
   }
   return admin_json(certificates);

@@ -59,16 +59,25 @@ struct Fixture {
     cluster.set_name(name);
     cluster.set_type(envoy::config::cluster::v3::Cluster::EDS);
     cluster.mutable_connect_timeout()->set_seconds(connect_seconds);
-    feed.store().apply({std::string(api::kClusterType), "n", "v1",
-                        {{name, "7", cluster.SerializeAsString(), {}}}, {}});
+    feed.store().apply({std::string(api::kClusterType),
+                        "n",
+                        "v1",
+                        {{name, "7", cluster.SerializeAsString(), {}}},
+                        {}});
     envoy::config::endpoint::v3::ClusterLoadAssignment assignment;
     assignment.set_cluster_name(name);
-    auto* socket = assignment.add_endpoints()->add_lb_endpoints()->mutable_endpoint()
-                       ->mutable_address()->mutable_socket_address();
+    auto* socket = assignment.add_endpoints()
+                       ->add_lb_endpoints()
+                       ->mutable_endpoint()
+                       ->mutable_address()
+                       ->mutable_socket_address();
     socket->set_address("10.0.0.1");
     socket->set_port_value(80);
-    feed.store().apply({std::string(api::kEndpointType), "n", "v1",
-                        {{name, "7", assignment.SerializeAsString(), {}}}, {}});
+    feed.store().apply({std::string(api::kEndpointType),
+                        "n",
+                        "v1",
+                        {{name, "7", assignment.SerializeAsString(), {}}},
+                        {}});
   }
 
   Page get(const std::string& target, const std::string& method = "GET") {
@@ -81,8 +90,7 @@ struct Fixture {
     request.method = method;
     request.target = target;
     client.fetch(std::move(request), [&](Result<net::Response> response) {
-      page = response ? Page{response->status, response->body}
-                      : Page{-1, response.error().message};
+      page = response ? Page{response->status, response->body} : Page{-1, response.error().message};
     });
     loop.run_until([&] { return page.has_value(); }, std::chrono::seconds(10));
     return page.value_or(Page{});

@@ -39,8 +39,7 @@ xds::NodeInfo node_of(const Proto& proto, const BootstrapFlags& flags) {
   node.zone = proto.node().locality().zone();
   node.sub_zone = proto.node().locality().sub_zone();
   if (proto.node().has_metadata()) {  // appends to what is there
-    (void)google::protobuf::util::MessageToJsonString(proto.node().metadata(),
-                                                      &node.metadata_json);
+    (void)google::protobuf::util::MessageToJsonString(proto.node().metadata(), &node.metadata_json);
   }
   if (node.metadata_json.empty()) node.metadata_json = "{}";
   return node;
@@ -56,8 +55,9 @@ Status discovery_tls(const Cluster& cluster, DiscoverySettings& to) {
   to.sni = context.sni();
   const auto& common = context.common_tls_context();
   if (common.tls_certificates_size() + common.tls_certificate_sds_secret_configs_size() > 0) {
-    return fail(Code::kUnsupported, "transport_socket: client certificates towards the control "
-                                    "plane are not supported; a token is sent instead");
+    return fail(Code::kUnsupported,
+                "transport_socket: client certificates towards the control "
+                "plane are not supported; a token is sent instead");
   }
   const auto& trust = common.has_combined_validation_context()
                           ? common.combined_validation_context().default_validation_context()
@@ -68,8 +68,9 @@ Status discovery_tls(const Cluster& cluster, DiscoverySettings& to) {
     MIZZEN_TRY(to.root_pem, data_of(trust.trusted_ca()));
   }
   if (to.root_file.empty() && to.root_pem.empty()) {
-    return fail(Code::kInvalid, "transport_socket: trusted_ca is missing: the control plane must "
-                                "be verified");
+    return fail(Code::kInvalid,
+                "transport_socket: trusted_ca is missing: the control plane must "
+                "be verified");
   }
   return {};
 }
@@ -149,7 +150,9 @@ Result<Bootstrap> parse_bootstrap(std::string_view text, const BootstrapFlags& f
     MIZZEN_TRY(made.admin, compile_address(proto.admin().address()));
   }
   const auto& dynamic = proto.dynamic_resources();
-  auto by_ads = [](const envoy::config::core::v3::ConfigSource& source) { return source.has_ads(); };
+  auto by_ads = [](const envoy::config::core::v3::ConfigSource& source) {
+    return source.has_ads();
+  };
   if (dynamic.has_lds_config() && !by_ads(dynamic.lds_config())) {
     return fail(Code::kUnsupported, "dynamic_resources.lds_config: only ads is supported");
   }

@@ -38,10 +38,10 @@ struct WorkloadSettings {
   std::uint16_t ca_port = 0;
   std::string root_file;
   std::string token_file;
-  std::string app_probers_json;           // ISTIO_KUBE_APP_PROBERS
+  std::string app_probers_json;             // ISTIO_KUBE_APP_PROBERS
   std::string prometheus_annotations_json;  // ISTIO_PROMETHEUS_ANNOTATIONS
   std::uint16_t status_port = 15020;
-  std::vector<std::string> dns_names;     // further names wanted in the certificate
+  std::vector<std::string> dns_names;  // further names wanted in the certificate
 };
 
 struct Bootstrap {
@@ -75,8 +75,8 @@ Environment process_environment();
 Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std::string_view role,
                                              std::string_view domain);
 
-// The bootstrap, as JSON, of a stock Envoy that stands beside `mizzen-proxy agent`: delta ADS by the
-// UNIX socket `ads_socket`, secrets by `sds_socket`, admin on `made.admin`.
+// The bootstrap, as JSON, of a stock Envoy that stands beside `mizzen-proxy agent`: delta ADS by
+// the UNIX socket `ads_socket`, secrets by `sds_socket`, admin on `made.admin`.
 std::string envoy_bootstrap(const Bootstrap& made, const std::string& ads_socket,
                             const std::string& sds_socket);
 

@@ -1,7 +1,6 @@
-#include <unistd.h>
-
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -50,7 +49,8 @@ Result<json> proxy_config(const Environment& environment) {
 
 std::string text_in(const json& object, const char* key, std::string_view otherwise) {
   auto found = object.find(key);
-  return found != object.end() && found->is_string() && !found->get_ref<const std::string&>().empty()
+  return found != object.end() && found->is_string() &&
+                 !found->get_ref<const std::string&>().empty()
              ? found->get<std::string>()
              : std::string(otherwise);
 }
@@ -58,9 +58,8 @@ std::string text_in(const json& object, const char* key, std::string_view otherw
 Status host_and_port(std::string_view text, std::string& host, std::uint16_t& port,
                      std::string_view what) {
   auto colon = text.rfind(':');
-  auto number = colon == std::string_view::npos
-                    ? std::nullopt
-                    : parse_int<std::uint16_t>(text.substr(colon + 1));
+  auto number = colon == std::string_view::npos ? std::nullopt
+                                                : parse_int<std::uint16_t>(text.substr(colon + 1));
   if (!number) {
     return fail(Code::kInvalid, fmt::format("{}: '{}' is not host:port", what, text));
   }
@@ -180,9 +179,9 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
   std::string pod = value_of(environment, "POD_NAME", "unknown");
   Bootstrap made;
   json metadata = node_metadata(environment, config);
-  made.node.id = api::to_string(api::NodeId{
-      std::string(role), address, pod, name_space,
-      domain.empty() ? name_space + ".svc.cluster.local" : std::string(domain)});
+  made.node.id = api::to_string(
+      api::NodeId{std::string(role), address, pod, name_space,
+                  domain.empty() ? name_space + ".svc.cluster.local" : std::string(domain)});
   made.node.cluster = service_cluster(metadata, name_space);
   made.node.metadata_json = metadata.dump();
   made.node.user_agent_name = "mizzen";

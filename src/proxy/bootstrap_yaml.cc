@@ -66,8 +66,8 @@ Result<std::string> yaml_to_json(std::string_view text) {
   try {
     auto documents = YAML::LoadAll(std::string(text));
     if (documents.size() != 1) {
-      return fail(Code::kInvalid, "expected one YAML document, found " +
-                                      std::to_string(documents.size()));
+      return fail(Code::kInvalid,
+                  "expected one YAML document, found " + std::to_string(documents.size()));
     }
     std::size_t nodes = 0;
     MIZZEN_TRY(auto value, convert(documents[0], 0, nodes));

@@ -90,8 +90,7 @@ std::optional<Score> score(const FilterChainMatch& match, const ConnectionFacts&
   made[6] = fit_cidrs(match.source, facts.source_ip);
   if (match.source_ports.empty()) {
     made[7] = kAny;
-  } else if (std::ranges::find(match.source_ports, facts.source_port) !=
-             match.source_ports.end()) {
+  } else if (std::ranges::find(match.source_ports, facts.source_port) != match.source_ports.end()) {
     made[7] = 2;
   }
   for (Fit fit : made) {

@@ -1,5 +1,3 @@
-#include "proxy/config_compile.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+#include "proxy/config_compile.h"
 #include "proxy/config_parts.h"
 
 namespace mizzen::proxy {
@@ -77,9 +76,8 @@ Status compile_balancing(const Proto& proto, Cluster& cluster) {
       cluster.lb = LbPolicy::kClusterProvided;
       break;
     default:
-      return fail(Code::kUnsupported,
-                  "lb_policy: " + Proto::LbPolicy_Name(proto.lb_policy()) +
-                      " is not supported by this proxy");
+      return fail(Code::kUnsupported, "lb_policy: " + Proto::LbPolicy_Name(proto.lb_policy()) +
+                                          " is not supported by this proxy");
   }
   if (proto.ring_hash_lb_config().has_minimum_ring_size()) {
     cluster.ring_min_size = proto.ring_hash_lb_config().minimum_ring_size().value();
@@ -90,8 +88,9 @@ Status compile_balancing(const Proto& proto, Cluster& cluster) {
   constexpr std::uint64_t kRingLimit = 8388608;
   if (cluster.ring_min_size > kRingLimit || cluster.ring_max_size > kRingLimit ||
       cluster.ring_min_size > cluster.ring_max_size) {
-    return fail(Code::kInvalid, "ring_hash_lb_config: minimum_ring_size must not be above "
-                                "maximum_ring_size, and both not above 8388608");
+    return fail(Code::kInvalid,
+                "ring_hash_lb_config: minimum_ring_size must not be above "
+                "maximum_ring_size, and both not above 8388608");
   }
   if (proto.maglev_lb_config().has_table_size()) {
     cluster.maglev_table_size = proto.maglev_lb_config().table_size().value();
@@ -120,7 +119,8 @@ void compile_limits(const Proto& proto, Cluster& cluster) {
   for (const auto& threshold : proto.circuit_breakers().thresholds()) {
     bool high = threshold.priority() == envoy::config::core::v3::HIGH;
     Limits& limits = high ? cluster.high_priority_limits : cluster.limits;
-    if (threshold.has_max_connections()) limits.max_connections = threshold.max_connections().value();
+    if (threshold.has_max_connections())
+      limits.max_connections = threshold.max_connections().value();
     if (threshold.has_max_pending_requests()) {
       limits.max_pending_requests = threshold.max_pending_requests().value();
     }
@@ -178,8 +178,8 @@ Status compile_http(const Proto& proto, const CompileContext& context, Cluster& 
   for (const auto& [name, any] : proto.typed_extension_protocol_options()) {
     if (!any.Is<HttpProtocolOptions>()) {
       return fail(Code::kUnsupported, fmt::format("typed_extension_protocol_options['{}']: {} is "
-                                                  "not supported by this proxy", name,
-                                                  any.type_url()));
+                                                  "not supported by this proxy",
+                                                  name, any.type_url()));
     }
     MIZZEN_TRY(auto options, unpack<HttpProtocolOptions>(any, context));
     compile_common_http(options.common_http_protocol_options(), cluster);
@@ -187,13 +187,12 @@ Status compile_http(const Proto& proto, const CompileContext& context, Cluster& 
       cluster.http = UpstreamHttp::kAsDownstream;
     } else if (options.explicit_http_config().has_http2_protocol_options()) {
       cluster.http = UpstreamHttp::kHttp2;
-      cluster.max_concurrent_streams = options.explicit_http_config()
-                                           .http2_protocol_options()
-                                           .max_concurrent_streams()
-                                           .value();
+      cluster.max_concurrent_streams =
+          options.explicit_http_config().http2_protocol_options().max_concurrent_streams().value();
     } else if (options.has_auto_config()) {
-      return fail(Code::kUnsupported, "auto_config: is not supported by this proxy; write "
-                                      "explicit_http_config");
+      return fail(Code::kUnsupported,
+                  "auto_config: is not supported by this proxy; write "
+                  "explicit_http_config");
     } else if (options.explicit_http_config().has_http3_protocol_options()) {
       return fail(Code::kUnsupported, "http3_protocol_options: HTTP/3 is not supported");
     } else {
@@ -276,9 +275,9 @@ Status compile_connection(const Proto& proto, Cluster& cluster) {
   }
   if (proto.upstream_connection_options().has_tcp_keepalive()) {
     const auto& keepalive = proto.upstream_connection_options().tcp_keepalive();
-    cluster.keepalive = TcpKeepalive{keepalive.keepalive_probes().value(),
-                                     keepalive.keepalive_time().value(),
-                                     keepalive.keepalive_interval().value()};
+    cluster.keepalive =
+        TcpKeepalive{keepalive.keepalive_probes().value(), keepalive.keepalive_time().value(),
+                     keepalive.keepalive_interval().value()};
   }
   if (proto.has_dns_refresh_rate()) cluster.dns_refresh = duration_of(proto.dns_refresh_rate());
   cluster.dns_respect_ttl = proto.respect_dns_ttl();
@@ -364,8 +363,8 @@ Result<std::shared_ptr<const Endpoints>> compile_endpoints(std::string_view byte
   for (const auto& group : endpoints->localities) {
     for (const auto& endpoint : group.endpoints) {
       if (!endpoint.address.pipe && pack_ip(endpoint.address.host).empty()) {
-        return fail(Code::kInvalid, "endpoint address '" + endpoint.address.host +
-                                        "' is not an IP address");
+        return fail(Code::kInvalid,
+                    "endpoint address '" + endpoint.address.host + "' is not an IP address");
       }
     }
   }
@@ -397,8 +396,8 @@ Result<CompiledCluster> compile_cluster(std::string_view bytes, Warnings* warnin
   MIZZEN_CHECKED(compile_sockets(proto, context, auto_sni, auto_san, *cluster));
   MIZZEN_CHECKED(compile_connection(proto, *cluster));
   compile_metadata(proto, *cluster);
-  bool own_endpoints = cluster->type != Cluster::Type::kEds &&
-                       cluster->type != Cluster::Type::kOriginalDst;
+  bool own_endpoints =
+      cluster->type != Cluster::Type::kEds && cluster->type != Cluster::Type::kOriginalDst;
   if (own_endpoints) {
     auto endpoints = compile_assignment(proto.load_assignment());
     if (!endpoints) return std::unexpected(endpoints.error().in("load_assignment"));

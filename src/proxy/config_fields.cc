@@ -77,10 +77,12 @@ constexpr Entry kFilterEntries[] = {
      "client_sampling random_sampling overall_sampling custom_tags max_path_tag_length",
      "verbose provider spawn_upstream_span"},
     {"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager."
-     "UpgradeConfig", "upgrade_type enabled"},
+     "UpgradeConfig",
+     "upgrade_type enabled"},
     {"envoy.config.core.v3.HttpProtocolOptions",
      "idle_timeout max_connection_duration max_headers_count max_stream_duration "
-     "max_requests_per_connection", "headers_with_underscores_action"},
+     "max_requests_per_connection",
+     "headers_with_underscores_action"},
     {"envoy.config.core.v3.Http1ProtocolOptions",
      "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers",
      "allow_chunked_length override_stream_error_on_invalid_http_message use_balsa_parser "
@@ -102,6 +104,9 @@ constexpr Entry kFilterEntries[] = {
     {"envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers",
      "dynamic_stats start_child_span upstream_log upstream_log_options strict_check_headers "
      "respect_expected_rq_timeout suppress_grpc_request_failure_code_stats"},
+};
+
+constexpr Entry kHttpFilterEntries[] = {
     {"envoy.extensions.filters.http.fault.v3.HTTPFault",
      "delay abort upstream_cluster headers max_active_faults delay_percent_runtime "
      "abort_percent_runtime delay_duration_runtime abort_http_status_runtime "
@@ -125,7 +130,8 @@ constexpr Entry kFilterEntries[] = {
      "metadata not_id"},
     {"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
      "stat_prefix status token_bucket filter_enabled filter_enforced "
-     "local_rate_limit_per_downstream_connection", "enable_x_ratelimit_headers"},
+     "local_rate_limit_per_downstream_connection",
+     "enable_x_ratelimit_headers"},
 };
 
 constexpr Entry kRouteEntries[] = {
@@ -133,7 +139,8 @@ constexpr Entry kRouteEntries[] = {
      "name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add "
      "request_headers_to_remove most_specific_header_mutations_wins validate_clusters "
      "ignore_port_in_host_matching max_direct_response_body_size_bytes metadata "
-     "typed_per_filter_config", "internal_only_headers"},
+     "typed_per_filter_config",
+     "internal_only_headers"},
     {"envoy.config.route.v3.VirtualHost",
      "name domains routes require_tls request_headers_to_add request_headers_to_remove "
      "response_headers_to_add response_headers_to_remove typed_per_filter_config retry_policy "
@@ -171,10 +178,10 @@ constexpr Entry kRouteEntries[] = {
     {"envoy.config.route.v3.RetryPolicy",
      "retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate "
      "host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers "
-     "retriable_request_headers", "retry_priority rate_limited_retry_back_off"},
+     "retriable_request_headers",
+     "retry_priority rate_limited_retry_back_off"},
     {"envoy.config.route.v3.DirectResponseAction", "status body"},
-    {"envoy.type.matcher.v3.StringMatcher",
-     "exact prefix suffix safe_regex contains ignore_case"},
+    {"envoy.type.matcher.v3.StringMatcher", "exact prefix suffix safe_regex contains ignore_case"},
 };
 
 constexpr Entry kClusterEntries[] = {
@@ -221,7 +228,8 @@ constexpr Entry kClusterEntries[] = {
      "local_address_selector"},
     {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
      "common_http_protocol_options upstream_http_protocol_options explicit_http_config "
-     "use_downstream_protocol_config auto_config", "header_validation_config"},
+     "use_downstream_protocol_config auto_config",
+     "header_validation_config"},
     {"envoy.config.core.v3.UpstreamHttpProtocolOptions", "auto_sni auto_san_validation"},
     {"envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy"},
     {"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy", "overprovisioning_factor",
@@ -232,6 +240,9 @@ constexpr Entry kClusterEntries[] = {
      "endpoint health_status metadata load_balancing_weight"},
     {"envoy.config.endpoint.v3.Endpoint", "address hostname",
      "health_check_config additional_addresses"},
+};
+
+constexpr Entry kTlsEntries[] = {
     {"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "common_tls_context sni",
      "allow_renegotiation max_session_keys enforce_rsa_key_usage"},
     {"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
@@ -245,15 +256,13 @@ constexpr Entry kClusterEntries[] = {
     {"envoy.extensions.transport_sockets.tls.v3.TlsParameters",
      "tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites",
      "ecdh_curves signature_algorithms"},
-    {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
-     "certificate_chain private_key",
+    {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate", "certificate_chain private_key",
      "watched_directory ocsp_staple signed_certificate_timestamp"},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
      "trusted_ca verify_certificate_hash match_typed_subject_alt_names match_subject_alt_names crl "
      "trust_chain_verification system_root_certs",
      "watched_directory allow_expired_certificate only_verify_leaf_cert_crl max_verify_depth"},
-    {"envoy.extensions.transport_sockets.tls.v3.Secret",
-     "name tls_certificate validation_context"},
+    {"envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context"},
 };
 
 enum class Support : std::uint8_t { kUnknown, kActed, kHarmless };
@@ -284,8 +293,10 @@ const FieldTable& field_table() {
     FieldTable made;
     add(made, kListenerEntries);
     add(made, kFilterEntries);
+    add(made, kHttpFilterEntries);
     add(made, kRouteEntries);
     add(made, kClusterEntries);
+    add(made, kTlsEntries);
     return made;
   }();
   return table;
@@ -303,9 +314,8 @@ Status check(const google::protobuf::Message& message, const std::string& path,
     std::string where = path.empty() ? field->name() : path + "." + field->name();
     Support support = fields ? fields->of(field->name()) : Support::kActed;
     if (support == Support::kUnknown) {
-      return fail(Code::kUnsupported,
-                  fmt::format("{}: {}.{} is not supported by this proxy", where,
-                              message.GetDescriptor()->name(), field->name()));
+      return fail(Code::kUnsupported, fmt::format("{}: {}.{} is not supported by this proxy", where,
+                                                  message.GetDescriptor()->name(), field->name()));
     }
     if (support == Support::kHarmless) {
       if (warnings) warnings->push_back(where + ": has no effect in this proxy");

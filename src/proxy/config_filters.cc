@@ -95,7 +95,8 @@ Result<std::optional<HttpFilter>> compile_http_filter(const hcm::HttpFilter& pro
     return std::nullopt;
   } else {
     return fail(Code::kUnsupported, fmt::format("HTTP filter '{}' ({}) is not supported by this "
-                                                "proxy", proto.name(), any.type_url()));
+                                                "proxy",
+                                                proto.name(), any.type_url()));
   }
   return filter;
 }
@@ -257,8 +258,8 @@ Result<std::shared_ptr<const HttpSettings>> compile_http(const Proto& proto,
   return settings;
 }
 
-Result<std::shared_ptr<const TcpSettings>> compile_tcp(const network::tcp_proxy::v3::TcpProxy& proto,
-                                                       const CompileContext& context) {
+Result<std::shared_ptr<const TcpSettings>> compile_tcp(
+    const network::tcp_proxy::v3::TcpProxy& proto, const CompileContext& context) {
   auto settings = std::make_shared<TcpSettings>();
   settings->stat_prefix = proto.stat_prefix();
   if (proto.has_weighted_clusters()) {
@@ -318,7 +319,8 @@ Status compile_network_filter(const envoy::config::listener::v3::Filter& filter,
     chain.sni_cluster = true;
   } else if (!is_native(filter.name())) {
     return fail(Code::kUnsupported, fmt::format("network filter '{}' ({}) is not supported by this "
-                                                "proxy", filter.name(), any.type_url()));
+                                                "proxy",
+                                                filter.name(), any.type_url()));
   }
   return {};
 }

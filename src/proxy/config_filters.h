@@ -1,5 +1,5 @@
-// What filter chains do, as plain structs: connection managers, TCP proxies, their filters in order,
-// and access logs.
+// What filter chains do, as plain structs: connection managers, TCP proxies, their filters in
+// order, and access logs.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@
 
 namespace mizzen::proxy {
 
-// --- Access logs -----------------------------------------------------------------------------------
+// --- Access logs
+// -----------------------------------------------------------------------------------
 
 struct AccessLog {
   std::string path;    // "/dev/stdout", "/dev/stderr" or a file
@@ -29,7 +30,8 @@ struct AccessLog {
   bool only_not_health_check = false;
 };
 
-// --- Network filters --------------------------------------------------------------------------------
+// --- Network filters
+// --------------------------------------------------------------------------------
 
 struct NetworkRbac {
   std::shared_ptr<const route::Rbac> rules;
@@ -48,7 +50,8 @@ struct TcpSettings {
   std::vector<AccessLog> access_logs;
 };
 
-// --- HTTP filters -----------------------------------------------------------------------------------
+// --- HTTP filters
+// -----------------------------------------------------------------------------------
 
 struct FaultFilter {
   std::shared_ptr<const route::Fault> policy;  // null: only what routes say
@@ -94,7 +97,11 @@ struct HttpSettings {
   enum class ServerHeader : std::uint8_t { kOverwrite, kAppendIfAbsent, kPassThrough };
   ServerHeader server_header = ServerHeader::kOverwrite;
   enum class ClientCert : std::uint8_t {
-    kSanitize, kForwardOnly, kAppendForward, kSanitizeSet, kAlwaysForwardOnly,
+    kSanitize,
+    kForwardOnly,
+    kAppendForward,
+    kSanitizeSet,
+    kAlwaysForwardOnly,
   };
   ClientCert forward_client_cert = ClientCert::kSanitize;
   bool xfcc_subject = false, xfcc_cert = false, xfcc_chain = false, xfcc_dns = false,
@@ -126,7 +133,7 @@ struct HttpSettings {
   std::uint32_t h2_initial_stream_window = 256 * 1024;
   std::uint32_t h2_initial_connection_window = 1024 * 1024;
 
-  std::optional<Duration> idle_timeout = std::chrono::hours(1);        // absent: none
+  std::optional<Duration> idle_timeout = std::chrono::hours(1);  // absent: none
   std::optional<Duration> stream_idle_timeout = std::chrono::minutes(5);
   std::optional<Duration> request_timeout;
   std::optional<Duration> request_headers_timeout;

@@ -43,8 +43,9 @@ Status collect_ports(const proto::ListenerFilterChainMatchPredicate& predicate, 
     return {};
   }
   if (!predicate.has_or_match() || depth > 8) {
-    return fail(Code::kUnsupported, "filter_disabled: only port ranges, joined by or_match, are "
-                                    "supported by this proxy");
+    return fail(Code::kUnsupported,
+                "filter_disabled: only port ranges, joined by or_match, are "
+                "supported by this proxy");
   }
   for (const auto& rule : predicate.or_match().rules()) {
     MIZZEN_CHECKED(collect_ports(rule, to, depth + 1));
@@ -78,7 +79,8 @@ Status compile_listener_filter(const proto::ListenerFilter& filter, const Compil
     return {};
   }
   return fail(Code::kUnsupported, fmt::format("listener filter '{}' ({}) is not supported by this "
-                                              "proxy", filter.name(), any.type_url()));
+                                              "proxy",
+                                              filter.name(), any.type_url()));
 }
 
 Status compile_chain_match(const proto::FilterChainMatch& from, FilterChainMatch& to) {
@@ -95,7 +97,8 @@ Status compile_chain_match(const proto::FilterChainMatch& from, FilterChainMatch
   }
   for (const auto& name : from.server_names()) {
     if (name.find('*') != std::string::npos && (!name.starts_with("*.") || name.rfind('*') != 0)) {
-      return fail(Code::kInvalid, "server_names: '" + name + "': a star may only be the first label");
+      return fail(Code::kInvalid,
+                  "server_names: '" + name + "': a star may only be the first label");
     }
     to.server_names.push_back(lower(name));
   }
@@ -139,8 +142,8 @@ Status compile_chains(const proto::Listener& from, const CompileContext& context
   for (int i = 0; i < from.filter_chains_size(); ++i) {
     auto chain = compile_chain(from.filter_chains(i), context);
     if (!chain) {
-      return std::unexpected(chain.error().in(
-          fmt::format("filter_chains[{}] '{}'", i, from.filter_chains(i).name())));
+      return std::unexpected(
+          chain.error().in(fmt::format("filter_chains[{}] '{}'", i, from.filter_chains(i).name())));
     }
     to.chains.push_back(std::move(*chain));
   }
@@ -235,7 +238,8 @@ Result<AccessLog> compile_access_log(const envoy::config::accesslog::v3::AccessL
     MIZZEN_CHECKED(compile_log_format(stream.log_format(), made));
   } else {
     return fail(Code::kUnsupported, fmt::format("access_log '{}' ({}) is not supported by this "
-                                                "proxy", log.name(), any.type_url()));
+                                                "proxy",
+                                                log.name(), any.type_url()));
   }
   if (made.format.empty() && !made.is_json) made.format = kDefaultFormat;
   MIZZEN_CHECKED(compile_log_filter(log.filter(), made));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -21,13 +22,18 @@ using envoy::config::route::v3::RouteAction;
 constexpr std::size_t kMaxFileBytes = 16U << 20;
 
 Result<std::string> read_file(const std::string& path) {
+  std::error_code problem;
+  // A device would never end.
+  if (!std::filesystem::is_regular_file(path, problem)) {
+    return fail(Code::kNotFound, "'" + path + "' is not a file that can be read");
+  }
+  if (std::filesystem::file_size(path, problem) > kMaxFileBytes) {
+    return fail(Code::kLimit, "file '" + path + "' is larger than 16 MiB");
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) return fail(Code::kNotFound, "cannot read file '" + path + "'");
   std::stringstream text;
   text << file.rdbuf();
-  if (text.view().size() > kMaxFileBytes) {
-    return fail(Code::kLimit, "file '" + path + "' is larger than 16 MiB");
-  }
   return text.str();
 }
 
@@ -56,8 +62,8 @@ Result<SocketAddr> compile_address(const envoy::config::core::v3::Address& addre
     return fail(Code::kUnsupported, "address.protocol: UDP is not supported by this proxy");
   }
   if (socket.port_value() > 65535) {
-    return fail(Code::kInvalid, fmt::format("address.port_value: {} is above 65535",
-                                            socket.port_value()));
+    return fail(Code::kInvalid,
+                fmt::format("address.port_value: {} is above 65535", socket.port_value()));
   }
   return SocketAddr{socket.address(), static_cast<std::uint16_t>(socket.port_value()), false};
 }
@@ -65,13 +71,13 @@ Result<SocketAddr> compile_address(const envoy::config::core::v3::Address& addre
 Result<Cidr> compile_cidr(const envoy::config::core::v3::CidrRange& range) {
   std::string bytes = pack_ip(range.address_prefix());
   if (bytes.empty()) {
-    return fail(Code::kInvalid, "address_prefix: '" + range.address_prefix() +
-                                    "' is not an IP address");
+    return fail(Code::kInvalid,
+                "address_prefix: '" + range.address_prefix() + "' is not an IP address");
   }
   auto length = range.has_prefix_len() ? range.prefix_len().value() : 0;
   if (length > bytes.size() * 8) {
-    return fail(Code::kInvalid, fmt::format("prefix_len: {} is too long for {}", length,
-                                            range.address_prefix()));
+    return fail(Code::kInvalid,
+                fmt::format("prefix_len: {} is too long for {}", length, range.address_prefix()));
   }
   return Cidr{std::move(bytes), static_cast<std::uint8_t>(length)};
 }
@@ -88,8 +94,8 @@ Result<std::string> data_of(const envoy::config::core::v3::DataSource& source) {
     case Source::kEnvironmentVariable: {
       const char* value = std::getenv(source.environment_variable().c_str());
       if (!value) {
-        return fail(Code::kNotFound, "environment variable '" + source.environment_variable() +
-                                         "' is not set");
+        return fail(Code::kNotFound,
+                    "environment variable '" + source.environment_variable() + "' is not set");
       }
       return std::string(value);
     }
@@ -127,13 +133,13 @@ Result<route::StringMatcher> compile_string(
     case Proto::kSafeRegex:
       return route::StringMatcher::of_regex(matcher.safe_regex().regex());
     default:
-      return fail(Code::kInvalid, "no pattern is set: write exact, prefix, suffix, contains or "
-                                  "safe_regex");
+      return fail(Code::kInvalid,
+                  "no pattern is set: write exact, prefix, suffix, contains or "
+                  "safe_regex");
   }
 }
 
-Result<route::HeaderMatcher> compile_header(
-    const envoy::config::route::v3::HeaderMatcher& proto) {
+Result<route::HeaderMatcher> compile_header(const envoy::config::route::v3::HeaderMatcher& proto) {
   using Proto = envoy::config::route::v3::HeaderMatcher;
   route::HeaderMatcher matcher;
   matcher.name = lower(proto.name());

@@ -13,7 +13,7 @@
 namespace google::protobuf {
 class Any;
 class Duration;
-}
+}  // namespace google::protobuf
 namespace envoy::config::accesslog::v3 {
 class AccessLog;
 }

@@ -41,9 +41,7 @@ Result<std::shared_ptr<const route::Cors>> compile_cors(const CorsPolicy& proto)
   return cors;
 }
 
-Status too_deep() {
-  return fail(Code::kLimit, "rules are nested more than 32 deep");
-}
+Status too_deep() { return fail(Code::kLimit, "rules are nested more than 32 deep"); }
 
 template <class Proto, class Compile>
 Status compile_list(const Proto& list, route::RbacRule& to, Compile compile) {
@@ -98,8 +96,9 @@ Status set_value(const envoy::type::matcher::v3::ValueMatcher& value, route::Rba
     default:
       break;
   }
-  return fail(Code::kUnsupported, "metadata.value: only string_match, list_match and present_match "
-                                  "are supported by this proxy");
+  return fail(Code::kUnsupported,
+              "metadata.value: only string_match, list_match and present_match "
+              "are supported by this proxy");
 }
 
 Status set_metadata(const envoy::type::matcher::v3::MetadataMatcher& matcher,
@@ -285,8 +284,8 @@ Result<std::shared_ptr<const route::LocalRateLimit>> compile_rate_limit(
   }
   limit->enabled = proto.has_token_bucket() && proto.has_filter_enabled() &&
                    proto.filter_enabled().default_value().numerator() > 0;
-  limit->enforced = proto.has_filter_enforced() &&
-                    proto.filter_enforced().default_value().numerator() > 0;
+  limit->enforced =
+      proto.has_filter_enforced() && proto.filter_enforced().default_value().numerator() > 0;
   limit->per_connection = proto.local_rate_limit_per_downstream_connection();
   return limit;
 }

@@ -52,8 +52,7 @@ Status compile_mutations(const Message& message, route::HeaderMutations& to) {
   }
   for (const auto& removed : to.request_remove) {
     if (removed.starts_with(':') || removed == "host") {
-      return fail(Code::kInvalid, "request_headers_to_remove: '" + removed +
-                                      "' cannot be removed");
+      return fail(Code::kInvalid, "request_headers_to_remove: '" + removed + "' cannot be removed");
     }
   }
   return {};
@@ -65,8 +64,7 @@ Status compile_filters(const Message& message, const CompileContext& context,
   for (const auto& [name, any] : message.typed_per_filter_config()) {
     auto status = compile_per_filter(name, any, context, to);
     if (!status) {
-      return std::unexpected(
-          status.error().in(fmt::format("typed_per_filter_config['{}']", name)));
+      return std::unexpected(status.error().in(fmt::format("typed_per_filter_config['{}']", name)));
     }
   }
   return {};
@@ -169,9 +167,8 @@ Result<route::RetryPolicy> compile_retry(const proto::RetryPolicy& from,
     }
   }
   if (from.host_selection_retry_max_attempts() > 0) {
-    policy.host_selection_attempts =
-        static_cast<std::uint32_t>(std::min<std::int64_t>(from.host_selection_retry_max_attempts(),
-                                                          100));
+    policy.host_selection_attempts = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(from.host_selection_retry_max_attempts(), 100));
   }
   if (from.has_retry_back_off()) {
     policy.base_backoff = duration_of(from.retry_back_off().base_interval());
@@ -179,8 +176,9 @@ Result<route::RetryPolicy> compile_retry(const proto::RetryPolicy& from,
                              ? duration_of(from.retry_back_off().max_interval())
                              : policy.base_backoff * 10;
     if (policy.base_backoff <= Duration::zero() || policy.max_backoff < policy.base_backoff) {
-      return fail(Code::kInvalid, "retry_back_off: base_interval must be above 0 and not above "
-                                  "max_interval");
+      return fail(Code::kInvalid,
+                  "retry_back_off: base_interval must be above 0 and not above "
+                  "max_interval");
     }
   }
   return policy;
@@ -199,7 +197,8 @@ Status compile_weighted(const proto::WeightedCluster& from, const CompileContext
     MIZZEN_CHECKED(compile_filters(cluster, context, made.per_filter));
     if (made.cluster.empty()) {
       return fail(Code::kInvalid, fmt::format("weighted_clusters.clusters[{}].name: must not be "
-                                              "empty", i));
+                                              "empty",
+                                              i));
     }
     total += made.weight;
     to.weighted.push_back(std::move(made));

@@ -122,8 +122,10 @@ std::vector<xds::Rejection> ConfigStore::apply(const xds::Update& update) {
     rejections.push_back({resource.name, status.error().message});
   }
   for (const auto& name : update.removed) remove(update.type_url, name);
-  if (rejections.empty()) versions_[update.type_url] = update.version;
-  else versions_.try_emplace(update.type_url);
+  if (rejections.empty())
+    versions_[update.type_url] = update.version;
+  else
+    versions_.try_emplace(update.type_url);
   changed_ = true;
   return rejections;
 }
@@ -185,8 +187,7 @@ Status ConfigStore::take(const xds::Update& update, const xds::Resource& resourc
     return taken(store(routes_, resource, Result<CompiledRoutes>(std::move(compiled)), clock_));
   }
   if (type == api::kEndpointType) {
-    return taken(
-        store(endpoints_, resource, compile_endpoints(resource.bytes, &warnings), clock_));
+    return taken(store(endpoints_, resource, compile_endpoints(resource.bytes, &warnings), clock_));
   }
   if (own_secrets_.contains(resource.name)) return {};
   return taken(store(secrets_, resource, compile_secret(resource.bytes, &warnings), clock_));
@@ -219,8 +220,7 @@ void ConfigStore::remove(std::string_view type_url, const std::string& name) {
   // Routes stay until no listener asks for them: an RDS removal would mean 404 for everything.
 }
 
-void ConfigStore::warn(std::string_view type_url, std::string_view name,
-                       const Warnings& warnings) {
+void ConfigStore::warn(std::string_view type_url, std::string_view name, const Warnings& warnings) {
   for (const auto& warning : warnings) {
     // Once per kind of field, not once per resource.
     auto field = warning.substr(warning.find_last_of('.', warning.find(':')) + 1);
@@ -292,21 +292,22 @@ void ConfigStore::promote() {
       promote_one(stored, changed);
     }
   };
-  each(clusters_, [this](const auto& compiled) { return cluster_ready(compiled); }, "CDS");
-  each(routes_, [this](const auto& compiled) { return routes_ready(compiled); }, "RDS");
-  each(listeners_, [this](const auto& compiled) { return listener_ready(compiled); }, "LDS");
+  each(
+      clusters_, [this](const auto& compiled) { return cluster_ready(compiled); }, "CDS");
+  each(
+      routes_, [this](const auto& compiled) { return routes_ready(compiled); }, "RDS");
+  each(
+      listeners_, [this](const auto& compiled) { return listener_ready(compiled); }, "LDS");
 }
 
 void ConfigStore::drop_unused() {
   MonoTime now = clock_.mono();
-  bool any_removed = std::ranges::any_of(clusters_, [](const auto& entry) {
-    return entry.second.removed;
-  });
+  bool any_removed =
+      std::ranges::any_of(clusters_, [](const auto& entry) { return entry.second.removed; });
   if (any_removed) {
     auto used = clusters_in_use();
     std::erase_if(clusters_, [&](const auto& entry) {
-      return entry.second.removed &&
-             (!used.contains(entry.first) || now >= entry.second.deadline);
+      return entry.second.removed && (!used.contains(entry.first) || now >= entry.second.deadline);
     });
   }
   auto drop = [this](auto& map, std::string_view type) {
@@ -370,7 +371,8 @@ SnapshotRef ConfigStore::publish() {
     ClusterEntry entry{stored.active->cluster, stored.active->endpoints};
     if (entry.cluster->type == Cluster::Type::kEds) {
       auto found = endpoints_.find(entry.cluster->eds_name);
-      if (found != endpoints_.end() && found->second.active) entry.endpoints = *found->second.active;
+      if (found != endpoints_.end() && found->second.active)
+        entry.endpoints = *found->second.active;
     }
     if (!entry.endpoints && entry.cluster->type != Cluster::Type::kOriginalDst) {
       static const auto kEmpty = std::make_shared<const Endpoints>();
@@ -390,14 +392,13 @@ SnapshotRef ConfigStore::publish() {
 }
 
 bool ConfigStore::initialized(bool expect_dynamic) const {
-  if (expect_dynamic && (!versions_.contains(api::kClusterType) ||
-                         !versions_.contains(api::kListenerType))) {
+  if (expect_dynamic &&
+      (!versions_.contains(api::kClusterType) || !versions_.contains(api::kListenerType))) {
     return false;
   }
   auto settled = [](const auto& map) {
-    return std::ranges::all_of(map, [](const auto& entry) {
-      return entry.second.active || !entry.second.warming;
-    });
+    return std::ranges::all_of(
+        map, [](const auto& entry) { return entry.second.active || !entry.second.warming; });
   };
   return settled(clusters_) && settled(listeners_);
 }

@@ -80,7 +80,8 @@ xds::Update removal(const std::string& type, const std::string& name) {
 
 std::string cluster_of(const SnapshotRef& snapshot, const std::string& table) {
   auto found = snapshot->routes.find(table);
-  return found == snapshot->routes.end() ? "none" : found->second->hosts[0].routes[0].forward.cluster;
+  return found == snapshot->routes.end() ? "none"
+                                         : found->second->hosts[0].routes[0].forward.cluster;
 }
 
 struct Store {
@@ -123,8 +124,8 @@ TEST(ConfigStore, ABadResourceIsRejectedAndTheOldOneServes) {
   s.store.apply(update(kCds, "a", eds_cluster("a")));
   s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
   auto before = s.store.publish()->cluster("a")->cluster;
-  xds::Update mixed{kCds, "n", "2", {{"a", "2", eds_cluster("a", 0), {}},
-                                     {"b", "2", eds_cluster("b"), {}}}, {}};
+  xds::Update mixed{
+      kCds, "n", "2", {{"a", "2", eds_cluster("a", 0), {}}, {"b", "2", eds_cluster("b"), {}}}, {}};
   auto rejections = s.store.apply(mixed);
   ASSERT_EQ(rejections.size(), 1U);
   EXPECT_EQ(rejections[0].name, "a");

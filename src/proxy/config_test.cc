@@ -1,7 +1,6 @@
 // Envoy resources as YAML, compiled, and what came of them.
-#include <gtest/gtest.h>
-
 #include <google/protobuf/util/json_util.h>
+#include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
@@ -61,7 +60,8 @@ load_assignment:
   endpoints:
   - lb_endpoints:
     - endpoint: {address: {socket_address: {address: example.com, port_value: 80}}}
-)"), "load_assignment: 'example.com' is not an IP address; a name needs type STRICT_DNS");
+)"),
+            "load_assignment: 'example.com' is not an IP address; a name needs type STRICT_DNS");
 }
 
 TEST(Clusters, OfIstio) {
@@ -74,7 +74,8 @@ connect_timeout: 3s
 lb_policy: RING_HASH
 ring_hash_lb_config: {minimum_ring_size: 2048}
 circuit_breakers: {thresholds: [{max_connections: 10, max_pending_requests: 5, max_requests: 20}]}
-outlier_detection: {consecutive_5xx: 7, base_ejection_time: 900s, interval: 300s, max_ejection_percent: 50}
+outlier_detection:
+  {consecutive_5xx: 7, base_ejection_time: 900s, interval: 300s, max_ejection_percent: 50}
 common_lb_config: {healthy_panic_threshold: {}}
 metadata:
   filter_metadata:
@@ -105,7 +106,8 @@ transport_socket_matches:
 - name: tlsMode-disabled
   match: {}
   transport_socket: {name: envoy.transport_sockets.raw_buffer}
-)"), nullptr);
+)"),
+                              nullptr);
   ASSERT_TRUE(made) << made.error().message;
   const Cluster& cluster = *made->cluster;
   EXPECT_EQ(cluster.type, Cluster::Type::kEds);
@@ -140,7 +142,8 @@ filter_chains:
 - filters:
   - name: envoy.filters.network.http_connection_manager
     typed_config:
-      '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      '@type': "type.googleapis.com/envoy.extensions.filters.network.\
+               http_connection_manager.v3.HttpConnectionManager"
       rds: {route_config_name: "80", config_source: {ads: {}}}
       http_filters:
 )";
@@ -152,21 +155,24 @@ const std::string kRouter = R"(
 
 TEST(Listeners, Errors) {
   EXPECT_EQ(listener_error(kListener + kRouter), "");
-  EXPECT_EQ(listener_error("{name: l, address: {socket_address: {address: 0.0.0.0, port_value: 1}}}"),
-            "filter_chains: must not be empty");
-  EXPECT_EQ(listener_error(kListener + std::string(R"(
+  EXPECT_EQ(
+      listener_error("{name: l, address: {socket_address: {address: 0.0.0.0, port_value: 1}}}"),
+      "filter_chains: must not be empty");
+  EXPECT_EQ(
+      listener_error(kListener + std::string(R"(
       - name: envoy.filters.http.lua
         typed_config:
           '@type': type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config
 )") + kRouter),
-            "filter_chains[0] '': filters[0]: http_filters[0]: HTTP filter 'envoy.filters.http.lua' "
-            "(type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config) is not "
-            "supported by this proxy");
+      "filter_chains[0] '': filters[0]: http_filters[0]: HTTP filter 'envoy.filters.http.lua' "
+      "(type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config) is not "
+      "supported by this proxy");
   EXPECT_EQ(listener_error(kListener + std::string(R"(
       - name: envoy.filters.http.cors
         typed_config:
           '@type': type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors
-)")), "filter_chains[0] '': filters[0]: http_filters: the last one must be the router");
+)")),
+            "filter_chains[0] '': filters[0]: http_filters: the last one must be the router");
 }
 
 TEST(Routes, Errors) {
@@ -174,28 +180,37 @@ TEST(Routes, Errors) {
 virtual_hosts:
 - {name: a, domains: [x.com]}
 - {name: b, domains: [X.com]}
-)"), "domain 'x.com' stands in virtual hosts 'a' and 'b': it may stand in one only");
-  EXPECT_EQ(route_error(R"(
+)"),
+            "domain 'x.com' stands in virtual hosts 'a' and 'b': it may stand in one only");
+  EXPECT_EQ(
+      route_error(R"(
 virtual_hosts:
 - name: a
   domains: ['*']
   routes:
   - {match: {prefix: /}, route: {cluster: c}}
   - {match: {safe_regex: {regex: 'a('}}, route: {cluster: c}}
-)"), "virtual_hosts[0] 'a': routes[1]: regular expression 'a(' is not valid RE2: missing ): a(");
+)"),
+      "virtual_hosts[0] 'a': routes[1]: regular expression 'a(' is not valid RE2: missing ): a(");
   EXPECT_EQ(route_error(R"(
 virtual_hosts:
 - name: a
   domains: ['*']
   routes: [{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: c, weight: 0}]}}}]
-)"), "virtual_hosts[0] 'a': routes[0]: weighted_clusters: the sum of the weights must be 1 to 2^32-1");
-  EXPECT_EQ(route_error(R"(
+)"),
+            "virtual_hosts[0] 'a': routes[0]: weighted_clusters: the sum of the weights must be 1 "
+            "to 2^32-1");
+  EXPECT_EQ(
+      route_error(R"(
 virtual_hosts:
 - name: a
   domains: ['*']
-  routes: [{match: {prefix: /}, route: {cluster: c, hedge_policy: {hedge_on_per_try_timeout: true}}}]
-)"), "virtual_hosts[0].routes[0].route.hedge_policy: RouteAction.hedge_policy is not supported by "
-     "this proxy");
+  routes:
+  - match: {prefix: /}
+    route: {cluster: c, hedge_policy: {hedge_on_per_try_timeout: true}}
+)"),
+      "virtual_hosts[0].routes[0].route.hedge_policy: RouteAction.hedge_policy is not supported by "
+      "this proxy");
 }
 
 TEST(Routes, OfIstio) {
@@ -209,11 +224,14 @@ virtual_hosts:
   routes:
   - match:
       safe_regex: {regex: '/details/[0-9]+'}
-      headers: [{name: X-K, string_match: {prefix: a}}, {name: ':method', string_match: {exact: GET}}]
+      headers:
+      - {name: X-K, string_match: {prefix: a}}
+      - {name: ':method', string_match: {exact: GET}}
       query_parameters: [{name: q, string_match: {exact: "1"}}]
     metadata: {filter_metadata: {istio: {config: /apis/vs/details}}}
     decorator: {operation: op}
-    request_headers_to_add: [{header: {key: X-A, value: "1"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}]
+    request_headers_to_add:
+    - {header: {key: X-A, value: "1"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
     response_headers_to_remove: [server]
     route:
       cluster: c
@@ -222,7 +240,9 @@ virtual_hosts:
       host_rewrite_literal: details.other
       hash_policy: [{cookie: {name: user, ttl: 60s}}]
       request_mirror_policies:
-      - {cluster: m, disable_shadow_host_suffix_append: true, runtime_fraction: {default_value: {numerator: 250000, denominator: MILLION}}}
+      - cluster: m
+        disable_shadow_host_suffix_append: true
+        runtime_fraction: {default_value: {numerator: 250000, denominator: MILLION}}
       retry_policy:
         retry_on: gateway-error,connect-failure,retriable-status-codes
         num_retries: 3
@@ -231,12 +251,15 @@ virtual_hosts:
         host_selection_retry_max_attempts: 5
         retry_host_predicate:
         - name: envoy.retry_host_predicates.previous_hosts
-          typed_config: {'@type': type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}
+          typed_config:
+            '@type': "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.\
+                     PreviousHostsPredicate"
     typed_per_filter_config:
       envoy.filters.http.fault:
         '@type': type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
         delay: {fixed_delay: 7s, percentage: {numerator: 1000000, denominator: MILLION}}
-)"), nullptr);
+)"),
+                              nullptr);
   ASSERT_TRUE(table) << table.error().message;
   const route::Route& route = (*table)->hosts.at(0).routes.at(0);
   EXPECT_EQ(route.source, "/apis/vs/details");
@@ -280,8 +303,10 @@ TEST(Chains, TheMostSpecificWins) {
   for (const Row& row : std::initializer_list<Row>{
            {{.destination_port = 9080, .transport_protocol = "raw_buffer"}, "port"},
            {{.destination_port = 9080, .transport_protocol = "tls"}, "port-tls"},
-           {{.destination_port = 9080, .transport_protocol = "tls",
-             .application_protocols = {"istio"}}, "port-tls-istio"},
+           {{.destination_port = 9080,
+           .transport_protocol = "tls",
+           .application_protocols = {"istio"}},
+            "port-tls-istio"},
            {{.destination_port = 9080, .server_name = "a.com", .transport_protocol = "tls"},
             "port-tls"},
            {{.destination_port = 1, .server_name = "a.com"}, "sni"},
@@ -304,7 +329,10 @@ static_resources:
     type: STRICT_DNS
     load_assignment:
       endpoints:
-      - lb_endpoints: [{endpoint: {address: {socket_address: {address: istiod.istio-system.svc, port_value: 15012}}}}]
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address: {address: istiod.istio-system.svc, port_value: 15012}
     transport_socket:
       name: envoy.transport_sockets.tls
       typed_config:
@@ -315,8 +343,11 @@ dynamic_resources:
   cds_config: {ads: {}}
   ads_config:
     api_type: DELTA_GRPC
-    grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}, initial_metadata: [{key: ClusterID, value: K}]}]
-)", {"other-node", ""});
+    grpc_services:
+    - envoy_grpc: {cluster_name: xds-grpc}
+      initial_metadata: [{key: ClusterID, value: K}]
+)",
+                              {"other-node", ""});
   ASSERT_TRUE(made) << made.error().message;
   EXPECT_EQ(made->node.id, "other-node");
   EXPECT_EQ(made->clusters.size(), 1U);

@@ -67,13 +67,13 @@ Status compile_checks(const tls::CertificateValidationContext& proto, TlsCommon&
     std::string digest = lower(written);
     std::erase(digest, ':');
     if (digest.size() != 64) {
-      return fail(Code::kInvalid, "verify_certificate_hash: '" + written +
-                                      "' is not a SHA-256 digest in hex");
+      return fail(Code::kInvalid,
+                  "verify_certificate_hash: '" + written + "' is not a SHA-256 digest in hex");
     }
     to.verify_certificate_hash.push_back(std::move(digest));
   }
-  to.accept_untrusted = proto.trust_chain_verification() ==
-                        tls::CertificateValidationContext::ACCEPT_UNTRUSTED;
+  to.accept_untrusted =
+      proto.trust_chain_verification() == tls::CertificateValidationContext::ACCEPT_UNTRUSTED;
   return {};
 }
 
@@ -110,10 +110,12 @@ Status compile_trust(const tls::CommonTlsContext& proto, const CompileContext& c
 Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
                                  const CompileContext& context) {
   TlsCommon common;
-  int certificates = proto.tls_certificates_size() + proto.tls_certificate_sds_secret_configs_size();
+  int certificates =
+      proto.tls_certificates_size() + proto.tls_certificate_sds_secret_configs_size();
   if (certificates > 1) {
-    return fail(Code::kUnsupported, "tls_certificates: more than one certificate per context is "
-                                    "not supported by this proxy");
+    return fail(Code::kUnsupported,
+                "tls_certificates: more than one certificate per context is "
+                "not supported by this proxy");
   }
   if (proto.tls_certificates_size() == 1) {
     auto secret = std::make_shared<Secret>();
@@ -138,7 +140,8 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
 
 bool is_raw(const envoy::config::core::v3::TransportSocket& socket) {
   if (socket.has_typed_config()) {
-    return socket.typed_config().Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>();
+    return socket.typed_config()
+        .Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>();
   }
   return socket.name() == api::kRawBufferSocket;
 }

@@ -15,10 +15,10 @@ namespace mizzen::proxy {
 // envoy.extensions.transport_sockets.tls.v3.Secret, PEM inside. Held until the last user lets go.
 struct Secret {
   std::string name;
-  std::string certificate_chain;  // PEM, leaf first; empty in a pure trust bundle
-  std::string private_key;        // PEM
-  std::string trusted_ca;         // PEM bundle; empty in a pure key pair
-  std::string crl;                // PEM
+  std::string certificate_chain;          // PEM, leaf first; empty in a pure trust bundle
+  std::string private_key;                // PEM
+  std::string trusted_ca;                 // PEM bundle; empty in a pure key pair
+  std::string crl;                        // PEM
   std::vector<route::StringMatcher> san;  // match_typed_subject_alt_names of the secret itself
   std::uint64_t version_hash = 0;
 };
@@ -36,7 +36,8 @@ struct TlsCommon {
   std::vector<route::StringMatcher> san;
   std::vector<std::string> verify_certificate_hash;  // lower-case hex of SHA-256
   bool accept_untrusted = false;
-  std::vector<std::string> alpn;  // as in xDS; the private ALPN of Mizzen is added by the data plane
+  std::vector<std::string>
+      alpn;  // as in xDS; the private ALPN of Mizzen is added by the data plane
   TlsVersion minimum = TlsVersion::kAuto;
   TlsVersion maximum = TlsVersion::kAuto;
   std::string cipher_suites;  // OpenSSL's list, empty: default

@@ -21,10 +21,14 @@ Duration certificate_life() {
       if (number > 1'000'000) return kDefault;
       continue;
     }
-    if (*at == 'h') total += std::chrono::hours(number);
-    else if (*at == 'm') total += std::chrono::minutes(number);
-    else if (*at == 's') total += std::chrono::seconds(number);
-    else return kDefault;
+    if (*at == 'h')
+      total += std::chrono::hours(number);
+    else if (*at == 'm')
+      total += std::chrono::minutes(number);
+    else if (*at == 's')
+      total += std::chrono::seconds(number);
+    else
+      return kDefault;
     number = 0;
   }
   return total > Duration::zero() ? total : kDefault;
@@ -58,7 +62,8 @@ Result<std::unique_ptr<LocalAgent>> LocalAgent::make(io::Loop& loop, ConfigFeed&
   std::unique_ptr<LocalAgent> made(new LocalAgent(loop, feed, settings));
   agent::StatusOptions options;
   auto* identity = made->identity_.get();
-  options.not_ready = [identity, inner = std::move(hooks.not_ready)]() -> std::optional<std::string> {
+  options.not_ready = [identity,
+                       inner = std::move(hooks.not_ready)]() -> std::optional<std::string> {
     if (!identity->identity()) {
       return "no certificate yet" +
              (identity->last_error().empty() ? "" : ": " + identity->last_error());

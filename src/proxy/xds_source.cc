@@ -71,8 +71,8 @@ XdsSource::XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings setting
       settings_(std::move(settings)),
       client_(xds::node_bytes(node)),
       back_off_(kFirstBackOff),
-      random_(static_cast<unsigned>(fnv1a(node.id) ^
-                                    static_cast<std::uint64_t>(loop.now().time_since_epoch().count()))) {
+      random_(static_cast<unsigned>(
+          fnv1a(node.id) ^ static_cast<std::uint64_t>(loop.now().time_since_epoch().count()))) {
   client_.subscribe_all(api::kClusterType);
   client_.subscribe_all(api::kListenerType);
   feed_.on_published([this, alive = std::weak_ptr<int>(alive_)] {

@@ -1,5 +1,5 @@
-// Configuration by delta ADS: one stream to the control plane, opened again with back-off and jitter
-// when it is lost; what was received before stays. Main thread only.
+// Configuration by delta ADS: one stream to the control plane, opened again with back-off and
+// jitter when it is lost; what was received before stays. Main thread only.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,8 @@ Result<net::HeaderList> discovery_headers(const DiscoverySettings& settings);
 
 class XdsSource {
  public:
-  // Subscribes to all clusters and listeners, and to what they need. `feed` and `loop` outlive this.
+  // Subscribes to all clusters and listeners, and to what they need. `feed` and `loop` outlive
+  // this.
   XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings,
             const xds::NodeInfo& node);
   ~XdsSource();

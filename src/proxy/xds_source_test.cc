@@ -39,25 +39,27 @@ struct ControlPlane {
   std::uint16_t port = 0;
 
   explicit ControlPlane(io::Loop& on) : loop(on) {
-    grpc.streaming(std::string(api::kDeltaAdsMethod), [this](std::shared_ptr<net::GrpcStream> call) {
-      stream = call;
-      authorization = call->exchange().header("authorization");
-      machine = std::make_unique<xds::DeltaServer>("t");
-      machine->offer(now);
-      call->on_message([this](std::string_view message) {
-        EXPECT_TRUE(machine->receive(message));
-        push();
-      });
-    });
+    grpc.streaming(std::string(api::kDeltaAdsMethod),
+                   [this](std::shared_ptr<net::GrpcStream> call) {
+                     stream = call;
+                     authorization = call->exchange().header("authorization");
+                     machine = std::make_unique<xds::DeltaServer>("t");
+                     machine->offer(now);
+                     call->on_message([this](std::string_view message) {
+                       EXPECT_TRUE(machine->receive(message));
+                       push();
+                     });
+                   });
   }
   void push() {
     while (auto response = machine->next()) stream->send(*response);
   }
   void listen(std::uint16_t at) {
-    http = std::make_unique<net::HttpServer>(
-        loop, net::HttpServerOptions{}, [this](std::shared_ptr<net::Exchange> exchange) {
-          if (!grpc.handle(exchange)) exchange->respond(404, {}, "");
-        });
+    http = std::make_unique<net::HttpServer>(loop, net::HttpServerOptions{},
+                                             [this](std::shared_ptr<net::Exchange> exchange) {
+                                               if (!grpc.handle(exchange))
+                                                 exchange->respond(404, {}, "");
+                                             });
     auto bound = http->listen(io::Address::loopback(at));
     ASSERT_TRUE(bound) << bound.error().message;
     port = bound->port();

@@ -169,8 +169,8 @@ std::string redirect_path(const Route& route, std::string_view path) {
 // The authority of a redirect: a port that belonged to the old scheme does not go along.
 std::string redirect_authority(const Redirect& redirect, std::string_view authority,
                                bool scheme_changes) {
-  std::string_view host = redirect.host.empty() ? without_port(authority)
-                                                : std::string_view(redirect.host);
+  std::string_view host =
+      redirect.host.empty() ? without_port(authority) : std::string_view(redirect.host);
   if (redirect.port != 0) return fmt::format("{}:{}", host, redirect.port);
   if (!redirect.host.empty()) return std::string(host);
   std::string_view port = authority.substr(host.size());
@@ -210,8 +210,7 @@ bool matches(const PathMatcher& matcher, std::string_view path) {
   auto starts = [&](std::string_view text) {
     if (text.size() < matcher.value.size()) return false;
     auto head = text.substr(0, matcher.value.size());
-    return matcher.case_sensitive ? head == matcher.value
-                                  : equals_ignore_case(head, matcher.value);
+    return matcher.case_sensitive ? head == matcher.value : equals_ignore_case(head, matcher.value);
   };
   switch (matcher.kind) {
     case PathMatcher::Kind::kPrefix:
@@ -288,8 +287,7 @@ Decision match(const Table& table, const RequestView& request, std::uint64_t ran
     return decision;
   }
   const VirtualHost& host = *decision.host;
-  note(trace, "table '{}': virtual host '{}' for '{}'", table.name, host.name,
-       request.authority());
+  note(trace, "table '{}': virtual host '{}' for '{}'", table.name, host.name, request.authority());
   if (host.require_tls == VirtualHost::RequireTls::kAll && !tls) {
     // A proxy in front may have ended TLS; its word stands in the scheme.
     if (request.scheme() != "https") {
@@ -366,12 +364,11 @@ std::string redirect_location(const Decision& decision, const RequestView& reque
                        request.path());
   }
   const Redirect& redirect = decision.route->redirect;
-  std::string_view scheme = redirect.scheme.empty() ? request.scheme()
-                                                    : std::string_view(redirect.scheme);
+  std::string_view scheme =
+      redirect.scheme.empty() ? request.scheme() : std::string_view(redirect.scheme);
   if (scheme.empty()) scheme = "http";
   return fmt::format("{}://{}{}", scheme,
-                     redirect_authority(redirect, request.authority(),
-                                        scheme != request.scheme()),
+                     redirect_authority(redirect, request.authority(), scheme != request.scheme()),
                      redirect_path(*decision.route, request.path()));
 }
 

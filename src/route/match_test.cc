@@ -58,21 +58,37 @@ Table table_of(const std::vector<std::vector<std::string>>& domains) {
 }
 
 TEST(Domains, TheMostSpecificWins) {
-  Table table = table_of({{"*"}, {"a.com", "a.com:8080"}, {"*.com"}, {"*.b.com"}, {"*-x.b.com"},
-                          {"foo.*"}, {"foo.bar.*"}, {"[::1]"}});
+  Table table = table_of({{"*"},
+                          {"a.com", "a.com:8080"},
+                          {"*.com"},
+                          {"*.b.com"},
+                          {"*-x.b.com"},
+                          {"foo.*"},
+                          {"foo.bar.*"},
+                          {"[::1]"}});
   table.ignore_port = false;
   ASSERT_TRUE(table.index());
   struct Row {
     const char* authority;
     const char* host;
   };
-  for (const Row& row : std::initializer_list<Row>{
-           {"a.com", "a.com"},          {"A.Com", "a.com"},           {"a.com:8080", "a.com"},
-           {"a.com:9", "*"},            {"b.com", "*.com"},           {"c.b.com", "*.b.com"},
-           {"c-x.b.com", "*-x.b.com"},  {"-x.b.com", "*.b.com"},      {"d.c.b.com", "*.b.com"},
-           {".com", "*"},               {"foo.org", "foo.*"},         {"foo.bar.org", "foo.bar.*"},
-           {"foo.com", "*.com"},        {"foo.", "*"},                {"other.org", "*"},
-           {"", "*"},                   {"[::1]", "[::1]"}}) {
+  for (const Row& row : std::initializer_list<Row>{{"a.com", "a.com"},
+                                                   {"A.Com", "a.com"},
+                                                   {"a.com:8080", "a.com"},
+                                                   {"a.com:9", "*"},
+                                                   {"b.com", "*.com"},
+                                                   {"c.b.com", "*.b.com"},
+                                                   {"c-x.b.com", "*-x.b.com"},
+                                                   {"-x.b.com", "*.b.com"},
+                                                   {"d.c.b.com", "*.b.com"},
+                                                   {".com", "*"},
+                                                   {"foo.org", "foo.*"},
+                                                   {"foo.bar.org", "foo.bar.*"},
+                                                   {"foo.com", "*.com"},
+                                                   {"foo.", "*"},
+                                                   {"other.org", "*"},
+                                                   {"", "*"},
+                                                   {"[::1]", "[::1]"}}) {
     const VirtualHost* host = find_host(table, row.authority);
     ASSERT_TRUE(host) << row.authority;
     EXPECT_EQ(host->name, row.host) << row.authority;
@@ -299,10 +315,9 @@ TEST(Order, TheFirstRouteThatMatchesWinsAndReasonsAreGiven) {
   Request asked;
   Trace trace;
   EXPECT_EQ(match(table, asked, 0, false, &trace).cluster, "v3");
-  EXPECT_EQ(trace.lines, (std::vector<std::string>{
-                             "table 't': virtual host '*' for 'a.com'",
-                             "route 0: not header x-h = \"jason\"", "route 1 'rest': matches",
-                             "cluster 'v3'"}));
+  EXPECT_EQ(trace.lines, (std::vector<std::string>{"table 't': virtual host '*' for 'a.com'",
+                                                   "route 0: not header x-h = \"jason\"",
+                                                   "route 1 'rest': matches", "cluster 'v3'"}));
   asked.headers_ = {{"x-h", "jason"}};
   trace.lines.clear();
   EXPECT_EQ(match(table, asked, 0, false, &trace).cluster, "v2");
@@ -339,13 +354,13 @@ TEST(Rewrites, OfThePath) {
     const char* path;
     const char* result;
   };
-  for (const Row& row : std::initializer_list<Row>{
-           {Kind::kPrefix, "/v1", "/v2", "/v1/x?q=1", "/v2/x?q=1"},
-           {Kind::kPrefix, "/", "/d/", "/x", "/d/x"},
-           {Kind::kPrefix, "/a/", "/", "/a/b", "/b"},
-           {Kind::kExact, "/a", "/b", "/a?x", "/b?x"},
-           {Kind::kSeparatedPrefix, "/a", "/b", "/a/c", "/b/c"},
-           {Kind::kRegex, "/details/.*", "/d", "/details/1?x", "/d?x"}}) {
+  for (const Row& row :
+       std::initializer_list<Row>{{Kind::kPrefix, "/v1", "/v2", "/v1/x?q=1", "/v2/x?q=1"},
+                                  {Kind::kPrefix, "/", "/d/", "/x", "/d/x"},
+                                  {Kind::kPrefix, "/a/", "/", "/a/b", "/b"},
+                                  {Kind::kExact, "/a", "/b", "/a?x", "/b?x"},
+                                  {Kind::kSeparatedPrefix, "/a", "/b", "/a/c", "/b/c"},
+                                  {Kind::kRegex, "/details/.*", "/d", "/details/1?x", "/d?x"}}) {
     Route route;
     route.match.path.kind = row.kind;
     route.match.path.value = row.match;
@@ -368,12 +383,11 @@ TEST(Redirects, Location) {
   Redirect port{.scheme = "https", .port = 8443, .strip_query = true};
   Redirect prefix{.prefix_rewrite = "/z"};
   Redirect own_query{.path = "/new?own=1"};
-  for (const Row& row : std::initializer_list<Row>{
-           {https, "https://a.com/p/x?q=1"},
-           {host, "http://b.com/new?q=1"},
-           {port, "https://a.com:8443/p/x"},
-           {prefix, "http://a.com:80/z/x?q=1"},
-           {own_query, "http://a.com:80/new?own=1"}}) {
+  for (const Row& row : std::initializer_list<Row>{{https, "https://a.com/p/x?q=1"},
+                                                   {host, "http://b.com/new?q=1"},
+                                                   {port, "https://a.com:8443/p/x"},
+                                                   {prefix, "http://a.com:80/z/x?q=1"},
+                                                   {own_query, "http://a.com:80/new?own=1"}}) {
     Table table = table_of({{"*"}});
     Route& route = table.hosts[0].routes[0];
     route.match.path.value = "/p";
@@ -401,7 +415,8 @@ TEST(Redirects, AHostThatRequiresTls) {
 TEST(Retry, WordsBecomeBits) {
   std::vector<std::string> unknown;
   EXPECT_EQ(parse_retry_on("connect-failure,refused-stream, unavailable,cancelled,"
-                           "retriable-status-codes,bogus", &unknown),
+                           "retriable-status-codes,bogus",
+                           &unknown),
             RetryPolicy::kConnectFailure | RetryPolicy::kRefusedStream |
                 RetryPolicy::kGrpcUnavailable | RetryPolicy::kGrpcCancelled |
                 RetryPolicy::kRetriableStatusCodes);
@@ -423,8 +438,7 @@ TEST(PerFilterPolicies, TheMostSpecificWins) {
 TEST(Regex, ABadOneSaysWhy) {
   auto result = compile_regex("a(b");
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().message,
-            "regular expression 'a(b' is not valid RE2: missing ): a(b");
+  EXPECT_EQ(result.error().message, "regular expression 'a(b' is not valid RE2: missing ): a(b");
 }
 
 }  // namespace

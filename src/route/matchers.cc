@@ -36,8 +36,8 @@ Result<Regex> compile_regex(std::string_view expression) {
   }
   RE2::Options options(RE2::Quiet);
   options.set_max_mem(kRegexMemory);
-  auto regex = std::make_shared<const RE2>(re2::StringPiece(expression.data(), expression.size()),
-                                           options);
+  auto regex =
+      std::make_shared<const RE2>(re2::StringPiece(expression.data(), expression.size()), options);
   if (!regex->ok()) {
     return fail(Code::kInvalid, fmt::format("regular expression '{}' is not valid RE2: {}",
                                             expression, regex->error()));

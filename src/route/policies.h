@@ -18,7 +18,7 @@ struct Fault {
   std::optional<Fraction> delay_share;  // absent: no delay
   Duration delay{};
   std::optional<Fraction> abort_share;  // absent: no abort
-  std::uint16_t abort_status = 0;    // 0 when a gRPC status is given
+  std::uint16_t abort_status = 0;       // 0 when a gRPC status is given
   std::int32_t abort_grpc_status = -1;
   std::vector<HeaderMatcher> headers;  // all must hold for the fault to act
   std::string upstream_cluster;        // when set, only for this cluster

@@ -37,10 +37,11 @@ bool metadata_holds(const RbacRule& rule, const MetadataView* metadata) {
   bool holds = false;
   if (metadata) {
     auto values = metadata->values(rule.metadata_filter, rule.metadata_path);
-    holds = rule.metadata_value
-                ? std::ranges::any_of(
-                      values, [&](const auto& value) { return rule.metadata_value->matches(value); })
-                : !values.empty();
+    holds =
+        rule.metadata_value
+            ? std::ranges::any_of(
+                  values, [&](const auto& value) { return rule.metadata_value->matches(value); })
+            : !values.empty();
   }
   return holds != rule.invert;
 }

@@ -23,7 +23,7 @@ struct ConnectionView {
   std::string_view remote_ip;         // packed; after x-forwarded-for
   std::string_view server_name;
   std::vector<std::string_view> principals;  // URI SANs of the peer, then DNS SANs, then subject
-  bool tls = false;  // mutual TLS with a verified certificate
+  bool tls = false;                          // mutual TLS with a verified certificate
 };
 
 // Dynamic metadata of other filters (JWT claims): a value by filter and path, or nothing.
@@ -37,8 +37,20 @@ class MetadataView {
 
 struct RbacRule {  // a Permission or a Principal
   enum class Kind : std::uint8_t {
-    kAny, kAnd, kOr, kNot, kHeader, kPath, kDestinationIp, kDestinationPort,
-    kDestinationPortRange, kServerName, kMetadata, kAuthenticated, kDirectSourceIp, kRemoteIp,
+    kAny,
+    kAnd,
+    kOr,
+    kNot,
+    kHeader,
+    kPath,
+    kDestinationIp,
+    kDestinationPort,
+    kDestinationPortRange,
+    kServerName,
+    kMetadata,
+    kAuthenticated,
+    kDirectSourceIp,
+    kRemoteIp,
   };
   Kind kind = Kind::kAny;
   std::vector<RbacRule> rules;  // kAnd, kOr, kNot (one)

@@ -51,9 +51,11 @@ std::uint32_t parse_retry_on(std::string_view text, std::vector<std::string>* un
 
 Status Table::index() {
   auto twice = [this](std::size_t a, std::size_t b, const std::string& domain) {
-    return fail(Code::kInvalid,
-                fmt::format("domain '{}' stands in virtual hosts '{}' and '{}': it may stand in one "
-                            "only", domain, hosts[a].name, hosts[b].name));
+    return fail(
+        Code::kInvalid,
+        fmt::format("domain '{}' stands in virtual hosts '{}' and '{}': it may stand in one "
+                    "only",
+                    domain, hosts[a].name, hosts[b].name));
   };
   auto add_wildcard = [&](std::vector<Wildcard>& list, std::string text, std::size_t host,
                           const std::string& domain) -> Status {
@@ -66,8 +68,8 @@ Status Table::index() {
     for (const auto& written : hosts[i].domains) {
       std::string domain = lower(written);
       if (domain.empty()) {
-        return fail(Code::kInvalid, fmt::format("virtual host '{}' has an empty domain",
-                                                hosts[i].name));
+        return fail(Code::kInvalid,
+                    fmt::format("virtual host '{}' has an empty domain", hosts[i].name));
       }
       if (domain == "*") {
         if (any) return twice(*any, i, domain);

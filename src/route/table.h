@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "route/policies.h"
 #include "route/matchers.h"
+#include "route/policies.h"
 
 namespace mizzen::route {
 
@@ -61,11 +61,22 @@ struct WeightedCluster {
 struct RetryPolicy {
   // Conditions of `retry_on`, as bits.
   enum On : std::uint32_t {
-    k5xx = 1 << 0, kGatewayError = 1 << 1, kReset = 1 << 2, kConnectFailure = 1 << 3,
-    kRetriable4xx = 1 << 4, kRefusedStream = 1 << 5, kRetriableStatusCodes = 1 << 6,
-    kRetriableHeaders = 1 << 7, kResetBeforeRequest = 1 << 8, kEnvoyRateLimited = 1 << 9,
-    kGrpcCancelled = 1 << 10, kGrpcDeadlineExceeded = 1 << 11, kGrpcResourceExhausted = 1 << 12,
-    kGrpcUnavailable = 1 << 13, kGrpcInternal = 1 << 14, kHttp3PostConnectFailure = 1 << 15,
+    k5xx = 1 << 0,
+    kGatewayError = 1 << 1,
+    kReset = 1 << 2,
+    kConnectFailure = 1 << 3,
+    kRetriable4xx = 1 << 4,
+    kRefusedStream = 1 << 5,
+    kRetriableStatusCodes = 1 << 6,
+    kRetriableHeaders = 1 << 7,
+    kResetBeforeRequest = 1 << 8,
+    kEnvoyRateLimited = 1 << 9,
+    kGrpcCancelled = 1 << 10,
+    kGrpcDeadlineExceeded = 1 << 11,
+    kGrpcResourceExhausted = 1 << 12,
+    kGrpcUnavailable = 1 << 13,
+    kGrpcInternal = 1 << 14,
+    kHttp3PostConnectFailure = 1 << 15,
   };
   std::uint32_t on = 0;
   std::uint32_t attempts = 1;  // retries after the first try
@@ -85,7 +96,7 @@ std::uint32_t parse_retry_on(std::string_view text, std::vector<std::string>* un
 struct HashPolicy {
   enum class Kind : std::uint8_t { kHeader, kCookie, kSourceIp, kQueryParameter };
   Kind kind = Kind::kHeader;
-  std::string name;                  // header (lower case), cookie or parameter
+  std::string name;                    // header (lower case), cookie or parameter
   std::optional<Duration> cookie_ttl;  // set: a missing cookie is made; 0 is a session cookie
   std::string cookie_path;
   bool terminal = false;
@@ -97,7 +108,7 @@ struct Mirror {
   bool append_shadow_suffix = true;
 };
 
-struct Forward {  // RouteAction
+struct Forward {               // RouteAction
   std::string cluster;         // empty when weighted or by header
   std::string cluster_header;  // the cluster's name is in this request header
   std::vector<WeightedCluster> weighted;
@@ -106,15 +117,15 @@ struct Forward {  // RouteAction
 
   std::string prefix_rewrite;  // replaces what the path matched
   std::optional<RegexRewrite> regex_rewrite;
-  std::string host_rewrite;          // literal; empty: none
+  std::string host_rewrite;  // literal; empty: none
   std::string host_rewrite_header;
-  bool auto_host_rewrite = false;    // the endpoint's host name
+  bool auto_host_rewrite = false;  // the endpoint's host name
   bool append_x_forwarded_host = false;
 
   Duration timeout = std::chrono::seconds(15);  // whole response; 0: none
   std::optional<Duration> idle_timeout;         // absent: as the connection says
   std::optional<Duration> max_stream_duration;
-  std::optional<Duration> max_grpc_timeout;     // caps grpc-timeout; 0: whatever the client says
+  std::optional<Duration> max_grpc_timeout;  // caps grpc-timeout; 0: whatever the client says
   std::optional<RetryPolicy> retry;
   std::vector<HashPolicy> hash;
   std::vector<Mirror> mirrors;
@@ -126,7 +137,7 @@ struct Redirect {
   std::string scheme;  // empty: unchanged
   std::string host;
   std::uint16_t port = 0;
-  std::string path;    // replaces path and query
+  std::string path;  // replaces path and query
   std::string prefix_rewrite;
   std::optional<RegexRewrite> regex_rewrite;
   std::uint16_t status = 301;
@@ -160,8 +171,8 @@ struct VirtualHost {
   RequireTls require_tls = RequireTls::kNone;
   HeaderMutations headers;
   PerFilter per_filter;
-  std::optional<RetryPolicy> retry;  // for routes without one of their own
-  bool include_attempt_count = false;            // x-envoy-attempt-count to the upstream
+  std::optional<RetryPolicy> retry;    // for routes without one of their own
+  bool include_attempt_count = false;  // x-envoy-attempt-count to the upstream
   bool include_attempt_count_in_response = false;
 };
 
@@ -171,9 +182,9 @@ struct Table {
   std::vector<VirtualHost> hosts;
   HeaderMutations headers;
   PerFilter per_filter;
-  bool ignore_port = false;               // ignore_port_in_host_matching
+  bool ignore_port = false;  // ignore_port_in_host_matching
   bool most_specific_mutations_win = false;
-  std::string source;                     // metadata istio.config
+  std::string source;  // metadata istio.config
 
   // Builds the look-up of domains. Fails when a domain stands twice (both hosts are named) or is
   // not a domain. Must be called once, after `hosts` is complete.

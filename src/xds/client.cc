@@ -106,8 +106,9 @@ Result<Update> DeltaClient::receive(std::string_view message) {
     return fail(Code::kProtocol, "not a DeltaDiscoveryResponse", Side::kUpstream);
   }
   if (!types_.contains(response.type_url())) {
-    return fail(Code::kProtocol, "a response of type '" + response.type_url() +
-                                     "', which was not asked for", Side::kUpstream);
+    return fail(Code::kProtocol,
+                "a response of type '" + response.type_url() + "', which was not asked for",
+                Side::kUpstream);
   }
   Update update;
   update.type_url = response.type_url();
@@ -116,12 +117,16 @@ Result<Update> DeltaClient::receive(std::string_view message) {
   update.resources.reserve(static_cast<std::size_t>(response.resources_size()));
   for (auto& resource : *response.mutable_resources()) {
     if (resource.resource().type_url() != update.type_url) {
-      return fail(Code::kProtocol, "resource '" + resource.name() + "' is of type '" +
-                                       resource.resource().type_url() + "' in a response of type '" +
-                                       update.type_url + "'", Side::kUpstream);
+      return fail(Code::kProtocol,
+                  "resource '" + resource.name() + "' is of type '" +
+                      resource.resource().type_url() + "' in a response of type '" +
+                      update.type_url + "'",
+                  Side::kUpstream);
     }
-    update.resources.push_back({resource.name(), resource.version(),
-                                std::move(*resource.mutable_resource()->mutable_value()), {}});
+    update.resources.push_back({resource.name(),
+                                resource.version(),
+                                std::move(*resource.mutable_resource()->mutable_value()),
+                                {}});
   }
   update.removed.assign(response.removed_resources().begin(), response.removed_resources().end());
   return update;

@@ -55,7 +55,8 @@ class DeltaClient {
   // protocol: close the stream.
   Result<Update> receive(std::string_view message);
 
-  // ACK, or NACK when something was rejected. Versions of the resources not rejected are remembered.
+  // ACK, or NACK when something was rejected. Versions of the resources not rejected are
+  // remembered.
   void answer(const Update& update, const std::vector<Rejection>& rejections);
 
   // The bytes of the next DeltaDiscoveryRequest to send, while the stream is open.

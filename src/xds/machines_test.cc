@@ -25,15 +25,17 @@ std::shared_ptr<const World> world(std::string version, const Spec& spec) {
   for (const auto& [type, resources] : spec) {
     auto map = std::make_shared<ResourceMap>();
     for (const auto& [name, resource_version] : resources) {
-      (*map)[name] = std::make_shared<Resource>(Resource{
-          name, resource_version, "bytes of " + name, type == kCds ? name : std::string()});
+      (*map)[name] = std::make_shared<Resource>(Resource{name, resource_version, "bytes of " + name,
+                                                         type == kCds ? name : std::string()});
     }
     made->types[type] = map;
   }
   return made;
 }
 
-std::string node() { return node_bytes({"sidecar~1.1.1.1~a.b~b.svc", "c", R"({"NAMESPACE":"b"})"}); }
+std::string node() {
+  return node_bytes({"sidecar~1.1.1.1~a.b~b.svc", "c", R"({"NAMESPACE":"b"})"});
+}
 
 DeltaDiscoveryResponse response(const std::optional<std::string>& bytes) {
   DeltaDiscoveryResponse message;
@@ -148,9 +150,11 @@ TEST(Delta, AChangedClusterIsFollowedByItsEndpoints) {
   pair.client.subscribe_all(kCds);
   pair.client.subscribe(kEds, {"a", "b", "gone"});
   pair.client.on_open();
-  pair.server.offer(world("1", {{kCds, {{"a", "1"}, {"b", "1"}}}, {kEds, {{"a", "1"}, {"b", "1"}}}}));
+  pair.server.offer(
+      world("1", {{kCds, {{"a", "1"}, {"b", "1"}}}, {kEds, {{"a", "1"}, {"b", "1"}}}}));
   EXPECT_EQ(pair.run(), (Said{"CDS +a +b", "EDS +a +b -gone"}));
-  pair.server.offer(world("2", {{kCds, {{"a", "2"}, {"b", "1"}}}, {kEds, {{"a", "1"}, {"b", "1"}}}}));
+  pair.server.offer(
+      world("2", {{kCds, {{"a", "2"}, {"b", "1"}}}, {kEds, {{"a", "1"}, {"b", "1"}}}}));
   EXPECT_EQ(pair.run(), (Said{"CDS +a", "EDS +a"}));
   pair.server.offer(world("3", {{kCds, {{"a", "2"}, {"b", "2"}}}, {kEds, {{"a", "1"}}}}));
   EXPECT_EQ(pair.run(), (Said{"CDS +b", "EDS -b"}));
@@ -193,10 +197,12 @@ TEST(Delta, AReconnectSaysWhatIsKnown) {
   pair.server.offer(first);
   pair.run();
   pair.reconnect();
-  pair.server.offer(world("2", {{kCds, {{"a", "1"}, {"c", "1"}}}, {kEds, {{"a", "2"}, {"b", "1"}}}}));
+  pair.server.offer(
+      world("2", {{kCds, {{"a", "1"}, {"c", "1"}}}, {kEds, {{"a", "2"}, {"b", "1"}}}}));
   EXPECT_EQ(pair.run(), (Said{"CDS +c -b", "EDS +a"}));
   pair.reconnect();
-  pair.server.offer(world("3", {{kCds, {{"a", "1"}, {"c", "1"}}}, {kEds, {{"a", "2"}, {"b", "1"}}}}));
+  pair.server.offer(
+      world("3", {{kCds, {{"a", "1"}, {"c", "1"}}}, {kEds, {{"a", "2"}, {"b", "1"}}}}));
   // The first response of a stream goes out even when empty: a client may wait for it.
   EXPECT_EQ(pair.run(), (Said{"CDS", "EDS"}));
 }

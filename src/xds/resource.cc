@@ -65,8 +65,8 @@ NodeInfo node_info(const envoy::config::core::v3::Node& node) {
   info.user_agent_version = node.user_agent_version();
   if (info.user_agent_version.empty() && node.has_user_agent_build_version()) {
     const auto& version = node.user_agent_build_version().version();
-    info.user_agent_version = fmt::format("{}.{}.{}", version.major_number(),
-                                          version.minor_number(), version.patch());
+    info.user_agent_version =
+        fmt::format("{}.{}.{}", version.major_number(), version.minor_number(), version.patch());
   }
   return info;
 }

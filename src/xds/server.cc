@@ -178,7 +178,8 @@ std::optional<std::string> DeltaServer::respond(Type& type) {
   DeltaDiscoveryResponse response;
   response.set_type_url(type.url);
   response.set_system_version_info(world_->version);
-  response.set_nonce(fmt::format("{}-{}-{}", stream_id_, type_order(type.url), ++type.nonce_number));
+  response.set_nonce(
+      fmt::format("{}-{}-{}", stream_id_, type_order(type.url), ++type.nonce_number));
   for (const auto& resource : changed) {
     auto* out = response.add_resources();
     out->set_name(resource->name);

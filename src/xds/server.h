@@ -45,11 +45,11 @@ struct Received {
 // For syncz and proxy-status.
 struct TypeStatus {
   std::string type_url;
-  std::string version_sent;   // World::version of the last response; empty: nothing sent
+  std::string version_sent;  // World::version of the last response; empty: nothing sent
   std::string version_acked;
   std::string nonce_sent;
   std::string nonce_acked;
-  std::string last_error;     // of the last NACK; cleared by the next ACK
+  std::string last_error;  // of the last NACK; cleared by the next ACK
   bool wildcard = false;
   std::size_t subscribed = 0;  // names
   std::size_t resources = 0;   // that the client has
@@ -91,9 +91,10 @@ class DeltaServer {
     bool answered = false;  // a first response has gone out
     std::unordered_set<std::string> names;
     std::unordered_map<std::string, std::string> has;  // name to version, as sent
-    std::unordered_set<std::string> again;  // to be sent (or said to be missing) whatever its version
+    std::unordered_set<std::string>
+        again;  // to be sent (or said to be missing) whatever its version
     std::shared_ptr<const ResourceMap> seen;  // the map last compared in full
-    bool dirty = true;                  // subscriptions changed since then
+    bool dirty = true;                        // subscriptions changed since then
     std::uint64_t nonce_number = 0;
     TypeStatus status;
   };
