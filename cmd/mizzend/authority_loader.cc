@@ -20,9 +20,10 @@ std::string data(const kube::Json& secret, std::string_view key) {
 }
 
 Result<std::shared_ptr<const ca::Authority>> authority_of(const kube::Json& secret) {
-  return ca::Authority::from_pems({data(secret, api::kCaSecretCert), data(secret, api::kCaSecretKey),
-                                   data(secret, "cert-chain.pem"), data(secret, "root-cert.pem")},
-                                  system_clock().wall());
+  return ca::Authority::from_pems(
+      {data(secret, api::kCaSecretCert), data(secret, api::kCaSecretKey),
+       data(secret, "cert-chain.pem"), data(secret, "root-cert.pem")},
+      system_clock().wall());
 }
 
 }  // namespace
@@ -70,16 +71,17 @@ void AuthorityLoader::read_plugged_in() {
 }
 
 void AuthorityLoader::read_own() {
-  client_.get(secrets(), name_space_, api::kCaSecret, [this, alive = alive_](Result<kube::Json> got) {
-    if (!*alive) return;
-    if (got) {
-      use(authority_of(*got), api::kCaSecret);
-    } else if (got.error().code == Code::kNotFound) {
-      create_own();
-    } else {
-      again("Secret istio-ca-secret: " + got.error().message);
-    }
-  });
+  client_.get(secrets(), name_space_, api::kCaSecret,
+              [this, alive = alive_](Result<kube::Json> got) {
+                if (!*alive) return;
+                if (got) {
+                  use(authority_of(*got), api::kCaSecret);
+                } else if (got.error().code == Code::kNotFound) {
+                  create_own();
+                } else {
+                  again("Secret istio-ca-secret: " + got.error().message);
+                }
+              });
 }
 
 void AuthorityLoader::create_own() {

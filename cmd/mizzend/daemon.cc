@@ -31,7 +31,8 @@ Daemon::Daemon(kube::Client& client, Options options)
                   return inject::Json(store_.namespace_labels(name_space));
                 }),
       loader_(client, options_.name_space, options_.mesh.trust_domain),
-      pages_(store_, discovery_, [this] { return ready(); }, [this] { return metrics(); }) {}
+      pages_(
+          store_, discovery_, [this] { return ready(); }, [this] { return metrics(); }) {}
 
 Status Daemon::listen(net::HttpServer& server, std::uint16_t port) {
   MIZZEN_TRY(const io::Address address, io::Address::parse_ip(options_.listen_ip, port));
@@ -53,22 +54,21 @@ Status Daemon::start() {
   MIZZEN_CHECKED(listen(*debug_server_, options_.debug_port));
   MIZZEN_CHECKED(listen(*metrics_server_, options_.metrics_port));
   watcher_.start();
-  loader_.load([this](std::shared_ptr<const ca::Authority> authority) {
-    serve(std::move(authority));
-  });
+  loader_.load(
+      [this](std::shared_ptr<const ca::Authority> authority) { serve(std::move(authority)); });
   return {};
 }
 
 void Daemon::authenticate(std::shared_ptr<net::GrpcStream> call,
                           std::function<void(Result<ca::Caller>)> done) {
-  authenticator_.identify(call->exchange(), [call, done = std::move(done)](
-                                                Result<pki::SpiffeId> identity) {
-    if (!identity) {
-      done(std::unexpected(identity.error()));
-    } else {
-      done(ca::Caller{identity->to_string()});
-    }
-  });
+  authenticator_.identify(call->exchange(),
+                          [call, done = std::move(done)](Result<pki::SpiffeId> identity) {
+                            if (!identity) {
+                              done(std::unexpected(identity.error()));
+                            } else {
+                              done(ca::Caller{identity->to_string()});
+                            }
+                          });
 }
 
 void Daemon::handle(const std::shared_ptr<net::Exchange>& exchange, bool plain) {
@@ -79,8 +79,8 @@ void Daemon::handle(const std::shared_ptr<net::Exchange>& exchange, bool plain) 
 void Daemon::serve(std::shared_ptr<const ca::Authority> authority) {
   authority_ = std::move(authority);
   ca_service_ = std::make_unique<ca::Service>(
-      authority_, [this](std::shared_ptr<net::GrpcStream> call,
-                         std::function<void(Result<ca::Caller>)> done) {
+      authority_,
+      [this](std::shared_ptr<net::GrpcStream> call, std::function<void(Result<ca::Caller>)> done) {
         authenticate(std::move(call), std::move(done));
       });
   ca_service_->mount(tls_grpc_);
@@ -101,10 +101,9 @@ void Daemon::serve(std::shared_ptr<const ca::Authority> authority) {
         exchange->respond(404, {{"content-type", "text/plain"}}, "/inject or /validate\n");
       });
   renew_certificate();
-  for (const auto& [server, port] :
-       {std::pair{plain_server_.get(), options_.plain_port},
-        std::pair{tls_server_.get(), options_.tls_port},
-        std::pair{webhook_server_.get(), options_.webhook_port}}) {
+  for (const auto& [server, port] : {std::pair{plain_server_.get(), options_.plain_port},
+                                     std::pair{tls_server_.get(), options_.tls_port},
+                                     std::pair{webhook_server_.get(), options_.webhook_port}}) {
     if (Status listening = listen(*server, port); !listening) {
       log::error("mizzend", "{}", listening.error().message);
       loop_.stop();
@@ -122,10 +121,9 @@ void Daemon::renew_certificate() {
   const WallTime now = system_clock().wall();
   if (certificate_end_ - now < kCertificateLife / 3) {
     const std::string in_namespace = options_.service + "." + options_.name_space;
-    std::vector<std::string> names{in_namespace + ".svc",
-                                   in_namespace + ".svc." + options_.mesh.domain, in_namespace,
-                                   options_.service, "istio-pilot." + options_.name_space + ".svc",
-                                   "localhost"};
+    std::vector<std::string> names{
+        in_namespace + ".svc", in_namespace + ".svc." + options_.mesh.domain, in_namespace,
+        options_.service,      "istio-pilot." + options_.name_space + ".svc", "localhost"};
     names.insert(names.end(), options_.extra_dns_names.begin(), options_.extra_dns_names.end());
     auto served = authority_->issue_server(names, kCertificateLife, now);
     if (!served) {

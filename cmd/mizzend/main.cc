@@ -1,8 +1,7 @@
 // mizzend: the mesh's control plane.
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
-
-#include <CLI/CLI.hpp>
 
 #include "base/log.h"
 #include "daemon.h"

@@ -58,8 +58,8 @@ Result<std::shared_ptr<const Authority>> Authority::from_pems(const AuthorityPem
   if (Result<std::vector<pki::Certificate>> bundle = pki::parse_bundle(roots); !bundle) {
     return std::unexpected(bundle.error().in("root-cert.pem"));
   }
-  return std::shared_ptr<const Authority>(new Authority(
-      std::move(*key), std::move(*certificate), std::move(chain), std::move(roots)));
+  return std::shared_ptr<const Authority>(
+      new Authority(std::move(*key), std::move(*certificate), std::move(chain), std::move(roots)));
 }
 
 Result<std::shared_ptr<const Authority>> Authority::self_signed(std::string_view organization,

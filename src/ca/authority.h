@@ -17,8 +17,8 @@ namespace mizzen::ca {
 struct AuthorityPems {
   std::string certificate;  // of the signing key
   std::string key;
-  std::string chain;        // between the signing certificate and the root; may be empty
-  std::string roots;        // the trust bundle; empty: `certificate` is the root
+  std::string chain;  // between the signing certificate and the root; may be empty
+  std::string roots;  // the trust bundle; empty: `certificate` is the root
 };
 
 // Immutable; any thread.

@@ -51,8 +51,8 @@ TEST(Authority, PluggedInChainEndsInItsRoot) {
   options.ca = true;
   const auto middle = *pki::issue(key.public_key(), options, root.key, &root.certificate);
   const auto authority =
-      Authority::from_pems({middle.to_pem(), key.to_pem(), middle.to_pem() + root.certificate.to_pem(),
-                            root.certificate.to_pem()},
+      Authority::from_pems({middle.to_pem(), key.to_pem(),
+                            middle.to_pem() + root.certificate.to_pem(), root.certificate.to_pem()},
                            clock.wall());
   ASSERT_TRUE(authority) << authority.error().message;
   const auto chain =

@@ -38,32 +38,31 @@ Result<std::string> Service::create_certificate(const std::string& bytes,
 }
 
 void Service::mount(net::GrpcServer& server) {
-  server.unary(std::string(api::kCreateCertificateMethod),
-               [this](std::string request, std::shared_ptr<net::GrpcStream> call,
-                      net::GrpcServer::UnaryDone done) {
-                 ++counters_.requests;
-                 authenticate_(call, [this, request = std::move(request),
-                                      done = std::move(done)](Result<Caller> caller) {
-                   if (!caller) {
-                     ++counters_.unauthenticated;
-                     log::warning("ca", "certificate refused: {}", caller.error().message);
-                     done({http::grpc_code_of(caller.error().code), caller.error().message}, {});
-                     return;
-                   }
-                   Result<std::string> response = create_certificate(request, *caller);
-                   if (!response) {
-                     ++counters_.failed;
-                     log::warning("ca", "{}: no certificate: {}", caller->uri,
-                                  response.error().message);
-                     done({http::grpc_code_of(response.error().code), response.error().message},
-                          {});
-                     return;
-                   }
-                   ++counters_.issued;
-                   log::info("ca", "{}: certificate issued", caller->uri);
-                   done({}, std::move(*response));
-                 });
-               });
+  server.unary(
+      std::string(api::kCreateCertificateMethod),
+      [this](std::string request, std::shared_ptr<net::GrpcStream> call,
+             net::GrpcServer::UnaryDone done) {
+        ++counters_.requests;
+        authenticate_(call, [this, request = std::move(request),
+                             done = std::move(done)](Result<Caller> caller) {
+          if (!caller) {
+            ++counters_.unauthenticated;
+            log::warning("ca", "certificate refused: {}", caller.error().message);
+            done({http::grpc_code_of(caller.error().code), caller.error().message}, {});
+            return;
+          }
+          Result<std::string> response = create_certificate(request, *caller);
+          if (!response) {
+            ++counters_.failed;
+            log::warning("ca", "{}: no certificate: {}", caller->uri, response.error().message);
+            done({http::grpc_code_of(response.error().code), response.error().message}, {});
+            return;
+          }
+          ++counters_.issued;
+          log::info("ca", "{}: certificate issued", caller->uri);
+          done({}, std::move(*response));
+        });
+      });
 }
 
 }  // namespace mizzen::ca

@@ -142,21 +142,23 @@ void StatusWriter::report(const Json& object) {
   if (!unacted.empty()) {
     log::warning("config", "{} {}/{}: {}", (*kind)->kind, name_space, name, message);
   }
-  const Json condition = {{"type", "Reconciled"},
-                          {"status", unacted.empty() ? "True" : "False"},
-                          {"reason", unacted.empty() ? "AllFieldsActedOn" : "FieldsNotActedOn"},
-                          {"message", message},
-                          {"lastTransitionTime", rfc3339(system_clock().wall())},
-                          {"observedGeneration",
-                           object::int_at(object, {"metadata", "generation"})}};
-  const kube::Resource resource{std::string((*kind)->group), std::string((*kind)->storage_version()),
+  const Json condition = {
+      {"type", "Reconciled"},
+      {"status", unacted.empty() ? "True" : "False"},
+      {"reason", unacted.empty() ? "AllFieldsActedOn" : "FieldsNotActedOn"},
+      {"message", message},
+      {"lastTransitionTime", rfc3339(system_clock().wall())},
+      {"observedGeneration", object::int_at(object, {"metadata", "generation"})}};
+  const kube::Resource resource{std::string((*kind)->group),
+                                std::string((*kind)->storage_version()),
                                 std::string((*kind)->plural), true};
-  client_.patch(resource, name_space, name, kube::PatchType::kMerge,
-                {{"status", {{"conditions", Json::array({condition})}}}},
-                [name](Result<Json> patched) {
-                  if (!patched) log::debug("status", "{}: {}", name, patched.error().message);
-                },
-                "status", kManager);
+  client_.patch(
+      resource, name_space, name, kube::PatchType::kMerge,
+      {{"status", {{"conditions", Json::array({condition})}}}},
+      [name](Result<Json> patched) {
+        if (!patched) log::debug("status", "{}: {}", name, patched.error().message);
+      },
+      "status", kManager);
 }
 
 }  // namespace mizzen::control

@@ -16,8 +16,8 @@ constexpr std::uint32_t kNoLimit = 4294967295;
 
 void connect_timeout(const MeshConfig& mesh, cds::Cluster* cluster) {
   cluster->mutable_connect_timeout()->set_seconds(mesh.connect_timeout_ms / 1000);
-  cluster->mutable_connect_timeout()->set_nanos(
-      static_cast<int>(mesh.connect_timeout_ms % 1000) * 1'000'000);
+  cluster->mutable_connect_timeout()->set_nanos(static_cast<int>(mesh.connect_timeout_ms % 1000) *
+                                                1'000'000);
 }
 
 void no_limits(cds::Cluster* cluster) {
@@ -119,8 +119,7 @@ void find_endpoints(const View& view, const Service& service, const ServicePort&
     return;
   }
   // A gateway has no original destination to go to.
-  if (service.resolution == Resolution::kPassthrough &&
-      view.proxy.kind == ProxyKind::kSidecar) {
+  if (service.resolution == Resolution::kPassthrough && view.proxy.kind == ProxyKind::kSidecar) {
     cluster->set_type(cds::Cluster::ORIGINAL_DST);
     cluster->set_lb_policy(cds::Cluster::CLUSTER_PROVIDED);
     return;
@@ -155,8 +154,7 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
 void outbound_clusters(const View& view, xds::ResourceMap* resources) {
   for (const auto& [host, service] : view.snapshot.services) {
     if (!service->visible_to(view.proxy.name_space)) continue;
-    const DestinationRuleRule* rule =
-        view.snapshot.destination_rule(host, view.proxy.name_space);
+    const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy.name_space);
     const std::vector<SubsetView> subsets = subsets_of(rule);
     for (const ServicePort& port : service->ports) {
       if (port.protocol == Protocol::kUdp) continue;
@@ -196,8 +194,7 @@ void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::Resourc
 }
 
 Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
-  auto resources =
-      std::make_shared<xds::ResourceMap>(*translate_common_clusters(snapshot, proxy));
+  auto resources = std::make_shared<xds::ResourceMap>(*translate_common_clusters(snapshot, proxy));
   add_own_clusters(snapshot, proxy, resources.get());
   return resources;
 }

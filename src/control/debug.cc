@@ -5,8 +5,8 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "api/names.h"
-#include "object/walker.h"
 #include "istio/networking.pb.h"
+#include "object/walker.h"
 
 namespace mizzen::control {
 
@@ -25,8 +25,10 @@ std::string_view short_key(std::string_view type_url) {
 }
 
 Json endpoint_json(const Endpoint& endpoint) {
-  Json out = {{"address", endpoint.address}, {"port", endpoint.port},
-              {"portName", endpoint.port_name}, {"ready", endpoint.ready}};
+  Json out = {{"address", endpoint.address},
+              {"port", endpoint.port},
+              {"portName", endpoint.port_name},
+              {"ready", endpoint.ready}};
   if (endpoint.workload) {
     out["workload"] = endpoint.workload->owner_name;
     out["pod"] = endpoint.workload->name_space + "/" + endpoint.workload->name;
@@ -43,17 +45,19 @@ Json registryz(const Snapshot& snapshot) {
   for (const auto& [host, service] : snapshot.services) {
     Json ports = Json::array();
     for (const ServicePort& port : service->ports) {
-      ports.push_back({{"name", port.name}, {"port", port.number},
-                       {"protocol", to_string(port.protocol)}});
+      ports.push_back(
+          {{"name", port.name}, {"port", port.number}, {"protocol", to_string(port.protocol)}});
     }
-    out.push_back({{"hostname", host},
-                   {"Attributes", {{"ServiceRegistry", "Kubernetes"}, {"Name", service->name},
-                                   {"Namespace", service->name_space},
-                                   {"LabelSelectors", service->selector}}},
-                   {"ports", ports},
-                   {"defaultAddress", service->addresses.empty() ? "0.0.0.0"
-                                                                 : service->addresses.front()},
-                   {"serviceAccounts", service->accounts}});
+    out.push_back(
+        {{"hostname", host},
+         {"Attributes",
+          {{"ServiceRegistry", "Kubernetes"},
+           {"Name", service->name},
+           {"Namespace", service->name_space},
+           {"LabelSelectors", service->selector}}},
+         {"ports", ports},
+         {"defaultAddress", service->addresses.empty() ? "0.0.0.0" : service->addresses.front()},
+         {"serviceAccounts", service->accounts}});
   }
   return out;
 }
@@ -62,7 +66,8 @@ Json endpointz(const Snapshot& snapshot) {
   Json out = Json::array();
   for (const auto& [host, service] : snapshot.services) {
     Json endpoints = Json::array();
-    for (const Endpoint& endpoint : service->endpoints) endpoints.push_back(endpoint_json(endpoint));
+    for (const Endpoint& endpoint : service->endpoints)
+      endpoints.push_back(endpoint_json(endpoint));
     out.push_back({{"svc", host}, {"ep", std::move(endpoints)}});
   }
   return out;
@@ -80,10 +85,14 @@ void add_rules(const Rules& rules, std::string_view kind, Json* out) {
 
 std::string_view mode_name(MtlsMode mode) {
   switch (mode) {
-    case MtlsMode::kDisable: return "DISABLE";
-    case MtlsMode::kPermissive: return "PERMISSIVE";
-    case MtlsMode::kStrict: return "STRICT";
-    case MtlsMode::kUnset: break;
+    case MtlsMode::kDisable:
+      return "DISABLE";
+    case MtlsMode::kPermissive:
+      return "PERMISSIVE";
+    case MtlsMode::kStrict:
+      return "STRICT";
+    case MtlsMode::kUnset:
+      break;
   }
   return "UNSET";
 }
@@ -108,12 +117,13 @@ Json configz(const Snapshot& snapshot) {
 }
 
 Json mesh_json(const MeshConfig& mesh) {
-  return {{"trustDomain", mesh.trust_domain},
-          {"rootNamespace", mesh.root_namespace},
-          {"accessLogFile", mesh.access_log_file},
-          {"enableAutoMtls", mesh.auto_mtls},
-          {"connectTimeout", fmt::format("{}s", mesh.connect_timeout_ms / 1000)},
-          {"outboundTrafficPolicy", {{"mode", mesh.registry_only ? "REGISTRY_ONLY" : "ALLOW_ANY"}}}};
+  return {
+      {"trustDomain", mesh.trust_domain},
+      {"rootNamespace", mesh.root_namespace},
+      {"accessLogFile", mesh.access_log_file},
+      {"enableAutoMtls", mesh.auto_mtls},
+      {"connectTimeout", fmt::format("{}s", mesh.connect_timeout_ms / 1000)},
+      {"outboundTrafficPolicy", {{"mode", mesh.registry_only ? "REGISTRY_ONLY" : "ALLOW_ANY"}}}};
 }
 
 // Everything that the proxy was given, as JSON of Envoy's messages by type.
@@ -148,8 +158,10 @@ Json syncz(const std::vector<ProxyStatus>& proxies) {
                   {"istio_version", proxy.version.empty() ? std::string(kVersion) : proxy.version}};
     Json resources = Json::object();
     for (const xds::TypeStatus& type : proxy.types) {
-      Json state = {{"sent", type.version_sent}, {"acked", type.version_acked},
-                    {"synced", type.synced()}, {"resources", type.resources}};
+      Json state = {{"sent", type.version_sent},
+                    {"acked", type.version_acked},
+                    {"synced", type.synced()},
+                    {"resources", type.resources}};
       if (!type.last_error.empty()) state["error"] = type.last_error;
       resources[type.type_url] = std::move(state);
       const std::string_view key = short_key(type.type_url);
@@ -178,8 +190,7 @@ std::string DebugPages::metrics() const {
                        std::uint64_t value) {
     out += fmt::format("# TYPE {} {}\n{}{} {}\n", name, type, name, labels, value);
   };
-  add("gauge", "istio_build",
-      fmt::format("{{component=\"pilot\",tag=\"{}\"}}", kVersion), 1);
+  add("gauge", "istio_build", fmt::format("{{component=\"pilot\",tag=\"{}\"}}", kVersion), 1);
   add("gauge", "pilot_xds", "", discovery_.proxies().size());
   add("counter", "pilot_xds_pushes", "", counters.pushes);
   add("counter", "pilot_xds_responses", "", counters.responses);
@@ -218,7 +229,8 @@ bool DebugPages::handle(const std::shared_ptr<net::Exchange>& exchange) {
     if (world == nullptr) {
       exchange->respond(404, {{"content-type", "text/plain"}},
                         fmt::format("proxyID \"{}\" is not connected; see /debug/syncz for those "
-                                    "that are\n", proxy));
+                                    "that are\n",
+                                    proxy));
     } else {
       respond_json(*exchange, config_dump(*world));
     }

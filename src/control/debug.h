@@ -17,8 +17,8 @@ class DebugPages {
              std::function<std::string()> extra_metrics);
 
   // True when the request was one of ours: /ready, /version, /metrics and /debug/{syncz, registryz,
-  // endpointz, configz, config_dump?proxyID=, mesh, adsz, push_status, instancesz}. JSON where Istio
-  // has JSON.
+  // endpointz, configz, config_dump?proxyID=, mesh, adsz, push_status, instancesz}. JSON where
+  // Istio has JSON.
   bool handle(const std::shared_ptr<net::Exchange>& exchange);
 
  private:

@@ -28,8 +28,9 @@ void protocol_options(const Policy& policy, Protocol protocol, cds::Cluster* clu
     common = true;
   }
   if (http.max_requests_per_connection() > 0) {
-    options.mutable_common_http_protocol_options()->mutable_max_requests_per_connection()->set_value(
-        static_cast<std::uint32_t>(http.max_requests_per_connection()));
+    options.mutable_common_http_protocol_options()
+        ->mutable_max_requests_per_connection()
+        ->set_value(static_cast<std::uint32_t>(http.max_requests_per_connection()));
     common = true;
   }
   using HttpSettings = schema::ConnectionPoolSettings::HTTPSettings;
@@ -42,7 +43,8 @@ void protocol_options(const Policy& policy, Protocol protocol, cds::Cluster* clu
   };
   if (http.use_client_protocol() || (protocol == Protocol::kDetect && !upgrade)) {
     options.mutable_use_downstream_protocol_config()->mutable_http_protocol_options();
-    limit_streams(options.mutable_use_downstream_protocol_config()->mutable_http2_protocol_options());
+    limit_streams(
+        options.mutable_use_downstream_protocol_config()->mutable_http2_protocol_options());
   } else if (is_http2(protocol) || (upgrade && protocol == Protocol::kHttp)) {
     limit_streams(options.mutable_explicit_http_config()->mutable_http2_protocol_options());
   } else if (common) {
@@ -141,8 +143,8 @@ void apply_consistent_hash(const schema::LoadBalancerSettings::ConsistentHashLB&
   cluster->set_lb_policy(cds::Cluster::RING_HASH);
   std::uint64_t size = hash.ring_hash().minimum_ring_size();
   if (size == 0) size = hash.minimum_ring_size();
-  cluster->mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(
-      size == 0 ? 1024 : size);
+  cluster->mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(size == 0 ? 1024
+                                                                                           : size);
 }
 
 void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
@@ -154,15 +156,20 @@ void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
   }
   using Settings = schema::LoadBalancerSettings;
   switch (spec.simple()) {
-    case Settings::ROUND_ROBIN: cluster->set_lb_policy(cds::Cluster::ROUND_ROBIN); break;
-    case Settings::RANDOM: cluster->set_lb_policy(cds::Cluster::RANDOM); break;
+    case Settings::ROUND_ROBIN:
+      cluster->set_lb_policy(cds::Cluster::ROUND_ROBIN);
+      break;
+    case Settings::RANDOM:
+      cluster->set_lb_policy(cds::Cluster::RANDOM);
+      break;
     case Settings::PASSTHROUGH:
       cluster->set_type(cds::Cluster::ORIGINAL_DST);
       cluster->set_lb_policy(cds::Cluster::CLUSTER_PROVIDED);
       cluster->clear_eds_cluster_config();
       cluster->clear_common_lb_config();
       break;
-    default: break;  // least request already
+    default:
+      break;  // least request already
   }
   const bool warm = spec.has_warmup() || spec.has_warmup_duration_secs();
   if (!warm) return;
@@ -188,15 +195,16 @@ std::vector<std::string> mesh_alpn(Protocol protocol, const Policy& policy) {
   const bool upgrade = policy.pool.http().h2_upgrade_policy() ==
                        schema::ConnectionPoolSettings::HTTPSettings::UPGRADE;
   if (is_http2(protocol) || (upgrade && protocol == Protocol::kHttp)) {
-    return {std::string(api::kAlpnIstioH2), std::string(api::kAlpnIstio), std::string(api::kAlpnH2)};
+    return {std::string(api::kAlpnIstioH2), std::string(api::kAlpnIstio),
+            std::string(api::kAlpnH2)};
   }
   if (is_http(protocol)) return {std::string(api::kAlpnIstioHttp11), std::string(api::kAlpnIstio)};
   return {std::string(api::kAlpnIstio)};
 }
 
 // TLS that a DestinationRule originates towards a server outside the mesh's own mutual TLS.
-void originate_tls(const schema::ClientTLSSettings& spec, const Service& service,
-                   Protocol protocol, cds::Cluster* cluster) {
+void originate_tls(const schema::ClientTLSSettings& spec, const Service& service, Protocol protocol,
+                   cds::Cluster* cluster) {
   tls::UpstreamTlsContext context;
   tls::CommonTlsContext* common = context.mutable_common_tls_context();
   context.set_sni(!spec.sni().empty() ? spec.sni() : service.host);
@@ -229,10 +237,10 @@ void originate_tls(const schema::ClientTLSSettings& spec, const Service& service
       file("/etc/ssl/certs/ca-certificates.crt", validation->mutable_trusted_ca());
     }
   }
-  auto* validation = common->has_combined_validation_context()
-                         ? common->mutable_combined_validation_context()
-                               ->mutable_default_validation_context()
-                         : common->mutable_validation_context();
+  auto* validation =
+      common->has_combined_validation_context()
+          ? common->mutable_combined_validation_context()->mutable_default_validation_context()
+          : common->mutable_validation_context();
   for (const std::string& san : spec.subject_alt_names()) {
     auto* typed = validation->add_match_typed_subject_alt_names();
     typed->set_san_type(san.starts_with("spiffe://") ? tls::SubjectAltNameMatcher::URI
@@ -278,7 +286,8 @@ void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
   // Without endpoints there is nothing to match: all of a headless service's pods or none.
   if (cluster->type() == cds::Cluster::ORIGINAL_DST) {
     if (all_speak_mutual_tls(view.snapshot, service, port)) {
-      upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
+      upstream_mtls(cluster->mutable_transport_socket(), sans, sni,
+                    mesh_alpn(port.protocol, policy));
     }
     return;
   }
@@ -331,7 +340,8 @@ bool add_hash_policy(const View& view, std::string_view host, std::string_view s
   } else if (hash.has_http_cookie()) {
     out->mutable_cookie()->set_name(hash.http_cookie().name());
     out->mutable_cookie()->set_path(hash.http_cookie().path());
-    if (hash.http_cookie().has_ttl()) *out->mutable_cookie()->mutable_ttl() = hash.http_cookie().ttl();
+    if (hash.http_cookie().has_ttl())
+      *out->mutable_cookie()->mutable_ttl() = hash.http_cookie().ttl();
   } else if (!hash.http_query_parameter_name().empty()) {
     out->mutable_query_parameter()->set_name(hash.http_query_parameter_name());
   } else {

@@ -34,8 +34,8 @@ void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
                             const SubsetView& subset, const Service& service,
                             const ServicePort& port, envoy::config::cluster::v3::Cluster* cluster);
 
-// Whether connections to the endpoint are to be mutual TLS: its pod has a proxy, and no policy of its
-// own says otherwise.
+// Whether connections to the endpoint are to be mutual TLS: its pod has a proxy, and no policy of
+// its own says otherwise.
 bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint);
 
 // The consistent hash that the rule of `host` asks for. False (and nothing done) without one.

@@ -92,22 +92,20 @@ void Discovery::open(std::shared_ptr<net::GrpcStream> call, bool delta, bool all
     begin(stream);
     return;
   }
-  authenticator_.identify(
-      call->exchange(), [this, alive = alive_, weak = std::weak_ptr(stream)](
-                            Result<pki::SpiffeId> identity) {
-        const auto stream = weak.lock();
-        if (!*alive || stream == nullptr) return;
-        if (!identity) {
-          ++counters_.refused;
-          log::warning("ads", "stream refused: {}", identity.error().message);
-          stream->call->finish({http::grpc_code_of(identity.error().code),
-                                identity.error().message});
-          return;
-        }
-        stream->proven = true;
-        stream->identity = std::move(*identity);
-        begin(stream);
-      });
+  authenticator_.identify(call->exchange(), [this, alive = alive_, weak = std::weak_ptr(stream)](
+                                                Result<pki::SpiffeId> identity) {
+    const auto stream = weak.lock();
+    if (!*alive || stream == nullptr) return;
+    if (!identity) {
+      ++counters_.refused;
+      log::warning("ads", "stream refused: {}", identity.error().message);
+      stream->call->finish({http::grpc_code_of(identity.error().code), identity.error().message});
+      return;
+    }
+    stream->proven = true;
+    stream->identity = std::move(*identity);
+    begin(stream);
+  });
 }
 
 void Discovery::begin(const std::shared_ptr<Stream>& stream) {
@@ -131,16 +129,15 @@ Status Discovery::greet(Stream& stream) {
   stream.proxy = make_proxy(node, store_);
   if (stream.proven && stream.proxy.name_space != stream.identity.name_space) {
     return fail(Code::kUnauthenticated,
-                fmt::format("node {} is of namespace {}, its credentials are {}",
-                            stream.proxy.name, stream.proxy.name_space,
-                            stream.identity.to_string()));
+                fmt::format("node {} is of namespace {}, its credentials are {}", stream.proxy.name,
+                            stream.proxy.name_space, stream.identity.to_string()));
   }
   if (stream.proven && !stream.proxy.service_account.empty() &&
       stream.proxy.service_account != stream.identity.service_account) {
-    return fail(Code::kUnauthenticated,
-                fmt::format("node {} has service account {}, its credentials are {}",
-                            stream.proxy.name, stream.proxy.service_account,
-                            stream.identity.to_string()));
+    return fail(
+        Code::kUnauthenticated,
+        fmt::format("node {} has service account {}, its credentials are {}", stream.proxy.name,
+                    stream.proxy.service_account, stream.identity.to_string()));
   }
   stream.identified = true;
   log::info("ads", "{} connected", stream.proxy.name);
@@ -164,8 +161,8 @@ void Discovery::receive(Stream& stream, std::string_view message) {
   }
   if (!received->error.empty()) {
     ++counters_.nacks;
-    log::warning("ads", "{} refused {}: {}", stream.proxy.name,
-                 xds::short_type(received->type_url), received->error);
+    log::warning("ads", "{} refused {}: {}", stream.proxy.name, xds::short_type(received->type_url),
+                 received->error);
   }
   pump(stream);
 }
@@ -212,8 +209,8 @@ void Discovery::changed(Change change) {
   if (quiet_timer_ == 0) first_change_ = now;
   if (quiet_timer_ != 0) loop_.cancel(quiet_timer_);
   const Duration waited = now - first_change_;
-  const Duration wait = std::min(options_.quiet, std::max(options_.longest_wait - waited,
-                                                          Duration::zero()));
+  const Duration wait =
+      std::min(options_.quiet, std::max(options_.longest_wait - waited, Duration::zero()));
   quiet_timer_ = loop_.after(wait, [this] {
     quiet_timer_ = 0;
     target_ = store_.snapshot();

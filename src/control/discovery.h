@@ -19,10 +19,10 @@
 namespace mizzen::control {
 
 struct DiscoveryOptions {
-  Duration quiet = std::chrono::milliseconds(20);        // config changes wait for this long a pause
+  Duration quiet = std::chrono::milliseconds(20);  // config changes wait for this long a pause
   Duration longest_wait = std::chrono::milliseconds(500);  // but no longer in all
-  Duration turn_budget = std::chrono::milliseconds(8);   // of pushing, before others get the loop
-  std::size_t high_water = 4 << 20;                      // bytes unsent on a stream: nothing is added
+  Duration turn_budget = std::chrono::milliseconds(8);     // of pushing, before others get the loop
+  std::size_t high_water = 4 << 20;  // bytes unsent on a stream: nothing is added
   std::size_t max_streams = 20'000;
 };
 
@@ -38,9 +38,9 @@ struct ProxyStatus {
 };
 
 struct DiscoveryCounters {
-  std::uint64_t streams = 0;      // ever opened
+  std::uint64_t streams = 0;  // ever opened
   std::uint64_t refused = 0;
-  std::uint64_t pushes = 0;       // worlds offered
+  std::uint64_t pushes = 0;  // worlds offered
   std::uint64_t responses = 0;
   std::uint64_t nacks = 0;
 };

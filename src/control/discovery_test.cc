@@ -25,7 +25,10 @@ spec: {clusterIP: 10.96.0.12, ports: [{name: http, port: 9080}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: reviews-v1-a, namespace: default, labels: {app: reviews, version: v1, security.istio.io/tlsMode: istio}}
+metadata:
+  name: reviews-v1-a
+  namespace: default
+  labels: {app: reviews, version: v1, security.istio.io/tlsMode: istio}
 spec: {serviceAccountName: bookinfo-reviews}
 status: {phase: Running, podIP: 10.1.0.21}
 ---
@@ -41,7 +44,9 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: reviews-1, namespace: default, labels: {kubernetes.io/service-name: reviews}}
 ports: [{name: http, port: 9080}]
-endpoints: [{addresses: [10.1.0.21], targetRef: {name: reviews-v1-a}}, {addresses: [10.1.0.22]}]
+endpoints:
+- {addresses: [10.1.0.21], targetRef: {name: reviews-v1-a}}
+- {addresses: [10.1.0.22]}
 )";
 
 constexpr std::string_view kRoute = R"(
@@ -80,7 +85,8 @@ class TokenOnlyApi final : public kube::Client {
       if (token != "good" || audiences != std::vector<std::string>{"istio-ca"}) {
         done(fail(Code::kUnauthenticated, "unknown token"));
       } else {
-        done(TokenOwner{"system:serviceaccount:default:bookinfo-reviews", {}, {}, audiences, {}, {}});
+        done(TokenOwner{
+            "system:serviceaccount:default:bookinfo-reviews", {}, {}, audiences, {}, {}});
       }
     });
   }

@@ -22,8 +22,7 @@ void describe_workload(const MeshConfig& mesh, const Workload& workload,
   auto* istio = istio_metadata(endpoint->mutable_metadata());
   set_field(istio, "workload",
             fmt::format("{};{};{};{};{}", workload.owner_name, workload.name_space,
-                        workload.canonical_name(), workload.canonical_revision(),
-                        mesh.cluster_id));
+                        workload.canonical_name(), workload.canonical_revision(), mesh.cluster_id));
   const auto copy_label = [&](const char* key) {
     const auto found = workload.labels.find(key);
     if (found != workload.labels.end()) set_field(istio, key, found->second);
@@ -89,9 +88,9 @@ Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
   auto resources = std::make_shared<xds::ResourceMap>();
   for (const auto& [host, service] : snapshot.services) {
     if (!service->visible_to(proxy.name_space)) continue;
-    const bool eds = service->resolution == Resolution::kEndpoints ||
-                     (service->resolution == Resolution::kPassthrough &&
-                      proxy.kind == ProxyKind::kGateway);
+    const bool eds =
+        service->resolution == Resolution::kEndpoints ||
+        (service->resolution == Resolution::kPassthrough && proxy.kind == ProxyKind::kGateway);
     if (!eds) continue;
     const std::vector<SubsetView> subsets =
         subsets_of(snapshot.destination_rule(host, proxy.name_space));

@@ -23,11 +23,16 @@ namespace {
 
 tls::TlsParameters::TlsProtocol version(schema::ServerTLSSettings::TLSProtocol protocol) {
   switch (protocol) {
-    case schema::ServerTLSSettings::TLSV1_0: return tls::TlsParameters::TLSv1_0;
-    case schema::ServerTLSSettings::TLSV1_1: return tls::TlsParameters::TLSv1_1;
-    case schema::ServerTLSSettings::TLSV1_2: return tls::TlsParameters::TLSv1_2;
-    case schema::ServerTLSSettings::TLSV1_3: return tls::TlsParameters::TLSv1_3;
-    default: return tls::TlsParameters::TLS_AUTO;
+    case schema::ServerTLSSettings::TLSV1_0:
+      return tls::TlsParameters::TLSv1_0;
+    case schema::ServerTLSSettings::TLSV1_1:
+      return tls::TlsParameters::TLSv1_1;
+    case schema::ServerTLSSettings::TLSV1_2:
+      return tls::TlsParameters::TLSv1_2;
+    case schema::ServerTLSSettings::TLSV1_3:
+      return tls::TlsParameters::TLSv1_3;
+    default:
+      return tls::TlsParameters::TLS_AUTO;
   }
 }
 
@@ -148,11 +153,11 @@ void GatewayListener::add_http(const GatewayServer& server) {
   } else if (listener_.filter_chains_size() > 0) {
     return;  // plain servers of a port share one chain; their routes are told apart by host
   }
-  HttpManager manager;
-  manager.side = HttpSide::kGateway;
-  manager.stat_prefix = fmt::format("outbound_{};", listener_.name());
-  manager.route_name = server.route_name;
-  add_http_manager(view_, manager, &chain);
+  HttpChain spec;
+  spec.side = HttpSide::kGateway;
+  spec.stat_prefix = fmt::format("outbound_{};", listener_.name());
+  spec.route_name = server.route_name;
+  add_http_manager(view_, spec, &chain);
   *listener_.add_filter_chains() = std::move(chain);
 }
 

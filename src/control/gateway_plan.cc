@@ -38,9 +38,7 @@ bool has_tls(const ServerSpec& server) {
 
 }  // namespace
 
-std::string GatewayServer::full_name() const {
-  return gateway->name_space + "/" + gateway->name;
-}
+std::string GatewayServer::full_name() const { return gateway->name_space + "/" + gateway->name; }
 
 bool GatewayServer::terminates_tls() const {
   if (!server->has_tls()) return false;

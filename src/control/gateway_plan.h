@@ -14,9 +14,9 @@ namespace mizzen::control {
 struct GatewayServer {
   const GatewayRule* gateway = nullptr;
   const ServerSpec* server = nullptr;
-  std::uint16_t port = 0;    // as the Gateway has it
+  std::uint16_t port = 0;  // as the Gateway has it
   Protocol protocol = Protocol::kHttp;
-  std::string route_name;    // empty: not HTTP
+  std::string route_name;         // empty: not HTTP
   std::string full_name() const;  // "namespace/name" of the Gateway
   bool terminates_tls() const;
 };

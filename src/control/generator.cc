@@ -87,11 +87,11 @@ Resources Generator::settle(const Resources& before, Resources now) {
 }
 
 Generator::Common& Generator::common(const Proxy& proxy) {
-  Common& common = common_[{proxy.name_space, proxy.kind, labels_matter_ ? proxy.labels : Labels{}}];
+  Common& common =
+      common_[{proxy.name_space, proxy.kind, labels_matter_ ? proxy.labels : Labels{}}];
   if (common.snapshot == snapshot_->number) return common;
   common.snapshot = snapshot_->number;
-  common.listeners =
-      settle(common.listeners, translate_common_listeners(*snapshot_, proxy));
+  common.listeners = settle(common.listeners, translate_common_listeners(*snapshot_, proxy));
   if (proxy.kind == ProxyKind::kSidecar) {
     common.routes = settle(common.routes, translate_routes(*snapshot_, proxy));
   }

@@ -45,9 +45,8 @@ std::vector<std::string> words_after(const std::string& text, const std::string&
 
 bool wanted(const std::string& name, const std::vector<std::string>& names) {
   if (names.empty()) return true;
-  return std::ranges::any_of(names, [&](const std::string& word) {
-    return name.find(word) != std::string::npos;
-  });
+  return std::ranges::any_of(
+      names, [&](const std::string& word) { return name.find(word) != std::string::npos; });
 }
 
 std::string show(std::string_view url, const xds::ResourceMap& resources,

@@ -1,4 +1,5 @@
-// Host names of the mesh: short names, wildcards, and the names by which a proxy may call a service.
+// Host names of the mesh: short names, wildcards, and the names by which a proxy may call a
+// service.
 #pragma once
 
 #include <string>

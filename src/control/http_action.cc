@@ -97,11 +97,21 @@ void fill_redirect(const RouteContext& context, const HttpRouteSpec& http, rds::
     redirect->set_port_redirect(context.port);
   }
   switch (spec.redirect_code()) {
-    case 302: redirect->set_response_code(rds::RedirectAction::FOUND); break;
-    case 303: redirect->set_response_code(rds::RedirectAction::SEE_OTHER); break;
-    case 307: redirect->set_response_code(rds::RedirectAction::TEMPORARY_REDIRECT); break;
-    case 308: redirect->set_response_code(rds::RedirectAction::PERMANENT_REDIRECT); break;
-    default: redirect->set_response_code(rds::RedirectAction::MOVED_PERMANENTLY); break;
+    case 302:
+      redirect->set_response_code(rds::RedirectAction::FOUND);
+      break;
+    case 303:
+      redirect->set_response_code(rds::RedirectAction::SEE_OTHER);
+      break;
+    case 307:
+      redirect->set_response_code(rds::RedirectAction::TEMPORARY_REDIRECT);
+      break;
+    case 308:
+      redirect->set_response_code(rds::RedirectAction::PERMANENT_REDIRECT);
+      break;
+    default:
+      redirect->set_response_code(rds::RedirectAction::MOVED_PERMANENTLY);
+      break;
   }
 }
 
@@ -145,8 +155,8 @@ void fill_retries(const HttpRouteSpec& http, bool hashed, rds::RouteAction* acti
   const auto& spec = http.retries();
   if (spec.attempts() <= 0) return;
   rds::RetryPolicy* policy = action->mutable_retry_policy();
-  const bool ignore_previous = !spec.has_retry_ignore_previous_hosts() ||
-                               spec.retry_ignore_previous_hosts();
+  const bool ignore_previous =
+      !spec.has_retry_ignore_previous_hosts() || spec.retry_ignore_previous_hosts();
   default_retries(!hashed && ignore_previous, policy);
   policy->mutable_num_retries()->set_value(static_cast<std::uint32_t>(spec.attempts()));
   if (!spec.retry_on().empty()) fill_retry_on(spec.retry_on(), policy);
@@ -173,9 +183,8 @@ void fill_mirrors(const RouteContext& context, const HttpRouteSpec& http,
                   rds::RouteAction* action) {
   if (http.has_mirror()) {
     const double percent = http.has_mirror_percentage() ? http.mirror_percentage().value()
-                           : http.has_mirror_percent()
-                               ? static_cast<double>(http.mirror_percent())
-                               : 100.0;
+                           : http.has_mirror_percent()  ? static_cast<double>(http.mirror_percent())
+                                                        : 100.0;
     if (percent > 0) add_mirror(context, http.mirror(), percent, action);
   }
   for (const auto& mirror : http.mirrors()) {
@@ -226,8 +235,8 @@ void fill_forward(const RouteContext& context, const HttpRouteSpec& http, const 
   const DestinationSpec& first = http.route(0).destination();
   const std::string host =
       resolve_host(first.host(), context.rule.name_space, context.view.mesh().domain);
-  const std::uint16_t port = destination_port(context.view.snapshot.service(host), first,
-                                              context.port);
+  const std::uint16_t port =
+      destination_port(context.view.snapshot.service(host), first, context.port);
   // Istio names a span after the host as it is written where there are several destinations.
   const std::string& named = http.route_size() == 1 ? host : first.host();
   route->mutable_decorator()->set_operation(host_and_port(named, port) + path);

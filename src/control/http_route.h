@@ -21,8 +21,8 @@ namespace mizzen::control {
 struct RouteContext {
   const View& view;
   const VirtualServiceRule& rule;
-  std::uint16_t port = 0;         // of the listener, or of the gateway's server
-  std::string_view gateway;       // "mesh", or "namespace/name"
+  std::uint16_t port = 0;    // of the listener, or of the gateway's server
+  std::string_view gateway;  // "mesh", or "namespace/name"
 };
 
 // Appends what the VirtualService says for this proxy, port and gateway, in its order; nothing

@@ -41,18 +41,17 @@ bool Authenticator::shows_credentials(const net::Exchange& exchange) {
 void Authenticator::identify(const net::Exchange& exchange, Done done) {
   const std::string_view token = bearer_token(exchange);
   if (!token.empty()) {
-    client_.review_token(token, {std::string(api::kTokenAudience)},
-                         [domain = trust_domain_, done = std::move(done)](
-                             Result<kube::Client::TokenOwner> owner) {
-                           if (!owner) {
-                             done(fail(owner.error().code == Code::kUnavailable
-                                           ? Code::kUnavailable
-                                           : Code::kUnauthenticated,
-                                       "token review: " + owner.error().message));
-                             return;
-                           }
-                           done(identity_of_username(owner->username, domain));
-                         });
+    client_.review_token(
+        token, {std::string(api::kTokenAudience)},
+        [domain = trust_domain_, done = std::move(done)](Result<kube::Client::TokenOwner> owner) {
+          if (!owner) {
+            done(fail(owner.error().code == Code::kUnavailable ? Code::kUnavailable
+                                                               : Code::kUnauthenticated,
+                      "token review: " + owner.error().message));
+            return;
+          }
+          done(identity_of_username(owner->username, domain));
+        });
     return;
   }
   if (const io::PeerCertificate* peer = certificate(exchange)) {

@@ -21,7 +21,8 @@ class Authenticator {
 
   using Done = std::function<void(Result<pki::SpiffeId>)>;
   // The bearer token goes before the certificate (whose chain the listener has verified): an agent
-  // that renews shows both. kUnauthenticated without either. `done` once, maybe before this returns.
+  // that renews shows both. kUnauthenticated without either. `done` once, maybe before this
+  // returns.
   void identify(const net::Exchange& exchange, Done done);
 
   // Whether the caller shows anything at all.

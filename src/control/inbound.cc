@@ -102,11 +102,11 @@ void InboundBuilder::chain(const Target& target, Carry carry, Tls tls,
     return;
   }
   const rds::RouteConfiguration config = route(target);
-  HttpManager manager;
-  manager.side = HttpSide::kSidecarInbound;
-  manager.stat_prefix = target.stat_prefix;
-  manager.inline_route = &config;
-  add_http_manager(view_, manager, chain);
+  HttpChain spec;
+  spec.side = HttpSide::kSidecarInbound;
+  spec.stat_prefix = target.stat_prefix;
+  spec.inline_route = &config;
+  add_http_manager(view_, spec, chain);
 }
 
 void InboundBuilder::detecting_chains(const Target& target, MtlsMode mode) {
@@ -177,8 +177,8 @@ lds::Listener InboundBuilder::build() {
   add_tcp_proxy(view_.mesh(), api::kBlackHoleCluster, loop);
 
   const std::string passthrough(api::kInboundPassthroughCluster);
-  const Target rest{0, "virtualInbound-catchall-http", "virtualInbound", passthrough,
-                    passthrough + ";", ":0/*"};
+  const Target rest{
+      0, "virtualInbound-catchall-http", "virtualInbound", passthrough, passthrough + ";", ":0/*"};
   detecting_chains(rest, view_.snapshot.mtls_mode(view_.proxy.name_space, view_.proxy.labels, 0));
 
   const auto ports = inbound_ports(view_.snapshot, view_.proxy);

@@ -57,7 +57,8 @@ Labels read_labels(const Json* value) {
 }
 
 std::int64_t read_created(const Json& object) {
-  const auto time = object::parse_time(object::string_at(object, {"metadata", "creationTimestamp"}));
+  const auto time =
+      object::parse_time(object::string_at(object, {"metadata", "creationTimestamp"}));
   if (!time) return 0;
   return std::chrono::duration_cast<std::chrono::seconds>(time->time_since_epoch()).count();
 }

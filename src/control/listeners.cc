@@ -48,11 +48,11 @@ void add_detecting_chains(const View& view, const std::string& stat_prefix,
   http->mutable_filter_chain_match()->add_application_protocols("http/1.1");
   http->mutable_filter_chain_match()->add_application_protocols("h2c");
   http->mutable_filter_chain_match()->set_transport_protocol("raw_buffer");
-  HttpManager manager;
-  manager.side = HttpSide::kSidecarOutbound;
-  manager.stat_prefix = stat_prefix;
-  manager.route_name = route_name;
-  add_http_manager(view, manager, http);
+  HttpChain spec;
+  spec.side = HttpSide::kSidecarOutbound;
+  spec.stat_prefix = stat_prefix;
+  spec.route_name = route_name;
+  add_http_manager(view, spec, http);
   lds::FilterChain* rest = listener->mutable_default_filter_chain();
   rest->set_name(std::string(fallback_name));
   add_tcp_proxy(view.mesh(), fallback, rest);
@@ -69,9 +69,9 @@ lds::Listener outbound_listener(const View& view, const std::string& name,
                            passthrough(view.mesh()), "PassthroughFilterChain", &listener);
       break;
     case OutboundKind::kDetectService:
-      add_detecting_chains(
-          view, stat_prefix, host_and_port(outbound.service->host, outbound.port),
-          api::outbound_cluster(outbound.port, "", outbound.service->host), "", &listener);
+      add_detecting_chains(view, stat_prefix, host_and_port(outbound.service->host, outbound.port),
+                           api::outbound_cluster(outbound.port, "", outbound.service->host), "",
+                           &listener);
       break;
     case OutboundKind::kTcpService: {
       add_tcp_chains(view, outbound, &listener);
@@ -131,8 +131,7 @@ void add_own_listeners(const Snapshot& snapshot, const Proxy& proxy, xds::Resour
 }
 
 Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy) {
-  auto resources =
-      std::make_shared<xds::ResourceMap>(*translate_common_listeners(snapshot, proxy));
+  auto resources = std::make_shared<xds::ResourceMap>(*translate_common_listeners(snapshot, proxy));
   add_own_listeners(snapshot, proxy, resources.get());
   return resources;
 }

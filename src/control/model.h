@@ -20,17 +20,17 @@ bool labels_match(const Labels& wanted, const Labels& have);
 
 // A pod, as far as the mesh cares.
 struct Workload {
-  std::string name;       // of the pod
+  std::string name;  // of the pod
   std::string name_space;
-  std::string address;    // empty until it has one
+  std::string address;  // empty until it has one
   Labels labels;
   std::string service_account;
   std::string node;
-  std::string locality;       // "region/zone/subzone", parts may be empty
-  std::string owner_name;     // of the Deployment, or what else made it: the metrics' workload
-  std::string owner_kind;     // "Deployment", ...
+  std::string locality;    // "region/zone/subzone", parts may be empty
+  std::string owner_name;  // of the Deployment, or what else made it: the metrics' workload
+  std::string owner_kind;  // "Deployment", ...
   bool host_network = false;
-  bool tls = false;           // label security.istio.io/tlsMode: istio
+  bool tls = false;  // label security.istio.io/tlsMode: istio
   std::string uid;
 
   std::string canonical_name() const;
@@ -85,7 +85,7 @@ struct MeshConfig {
   std::string access_log_file;    // empty: off
   std::string access_log_format;  // empty: Istio's own text format
   bool access_log_json = false;
-  bool registry_only = false;     // outboundTrafficPolicy
+  bool registry_only = false;  // outboundTrafficPolicy
   bool auto_mtls = true;
   std::int64_t connect_timeout_ms = 10'000;
   std::int64_t detection_timeout_ms = 0;  // protocolDetectionTimeout; 0 waits for the client
@@ -96,17 +96,16 @@ enum class ProxyKind : std::uint8_t { kSidecar, kGateway };
 // A connected proxy, from its xDS node and its pod.
 struct Proxy {
   ProxyKind kind = ProxyKind::kSidecar;
-  std::string id;          // the node id as it came
-  std::string name;        // "pod.namespace"
+  std::string id;    // the node id as it came
+  std::string name;  // "pod.namespace"
   std::string pod;
   std::string name_space;
   std::string address;
   Labels labels;
   std::string service_account;
   std::string cluster_id;
-  std::string version;     // ISTIO_VERSION of the node's metadata
-  bool capture = true;     // INTERCEPTION_MODE is not NONE
+  std::string version;  // ISTIO_VERSION of the node's metadata
+  bool capture = true;  // INTERCEPTION_MODE is not NONE
 };
-
 
 }  // namespace mizzen::control

@@ -25,16 +25,16 @@ void plan_port(const Service& service, const ServicePort& port, OutboundPlan* pl
   if (port.protocol == Protocol::kUdp || is_capture_port(port.number)) return;
   const bool detect = port.protocol == Protocol::kDetect;
   if (is_http(port.protocol) || (detect && service.headless)) {
-    plan->try_emplace(fmt::format("0.0.0.0_{}", port.number),
-                      OutboundListener{OutboundKind::kHttpPort, "0.0.0.0", port.number, nullptr,
-                                       nullptr});
+    plan->try_emplace(
+        fmt::format("0.0.0.0_{}", port.number),
+        OutboundListener{OutboundKind::kHttpPort, "0.0.0.0", port.number, nullptr, nullptr});
     return;
   }
   for (const std::string& address : listen_addresses(service, port)) {
-    plan->try_emplace(fmt::format("{}_{}", address, port.number),
-                      OutboundListener{detect ? OutboundKind::kDetectService
-                                              : OutboundKind::kTcpService,
-                                       address, port.number, &service, &port});
+    plan->try_emplace(
+        fmt::format("{}_{}", address, port.number),
+        OutboundListener{detect ? OutboundKind::kDetectService : OutboundKind::kTcpService, address,
+                         port.number, &service, &port});
   }
 }
 

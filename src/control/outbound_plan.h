@@ -1,4 +1,5 @@
-// Which listeners a sidecar opens towards the mesh, and which routes they need. Internal to control.
+// Which listeners a sidecar opens towards the mesh, and which routes they need. Internal to
+// control.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ struct OutboundListener {
   OutboundKind kind = OutboundKind::kHttpPort;
   std::string address;  // "0.0.0.0" for kHttpPort
   std::uint16_t port = 0;
-  const Service* service = nullptr;         // null for kHttpPort
+  const Service* service = nullptr;  // null for kHttpPort
   const ServicePort* service_port = nullptr;
 };
 

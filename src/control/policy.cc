@@ -50,8 +50,8 @@ Policy policy_for(const DestinationRuleRule* rule, std::string_view subset, std:
 const DestinationRuleRule* Snapshot::destination_rule(std::string_view host,
                                                       std::string_view name_space) const {
   const Service* service_of_host = service(host);
-  const std::string_view owner = service_of_host == nullptr ? name_space
-                                                            : service_of_host->name_space;
+  const std::string_view owner =
+      service_of_host == nullptr ? name_space : service_of_host->name_space;
   const auto rank = [&](const DestinationRuleRule& rule) {
     if (rule.name_space == name_space) return 0;
     if (rule.name_space == owner) return 1;
@@ -67,9 +67,9 @@ const DestinationRuleRule* Snapshot::destination_rule(std::string_view host,
     if (place != 0 && !exported_to(export_to, rule.name_space, name_space)) continue;
     const std::string pattern = resolve_host(rule.spec->host(), rule.name_space, mesh.domain);
     if (!host_covers(pattern, host)) continue;
-    const bool better = best == nullptr || place < rank(*best) ||
-                        (place == rank(*best) && pattern != best_host &&
-                         more_specific_host(pattern, best_host));
+    const bool better =
+        best == nullptr || place < rank(*best) ||
+        (place == rank(*best) && pattern != best_host && more_specific_host(pattern, best_host));
     if (!better) continue;
     best = &rule;
     best_host = pattern;

@@ -39,18 +39,30 @@ Protocol parse_protocol(std::string_view name) {
 
 std::string_view to_string(Protocol protocol) {
   switch (protocol) {
-    case Protocol::kDetect: return "UnsupportedProtocol";
-    case Protocol::kHttp: return "HTTP";
-    case Protocol::kHttp2: return "HTTP2";
-    case Protocol::kGrpc: return "GRPC";
-    case Protocol::kGrpcWeb: return "GRPC-Web";
-    case Protocol::kHttps: return "HTTPS";
-    case Protocol::kTls: return "TLS";
-    case Protocol::kTcp: return "TCP";
-    case Protocol::kMongo: return "Mongo";
-    case Protocol::kMysql: return "MySQL";
-    case Protocol::kRedis: return "Redis";
-    case Protocol::kUdp: return "UDP";
+    case Protocol::kDetect:
+      return "UnsupportedProtocol";
+    case Protocol::kHttp:
+      return "HTTP";
+    case Protocol::kHttp2:
+      return "HTTP2";
+    case Protocol::kGrpc:
+      return "GRPC";
+    case Protocol::kGrpcWeb:
+      return "GRPC-Web";
+    case Protocol::kHttps:
+      return "HTTPS";
+    case Protocol::kTls:
+      return "TLS";
+    case Protocol::kTcp:
+      return "TCP";
+    case Protocol::kMongo:
+      return "Mongo";
+    case Protocol::kMysql:
+      return "MySQL";
+    case Protocol::kRedis:
+      return "Redis";
+    case Protocol::kUdp:
+      return "UDP";
   }
   return "";
 }
@@ -78,8 +90,10 @@ Protocol select_protocol(std::string_view app_protocol, std::string_view port_na
     case 25:
     case 53:
     case 3306:
-    case 27017: return Protocol::kTcp;
-    default: return Protocol::kDetect;
+    case 27017:
+      return Protocol::kTcp;
+    default:
+      return Protocol::kDetect;
   }
 }
 

@@ -17,11 +17,23 @@ namespace {
 
 // google.rpc.Code by name, as `grpcStatus` has it ("UNAVAILABLE"); nothing for an unknown one.
 std::optional<std::uint32_t> grpc_code(std::string_view name) {
-  constexpr std::string_view kNames[] = {
-      "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-      "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-      "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
-      "UNAUTHENTICATED"};
+  constexpr std::string_view kNames[] = {"OK",
+                                         "CANCELLED",
+                                         "UNKNOWN",
+                                         "INVALID_ARGUMENT",
+                                         "DEADLINE_EXCEEDED",
+                                         "NOT_FOUND",
+                                         "ALREADY_EXISTS",
+                                         "PERMISSION_DENIED",
+                                         "RESOURCE_EXHAUSTED",
+                                         "FAILED_PRECONDITION",
+                                         "ABORTED",
+                                         "OUT_OF_RANGE",
+                                         "UNIMPLEMENTED",
+                                         "INTERNAL",
+                                         "UNAVAILABLE",
+                                         "DATA_LOSS",
+                                         "UNAUTHENTICATED"};
   for (std::uint32_t code = 0; code < std::size(kNames); ++code) {
     if (equals_ignore_case(kNames[code], name)) return code;
   }
@@ -48,7 +60,8 @@ void fill_fault(const HttpRouteSpec& http, envoy::config::route::v3::Route* rout
       const auto code = grpc_code(spec.abort().grpc_status());
       if (code) fault.mutable_abort()->set_grpc_status(*code);
     } else {
-      fault.mutable_abort()->set_http_status(static_cast<std::uint32_t>(spec.abort().http_status()));
+      fault.mutable_abort()->set_http_status(
+          static_cast<std::uint32_t>(spec.abort().http_status()));
     }
     fill_percent(spec.abort().has_percentage() ? spec.abort().percentage().value() : 0.0,
                  fault.mutable_abort()->mutable_percentage());

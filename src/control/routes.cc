@@ -102,8 +102,7 @@ class SidecarRoutes {
   std::vector<BoundHost> hosts_;
 };
 
-void SidecarRoutes::fill(const Service& service, std::uint16_t port,
-                         rds::VirtualHost* host) const {
+void SidecarRoutes::fill(const Service& service, std::uint16_t port, rds::VirtualHost* host) const {
   const VirtualServiceRule* rule = rule_for(hosts_, service.host);
   if (rule != nullptr && rule->spec->http_size() > 0) {
     add_routes(RouteContext{view_, *rule, port, kMesh}, host);
@@ -201,8 +200,9 @@ rds::VirtualHost* GatewayRoutes::host_for(const GatewayServer& server, const std
 
 void GatewayRoutes::add_server(const GatewayServer& server) {
   if (server.route_name.empty()) return;
-  Config& config = configs_.try_emplace(server.route_name, Config{start_config(server.route_name), {}})
-                       .first->second;
+  Config& config =
+      configs_.try_emplace(server.route_name, Config{start_config(server.route_name), {}})
+          .first->second;
   const std::string gateway = server.full_name();
   for (const VirtualServiceRule& rule : view_.snapshot.virtual_services) {
     if (!bound_to(rule, gateway) || rule.spec->http_size() == 0) continue;
@@ -259,10 +259,10 @@ Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy) {
   const SidecarRoutes routes(view);
   for (const auto& [name, outbound] : plan_outbound(snapshot, proxy)) {
     if (outbound.kind == OutboundKind::kTcpService) continue;
-    const rds::RouteConfiguration config = outbound.kind == OutboundKind::kHttpPort
-                                               ? routes.for_port(outbound.port)
-                                               : routes.for_service(*outbound.service,
-                                                                    outbound.port);
+    const rds::RouteConfiguration config =
+        outbound.kind == OutboundKind::kHttpPort
+            ? routes.for_port(outbound.port)
+            : routes.for_service(*outbound.service, outbound.port);
     add_resource(config.name(), config, resources.get());
   }
   return resources;

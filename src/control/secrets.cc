@@ -13,8 +13,7 @@ namespace {
 
 // A gateway reads secrets of its own namespace only.
 void add_secret(const View& view, const std::string& credential, xds::ResourceMap* resources) {
-  const auto found =
-      view.snapshot.tls_secrets.find(view.proxy.name_space + "/" + credential);
+  const auto found = view.snapshot.tls_secrets.find(view.proxy.name_space + "/" + credential);
   const std::string name = std::string(api::kKubernetesSecretPrefix) + credential;
   const std::string ca_name = name + std::string(api::kCacertSuffix);
   if (found != view.snapshot.tls_secrets.end() && !found->second.certificate.empty()) {
@@ -48,7 +47,8 @@ Resources translate_secrets(const Snapshot& snapshot, const Proxy& proxy) {
   for (const auto& [port, servers] : plan_gateway(snapshot, proxy)) {
     for (const GatewayServer& server : servers) {
       const auto& spec = server.server->tls();
-      if (!spec.credential_name().empty()) add_secret(view, spec.credential_name(), resources.get());
+      if (!spec.credential_name().empty())
+        add_secret(view, spec.credential_name(), resources.get());
       for (const std::string& name : spec.credential_names()) {
         add_secret(view, name, resources.get());
       }

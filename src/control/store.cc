@@ -6,6 +6,8 @@
 
 #include "api/names.h"
 #include "base/strings.h"
+#include "config/kinds.h"
+#include "config/validate.h"
 #include "control/ingest.h"
 #include "control/xds_parts.h"
 #include "istio/networking.pb.h"
@@ -30,10 +32,14 @@ std::vector<Rule<Spec>> in_order(const std::map<std::string, Rule<Spec>>& rules)
 
 MtlsMode mode_of(schema::PeerAuthentication::MutualTLS::Mode mode) {
   switch (mode) {
-    case schema::PeerAuthentication::MutualTLS::DISABLE: return MtlsMode::kDisable;
-    case schema::PeerAuthentication::MutualTLS::PERMISSIVE: return MtlsMode::kPermissive;
-    case schema::PeerAuthentication::MutualTLS::STRICT: return MtlsMode::kStrict;
-    default: return MtlsMode::kUnset;
+    case schema::PeerAuthentication::MutualTLS::DISABLE:
+      return MtlsMode::kDisable;
+    case schema::PeerAuthentication::MutualTLS::PERMISSIVE:
+      return MtlsMode::kPermissive;
+    case schema::PeerAuthentication::MutualTLS::STRICT:
+      return MtlsMode::kStrict;
+    default:
+      return MtlsMode::kUnset;
   }
 }
 
@@ -62,7 +68,9 @@ std::vector<std::string> Store::take_errors() { return std::exchange(errors_, {}
 template <class Spec>
 Change Store::apply_rule(const Json& object, Rules<Spec>* rules) {
   auto spec = std::make_shared<Spec>();
-  const Json* json = object::find(object, {"spec"});
+  Json current = object;
+  if (const auto kind = config::kind_for(object)) config::modernise(**kind, current);
+  const Json* json = object::find(current, {"spec"});
   if (json != nullptr) note(object, object::decode(*json, spec.get(), {.root = "spec"}));
   Rule<Spec> rule;
   rule.name = object::string_at(object, {"metadata", "name"});
@@ -167,8 +175,8 @@ Change Store::apply_pod(const Json& object) {
   const auto known = pods_.find(key);
   if (known != pods_.end()) {
     const Workload& old = *known->second;
-    if (old.address == pod->address && old.labels == pod->labels &&
-        old.locality == pod->locality && old.service_account == pod->service_account) {
+    if (old.address == pod->address && old.labels == pod->labels && old.locality == pod->locality &&
+        old.service_account == pod->service_account) {
       return Change::kNone;
     }
   }
@@ -196,7 +204,8 @@ Change Store::apply_pod(const Json& object) {
 
 Change Store::apply_node(const Json& object) {
   const std::string name = object::string_at(object, {"metadata", "name"});
-  const std::string locality = read_locality(read_labels(object::find(object, {"metadata", "labels"})));
+  const std::string locality =
+      read_locality(read_labels(object::find(object, {"metadata", "labels"})));
   std::string& held = node_localities_[name];
   if (held == locality) return Change::kNone;
   held = locality;
@@ -212,7 +221,8 @@ Change Store::apply_node(const Json& object) {
 }
 
 Change Store::apply_secret(const Json& object) {
-  TlsSecret secret{secret_data(object, {"tls.crt", "cert"}), secret_data(object, {"tls.key", "key"}),
+  TlsSecret secret{secret_data(object, {"tls.crt", "cert"}),
+                   secret_data(object, {"tls.key", "key"}),
                    secret_data(object, {"ca.crt", "cacert"})};
   const std::string key = read_key(object);
   if (secret.certificate.empty() && secret.ca.empty()) {
@@ -289,8 +299,7 @@ Change Store::remove(const Json& object) {
   if (kind == "Gateway") return gone(gateways_.erase(key), Change::kConfig);
   if (kind == "PeerAuthentication") return gone(peer_policies_.erase(key), Change::kConfig);
   if (kind == "Secret") return gone(tls_secrets_.erase(key), Change::kConfig);
-  if (kind == "ConfigMap" &&
-      key == mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
+  if (kind == "ConfigMap" && key == mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
     mesh_ = default_mesh_;
     return gone(1, Change::kConfig);
   }
@@ -336,8 +345,8 @@ void Store::fill_services(Snapshot* next) {
   ++next->number;
   for (const std::string& key : dirty_services_) {
     const std::size_t slash = key.find('/');
-    const std::string host = key.substr(slash + 1) + "." + key.substr(0, slash) + ".svc." +
-                             mesh_.domain;
+    const std::string host =
+        key.substr(slash + 1) + "." + key.substr(0, slash) + ".svc." + mesh_.domain;
     if (auto service = build_service(key)) {
       next->services[host] = std::move(service);
     } else {

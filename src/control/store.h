@@ -48,8 +48,7 @@ class Store {
   Labels namespace_labels(std::string_view name) const;
   std::vector<std::string> namespaces() const;
   // Null when there is no such pod.
-  std::shared_ptr<const Workload> workload(std::string_view name_space,
-                                           std::string_view pod) const;
+  std::shared_ptr<const Workload> workload(std::string_view name_space, std::string_view pod) const;
 
  private:
   struct SliceEndpoint {
@@ -80,7 +79,7 @@ class Store {
 
   MeshConfig default_mesh_;
   MeshConfig mesh_;
-  std::map<std::string, Service> services_;  // by "namespace/name", without endpoints
+  std::map<std::string, Service> services_;         // by "namespace/name", without endpoints
   std::unordered_map<std::string, Slices> slices_;  // by the service's "namespace/name"
   std::unordered_map<std::string, std::shared_ptr<const Workload>> pods_;  // by "namespace/name"
   std::unordered_map<std::string, std::string> pod_by_address_;
@@ -93,8 +92,8 @@ class Store {
   std::map<std::string, TlsSecret, std::less<>> tls_secrets_;
 
   std::set<std::string> dirty_services_;  // keys whose Service is to be built again
-  bool dirty_ = true;        // something changed since snapshot_ was made
-  bool rules_stale_ = true;  // snapshot_ has the rules of the one before
+  bool dirty_ = true;                     // something changed since snapshot_ was made
+  bool rules_stale_ = true;               // snapshot_ has the rules of the one before
   std::shared_ptr<const Snapshot> snapshot_;
   std::vector<std::string> errors_;
 };

@@ -43,9 +43,9 @@ class StateProtocol final : public StreamProtocol {
  private:
   struct Type {
     std::set<std::string> names;
-    bool wildcard = true;   // asked for without names
-    bool dirty = true;      // an answer is due whatever the content
-    std::string content;    // what the last response held, as versions
+    bool wildcard = true;  // asked for without names
+    bool dirty = true;     // an answer is due whatever the content
+    std::string content;   // what the last response held, as versions
     std::uint64_t number = 0;
     xds::TypeStatus status;
   };

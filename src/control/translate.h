@@ -13,7 +13,8 @@ using Resources = std::shared_ptr<const xds::ResourceMap>;
 // envoy.config.listener.v3.Listener: capture listeners of a sidecar, servers of a gateway.
 Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy);
 // The two parts of the above: what a sidecar has in common with every sidecar of its namespace
-// (with the same labels, if proxy_labels_matter()), and what is its own. A gateway's are all its own.
+// (with the same labels, if proxy_labels_matter()), and what is its own. A gateway's are all its
+// own.
 Resources translate_common_listeners(const Snapshot& snapshot, const Proxy& proxy);
 void add_own_listeners(const Snapshot& snapshot, const Proxy& proxy, xds::ResourceMap* resources);
 Resources translate_common_clusters(const Snapshot& snapshot, const Proxy& proxy);

@@ -52,7 +52,7 @@ void identify_client(HttpSide side, hcm::HttpConnectionManager* manager) {
 
 }  // namespace
 
-void add_http_manager(const View& view, const HttpManager& spec,
+void add_http_manager(const View& view, const HttpChain& spec,
                       envoy::config::listener::v3::FilterChain* chain) {
   hcm::HttpConnectionManager manager;
   manager.set_stat_prefix(spec.stat_prefix);

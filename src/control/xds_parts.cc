@@ -130,8 +130,9 @@ void set_field(google::protobuf::Struct* into, const std::string& key, std::stri
 
 void set_config_metadata(core::Metadata* metadata, std::string_view kind,
                          std::string_view name_space, std::string_view name) {
-  set_field(istio_metadata(metadata), "config",
-            fmt::format("/apis/networking.istio.io/v1/namespaces/{}/{}/{}", name_space, kind, name));
+  set_field(
+      istio_metadata(metadata), "config",
+      fmt::format("/apis/networking.istio.io/v1/namespaces/{}/{}/{}", name_space, kind, name));
 }
 
 void upstream_mtls(core::TransportSocket* socket, const std::vector<std::string>& sans,
@@ -158,10 +159,9 @@ void downstream_mtls(core::TransportSocket* socket, std::string_view trust_domai
   common->add_alpn_protocols(std::string(api::kAlpnHttp11));
   add_uri_san(common->mutable_combined_validation_context()->mutable_default_validation_context())
       ->set_prefix(fmt::format("spiffe://{}/", trust_domain));
-  for (const char* suite :
-       {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "AES256-GCM-SHA384",
-        "AES128-GCM-SHA256"}) {
+  for (const char* suite : {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+                            "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+                            "AES256-GCM-SHA384", "AES128-GCM-SHA256"}) {
     common->mutable_tls_params()->add_cipher_suites(suite);
   }
   context.mutable_require_client_certificate()->set_value(true);
@@ -183,8 +183,8 @@ bool fill_access_log(const MeshConfig& mesh, envoy::config::accesslog::v3::Acces
     auto* fields = file.mutable_log_format()->mutable_json_format();
     for (const auto& [name, value] : kJsonFields) set_field(fields, std::string(name), value);
   } else {
-    std::string format = mesh.access_log_format.empty() ? std::string(kIstioAccessLog)
-                                                        : mesh.access_log_format;
+    std::string format =
+        mesh.access_log_format.empty() ? std::string(kIstioAccessLog) : mesh.access_log_format;
     if (!format.ends_with('\n')) format += '\n';
     file.mutable_log_format()->mutable_text_format_source()->set_inline_string(std::move(format));
   }

@@ -70,13 +70,13 @@ bool fill_access_log(const MeshConfig& mesh, envoy::config::accesslog::v3::Acces
 
 enum class HttpSide { kSidecarOutbound, kSidecarInbound, kGateway };
 
-struct HttpManager {
+struct HttpChain {
   HttpSide side = HttpSide::kSidecarOutbound;
   std::string stat_prefix;
   std::string route_name;  // by RDS, unless `inline_route` is there
   const envoy::config::route::v3::RouteConfiguration* inline_route = nullptr;
 };
-void add_http_manager(const View& view, const HttpManager& manager,
+void add_http_manager(const View& view, const HttpChain& spec,
                       envoy::config::listener::v3::FilterChain* chain);
 void add_tcp_proxy(const MeshConfig& mesh, std::string_view cluster,
                    envoy::config::listener::v3::FilterChain* chain);

@@ -27,9 +27,9 @@ struct Settings {
 
 enum class Decision : std::uint8_t {
   kInject,
-  kOptedOut,      // by label, annotation or the namespace's labels
-  kHostNetwork,   // capture rules would change the node itself
-  kAlready,       // the sidecar is there
+  kOptedOut,     // by label, annotation or the namespace's labels
+  kHostNetwork,  // capture rules would change the node itself
+  kAlready,      // the sidecar is there
 };
 
 // Whether a pod (or pod template) is to be injected; `namespace_labels` is the namespace's
@@ -46,7 +46,8 @@ Result<Json> inject_pod(const Json& pod, const std::string& name_space,
                         const Settings& settings);
 
 // What `kube-inject` does to a document: a workload with a pod template (Deployment, StatefulSet,
-// DaemonSet, ReplicaSet, Job, CronJob), a Pod or a List comes back injected, anything else as it was.
+// DaemonSet, ReplicaSet, Job, CronJob), a Pod or a List comes back injected, anything else as it
+// was.
 Result<Json> inject_document(const Json& document, const Settings& settings);
 
 // RFC 6902 operations that turn `before` into `after`.

@@ -68,7 +68,8 @@ TEST(Inject, LabelsAndAnnotations) {
   EXPECT_EQ(meta.at("labels").at("service.istio.io/canonical-revision"), "v1");
   EXPECT_EQ(meta.at("annotations").at("prometheus.io/port"), "15020");
   EXPECT_EQ(meta.at("annotations").at("kubectl.kubernetes.io/default-container"), "productpage");
-  const Json status = Json::parse(meta.at("annotations").at("sidecar.istio.io/status").get<std::string>());
+  const Json status =
+      Json::parse(meta.at("annotations").at("sidecar.istio.io/status").get<std::string>());
   EXPECT_EQ(status.at("containers").at(0), "istio-proxy");
 }
 
@@ -78,8 +79,8 @@ TEST(Inject, ProbesGoThroughTheAgent) {
   EXPECT_EQ(app.at("readinessProbe").at("httpGet").at("path"), "/app-health/productpage/readyz");
   EXPECT_EQ(app.at("readinessProbe").at("httpGet").at("port"), 15020);
   EXPECT_TRUE(app.at("livenessProbe").contains("exec"));
-  const Json probers = Json::parse(env(container(pod, "containers", "istio-proxy"),
-                                       "ISTIO_KUBE_APP_PROBERS"));
+  const Json probers =
+      Json::parse(env(container(pod, "containers", "istio-proxy"), "ISTIO_KUBE_APP_PROBERS"));
   const Json& ready = probers.at("/app-health/productpage/readyz");
   EXPECT_EQ(ready.at("httpGet").at("port"), 9080);
   EXPECT_EQ(ready.at("timeoutSeconds"), 7);

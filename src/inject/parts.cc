@@ -22,10 +22,7 @@ Json value_env(const char* name, std::string value) {
   return {{"name", name}, {"value", std::move(value)}};
 }
 
-Json mount(const char* path, const char* volume) {
-  return {{"mountPath", path}, {"name", volume}};
-}
-
+Json mount(const char* path, const char* volume) { return {{"mountPath", path}, {"name", volume}}; }
 
 // What the pod's own containers say of their ports, for the proxy's metadata.
 Json pod_ports(const Json& spec) {
@@ -104,7 +101,8 @@ Json proxy_environment(const Json& pod, const PodFacts& facts, const Json& app_p
   env.push_back(value_env("ISTIO_META_MESH_ID", settings.mesh_id));
   env.push_back(value_env("TRUST_DOMAIN", settings.trust_domain));
   const Json prometheus = prometheus_annotations(pod);
-  if (!prometheus.empty()) env.push_back(value_env("ISTIO_PROMETHEUS_ANNOTATIONS", prometheus.dump()));
+  if (!prometheus.empty())
+    env.push_back(value_env("ISTIO_PROMETHEUS_ANNOTATIONS", prometheus.dump()));
   if (app_probers.is_object() && !app_probers.empty()) {
     env.push_back(value_env("ISTIO_KUBE_APP_PROBERS", app_probers.dump()));
   }
@@ -112,14 +110,13 @@ Json proxy_environment(const Json& pod, const PodFacts& facts, const Json& app_p
 }
 
 Json proxy_mounts() {
-  return Json::array({mount("/var/run/secrets/workload-spiffe-uds", "workload-socket"),
-                      mount("/var/run/secrets/credential-uds", "credential-socket"),
-                      mount("/var/run/secrets/workload-spiffe-credentials", "workload-certs"),
-                      mount("/var/run/secrets/istio", "istiod-ca-cert"),
-                      mount("/var/lib/istio/data", "istio-data"),
-                      mount("/etc/istio/proxy", "istio-envoy"),
-                      mount("/var/run/secrets/tokens", "istio-token"),
-                      mount("/etc/istio/pod", "istio-podinfo")});
+  return Json::array(
+      {mount("/var/run/secrets/workload-spiffe-uds", "workload-socket"),
+       mount("/var/run/secrets/credential-uds", "credential-socket"),
+       mount("/var/run/secrets/workload-spiffe-credentials", "workload-certs"),
+       mount("/var/run/secrets/istio", "istiod-ca-cert"),
+       mount("/var/lib/istio/data", "istio-data"), mount("/etc/istio/proxy", "istio-envoy"),
+       mount("/var/run/secrets/tokens", "istio-token"), mount("/etc/istio/pod", "istio-podinfo")});
 }
 
 Json proxy_volumes() {
@@ -129,11 +126,13 @@ Json proxy_volumes() {
   const auto pod_field = [](const char* path, const char* field) {
     return Json{{"path", path}, {"fieldRef", {{"fieldPath", field}}}};
   };
-  const Json token = {{"serviceAccountToken",
-                       {{"path", "istio-token"}, {"expirationSeconds", 43200},
-                        {"audience", "istio-ca"}}}};
+  const Json token = {
+      {"serviceAccountToken",
+       {{"path", "istio-token"}, {"expirationSeconds", 43200}, {"audience", "istio-ca"}}}};
   return Json::array(
-      {empty_dir("workload-socket"), empty_dir("credential-socket"), empty_dir("workload-certs"),
+      {empty_dir("workload-socket"),
+       empty_dir("credential-socket"),
+       empty_dir("workload-certs"),
        {{"name", "istio-envoy"}, {"emptyDir", {{"medium", "Memory"}}}},
        empty_dir("istio-data"),
        {{"name", "istio-podinfo"},
@@ -148,9 +147,10 @@ Json proxy_resources(const Json& pod) {
   const auto value = [&](const char* name, const char* otherwise) {
     return annotation(pod, fmt::format("sidecar.istio.io/{}", name), otherwise);
   };
-  return {{"requests", {{"cpu", value("proxyCPU", "10m")}, {"memory", value("proxyMemory", "40Mi")}}},
-          {"limits",
-           {{"cpu", value("proxyCPULimit", "2")}, {"memory", value("proxyMemoryLimit", "1Gi")}}}};
+  return {
+      {"requests", {{"cpu", value("proxyCPU", "10m")}, {"memory", value("proxyMemory", "40Mi")}}},
+      {"limits",
+       {{"cpu", value("proxyCPULimit", "2")}, {"memory", value("proxyMemoryLimit", "1Gi")}}}};
 }
 
 }  // namespace mizzen::inject

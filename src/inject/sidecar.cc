@@ -76,13 +76,10 @@ Json security_context(const Json& pod, bool init) {
   if (init) drop["add"] = Json::array({"NET_ADMIN", "NET_RAW"});
   const bool tproxy = annotation(pod, "sidecar.istio.io/interceptionMode", "") == "TPROXY";
   if (!init && tproxy) drop["add"] = Json::array({"NET_ADMIN"});
-  return {{"allowPrivilegeEscalation", false},
-          {"capabilities", drop},
-          {"privileged", false},
-          {"readOnlyRootFilesystem", !init},
-          {"runAsGroup", init ? 0 : 1337},
-          {"runAsNonRoot", !init},
-          {"runAsUser", init ? 0 : 1337}};
+  return {
+      {"allowPrivilegeEscalation", false}, {"capabilities", drop},          {"privileged", false},
+      {"readOnlyRootFilesystem", !init},   {"runAsGroup", init ? 0 : 1337}, {"runAsNonRoot", !init},
+      {"runAsUser", init ? 0 : 1337}};
 }
 
 // The capture rules, as Istio's annotations ask for them.
@@ -142,8 +139,8 @@ Json proxy_container(const Json& pod, const PodFacts& facts, const Json& app_pro
       {"imagePullPolicy", facts.settings.image_pull_policy},
       {"args", proxy_args(pod, facts, "sidecar")},
       {"env", proxy_environment(pod, facts, app_probers)},
-      {"ports", Json::array({{{"containerPort", 15090}, {"name", "http-envoy-prom"},
-                              {"protocol", "TCP"}}})},
+      {"ports",
+       Json::array({{{"containerPort", 15090}, {"name", "http-envoy-prom"}, {"protocol", "TCP"}}})},
       {"resources", proxy_resources(pod)},
       {"securityContext", security_context(pod, false)},
       {"volumeMounts", proxy_mounts()}};

@@ -25,8 +25,10 @@ Json answer(const Json& request, Json response) {
 Json refusal(const Json& request, std::string message, int code = 422) {
   return answer(request, {{"allowed", false},
                           {"status",
-                           {{"status", "Failure"}, {"message", std::move(message)},
-                            {"reason", "Invalid"}, {"code", code}}}});
+                           {{"status", "Failure"},
+                            {"message", std::move(message)},
+                            {"reason", "Invalid"},
+                            {"code", code}}}});
 }
 
 // The Deployment behind a ReplicaSet's pod, else the pod's own controller.
@@ -73,7 +75,8 @@ Json Webhooks::review_injection(const Json& review) {
     return refusal(*request, "request.object is missing", 400);
   }
   std::string name_space = object::string_at(*request, {"namespace"});
-  if (name_space.empty()) name_space = object::string_at(*pod, {"metadata", "namespace"}, "default");
+  if (name_space.empty())
+    name_space = object::string_at(*pod, {"metadata", "namespace"}, "default");
   const Decision decision = decide(*pod, namespace_labels_(name_space), settings_);
   if (decision != Decision::kInject) {
     ++counters_.skipped;

@@ -1,6 +1,6 @@
-// ads-from-files PORT FILE...: the control plane's ADS on 127.0.0.1, its cluster being the objects in
-// the files, and beside it the SDS that an agent would serve (a certificate of a throw-away root). For
-// interoperability tests; /debug/syncz says what the clients have accepted.
+// ads-from-files PORT FILE...: the control plane's ADS on 127.0.0.1, its cluster being the objects
+// in the files, and beside it the SDS that an agent would serve (a certificate of a throw-away
+// root). For interoperability tests; /debug/syncz says what the clients have accepted.
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -63,8 +63,7 @@ std::shared_ptr<const xds::World> agent_secrets() {
 
 void serve_secrets(const std::shared_ptr<const xds::World>& world,
                    const std::shared_ptr<net::GrpcStream>& call) {
-  std::shared_ptr<control::StreamProtocol> protocol =
-      control::state_of_the_world_protocol("sds");
+  std::shared_ptr<control::StreamProtocol> protocol = control::state_of_the_world_protocol("sds");
   protocol->offer(world);
   call->on_message([weak = std::weak_ptr(call), protocol](std::string_view message) {
     const auto call = weak.lock();
@@ -86,7 +85,8 @@ int run(std::uint16_t port, char** files, int count) {
   if (!client) return 1;
   control::Authenticator authenticator(**client, "cluster.local");
   control::Discovery discovery(loop, store, authenticator);
-  control::DebugPages pages(store, discovery, [] { return Status(); }, [] { return ""; });
+  control::DebugPages pages(
+      store, discovery, [] { return Status(); }, [] { return ""; });
   net::GrpcServer grpc;
   discovery.mount(grpc, true);
   grpc.streaming(std::string(api::kSotwSdsMethod),

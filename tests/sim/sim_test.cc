@@ -1,5 +1,5 @@
-// Whatever the control plane makes of its golden inputs, the proxy must accept, and understand whole:
-// a field that the proxy would not act on is an error here.
+// Whatever the control plane makes of its golden inputs, the proxy must accept, and understand
+// whole: a field that the proxy would not act on is an error here.
 #include <gtest/gtest.h>
 
 #include <algorithm>
