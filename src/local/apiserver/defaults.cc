@@ -203,7 +203,11 @@ void default_secret(Json& secret) {
 
 void default_namespace(Json& ns) {
   ns["metadata"]["labels"]["kubernetes.io/metadata.name"] = name_of(ns);
-  fallback(ns, "spec", {{"finalizers", {"kubernetes"}}});
+  // Goes when the contents are gone.
+  if (!is_deleting(ns)) {
+    fallback(ns, "spec", Json::object());
+    fallback(ns["spec"], "finalizers", {"kubernetes"});
+  }
   fallback(ns, "status", {{"phase", "Active"}});
 }
 

@@ -40,6 +40,9 @@ Query parse_query(std::string_view query);
 enum class Shape : std::uint8_t { kObject, kTable, kMetadata };
 Shape shape_of(std::string_view accept);
 
+// JSON, YAML or Kubernetes' protobuf (write.cc).
+Result<Json> parse_body(const ApiRequest& request);
+
 ApiResponse json_response(const Json& body, int status = 200);
 // As the version that was asked for: the store holds one version of each.
 Json as_version(const Type& type, std::string_view version, const Json& stored);

@@ -28,8 +28,8 @@ RemoveOptions options_of(const Target& target, const Json& body) {
 
 Json delete_options(const ApiRequest& request) {
   if (request.body.empty()) return Json::object();
-  Json body = Json::parse(request.body, nullptr, false);
-  return body.is_object() ? body : Json::object();
+  auto body = parse_body(request);
+  return body && body->is_object() ? std::move(*body) : Json::object();
 }
 
 bool dry_run(const Target& target, const Json& options) {

@@ -117,12 +117,12 @@ bool is_stream(const Target& target) {
 
 void serve_stream(io::Loop& loop, Store& store, PodAccess* pods, const Target& target,
                   std::shared_ptr<net::Exchange> exchange) {
-  Object found = store.get(target.key());
-  if (!found) return respond(*exchange, not_found(*target.type, target.name));
   if (!pods) {
     return respond(*exchange, status_response(503, "ServiceUnavailable", "this API server runs without pods"));
   }
   if (target.subresource == "proxy") return serve_proxy(loop, store, *pods, target, std::move(exchange));
+  Object found = store.get(target.key());
+  if (!found) return respond(*exchange, not_found(*target.type, target.name));
   if (target.subresource == "portforward") return serve_port_forward(loop, *pods, target, std::move(exchange));
   auto container = container_of(*found, target.param("container"));
   if (!container) return respond(*exchange, bad_request(container.error().message));

@@ -4,78 +4,12 @@
 #include <tuple>
 
 #include "base/strings.h"
+#include "config/kinds.h"
 #include "object/json.h"
 
 namespace mizzen::local {
 
 namespace {
-
-struct BuiltIn {
-  std::string_view group;
-  std::string_view version;
-  std::string_view plural;
-  std::string_view kind;
-  std::string_view short_names;  // by comma
-  bool namespaced = true;
-  bool status = false;
-  bool scale = false;
-  std::string_view categories = "";
-  bool create_only = false;
-};
-
-constexpr BuiltIn kBuiltIns[] = {
-    {"", "v1", "configmaps", "ConfigMap", "cm"},
-    {"", "v1", "endpoints", "Endpoints", "ep"},
-    {"", "v1", "events", "Event", "ev"},
-    {"", "v1", "limitranges", "LimitRange", "limits"},
-    {"", "v1", "namespaces", "Namespace", "ns", false, true},
-    {"", "v1", "nodes", "Node", "no", false, true},
-    {"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", "pvc", true, true},
-    {"", "v1", "persistentvolumes", "PersistentVolume", "pv", false, true},
-    {"", "v1", "pods", "Pod", "po", true, true, false, "all"},
-    {"", "v1", "podtemplates", "PodTemplate", ""},
-    {"", "v1", "replicationcontrollers", "ReplicationController", "rc", true, true, true, "all"},
-    {"", "v1", "resourcequotas", "ResourceQuota", "quota", true, true},
-    {"", "v1", "secrets", "Secret", ""},
-    {"", "v1", "serviceaccounts", "ServiceAccount", "sa"},
-    {"", "v1", "services", "Service", "svc", true, true, false, "all"},
-    {"admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", "", false, false, false, "api-extensions"},
-    {"admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", "", false, false, false, "api-extensions"},
-    {"apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", "crd,crds", false, true, false, "api-extensions"},
-    {"apps", "v1", "controllerrevisions", "ControllerRevision", ""},
-    {"apps", "v1", "daemonsets", "DaemonSet", "ds", true, true, false, "all"},
-    {"apps", "v1", "deployments", "Deployment", "deploy", true, true, true, "all"},
-    {"apps", "v1", "replicasets", "ReplicaSet", "rs", true, true, true, "all"},
-    {"apps", "v1", "statefulsets", "StatefulSet", "sts", true, true, true, "all"},
-    {"authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", "", false, false, false, "", true},
-    {"authentication.k8s.io", "v1", "tokenreviews", "TokenReview", "", false, false, false, "", true},
-    {"authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", "", true, false, false, "", true},
-    {"authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", "", false, false, false, "", true},
-    {"authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", "", false, false, false, "", true},
-    {"authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", "", false, false, false, "", true},
-    {"autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", true, true, false, "all"},
-    {"batch", "v1", "cronjobs", "CronJob", "cj", true, true, false, "all"},
-    {"batch", "v1", "jobs", "Job", "", true, true, false, "all"},
-    {"coordination.k8s.io", "v1", "leases", "Lease", ""},
-    {"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", ""},
-    {"networking.k8s.io", "v1", "ingressclasses", "IngressClass", "", false},
-    {"networking.k8s.io", "v1", "ingresses", "Ingress", "ing", true, true},
-    {"networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", "netpol"},
-    {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", true, true},
-    {"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", "", false},
-    {"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", "", false},
-    {"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", ""},
-    {"rbac.authorization.k8s.io", "v1", "roles", "Role", ""},
-    {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", "pc", false},
-    {"storage.k8s.io", "v1", "storageclasses", "StorageClass", "sc", false},
-};
-
-std::vector<std::string> words(std::string_view list) {
-  std::vector<std::string> parts;
-  if (list.empty()) return parts;
-  for (auto part : split(list, ',')) parts.emplace_back(part);
-  return parts;
-}
 
 std::vector<std::string> strings(const Json& list) {
   std::vector<std::string> parts;
@@ -136,20 +70,22 @@ const CustomVersion* Type::custom_version(std::string_view version) const {
 }
 
 Types::Types() {
-  for (const BuiltIn& each : kBuiltIns) {
+  for (const config::Kind& kind : config::kinds()) {
+    // Custom kinds come with their definitions; events are served in the core group only.
+    if (kind.custom || kind.plural == "bindings" || kind.group == "events.k8s.io") continue;
     auto type = std::make_shared<Type>();
-    type->group = each.group;
-    type->versions = {std::string(each.version)};
-    type->storage_version = each.version;
-    type->plural = each.plural;
-    type->kind = each.kind;
-    type->singular = lower(each.kind);
-    type->short_names = words(each.short_names);
-    type->categories = words(each.categories);
-    type->namespaced = each.namespaced;
-    type->status = each.status;
-    type->scale = each.scale;
-    type->create_only = each.create_only;
+    type->group = kind.group;
+    type->versions.assign(kind.versions.begin(), kind.versions.end());
+    type->storage_version = kind.storage_version();
+    type->plural = kind.plural;
+    type->kind = kind.kind;
+    type->singular = kind.singular;
+    type->short_names.assign(kind.short_names.begin(), kind.short_names.end());
+    type->categories.assign(kind.categories.begin(), kind.categories.end());
+    type->namespaced = kind.namespaced;
+    type->status = kind.status;
+    type->scale = kind.scale;
+    type->create_only = !kind.stored;
     types_[{type->group, type->plural}] = type;
   }
 }

@@ -1,5 +1,6 @@
 // create and update, from the body to the store.
 #include <fmt/core.h>
+#include <google/protobuf/descriptor.h>
 
 #include "base/strings.h"
 #include "config/kinds.h"
@@ -12,16 +13,36 @@ namespace mizzen::local {
 
 namespace {
 
+// Kinds that are bodies without being resources, too.
+const google::protobuf::Descriptor* message_for(std::string_view group, std::string_view name) {
+  if (const config::Kind* kind = config::find_kind(group, name)) return kind->descriptor;
+  struct Body {
+    std::string_view kind;
+    const char* message;
+  };
+  for (const Body& body : {Body{"TokenRequest", "mizzen.schema.authentication.TokenRequest"},
+                           Body{"Scale", "mizzen.schema.autoscaling_v1.Scale"},
+                           Body{"Eviction", "mizzen.schema.policy.Eviction"},
+                           Body{"DeleteOptions", "mizzen.schema.meta.DeleteOptions"}}) {
+    if (body.kind == name) {
+      return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(body.message);
+    }
+  }
+  return nullptr;
+}
+
 Result<Json> from_protobuf(std::string_view body) {
   MIZZEN_TRY(auto envelope, object::open_kubernetes_protobuf(body));
   MIZZEN_TRY(auto version, object::parse_api_version(envelope.api_version));
-  const config::Kind* kind = config::find_kind(version.group, envelope.kind);
-  if (!kind || !kind->descriptor) {
+  const google::protobuf::Descriptor* type = message_for(version.group, envelope.kind);
+  if (!type) {
     return fail(Code::kUnsupported, fmt::format("no kind \"{}\" in version \"{}\" as protobuf",
                                                 envelope.kind, envelope.api_version));
   }
-  return object::decode_kubernetes_protobuf(envelope, *kind->descriptor);
+  return object::decode_kubernetes_protobuf(envelope, *type);
 }
+
+}  // namespace
 
 Result<Json> parse_body(const ApiRequest& request) {
   if (object::is_kubernetes_protobuf(request.body)) return from_protobuf(request.body);
@@ -32,6 +53,8 @@ Result<Json> parse_body(const ApiRequest& request) {
   }
   return object::parse_json(request.body);
 }
+
+namespace {
 
 // Removes the member that `path` ("spec.containers[0].imagee") names.
 void erase_path(Json& value, std::string_view path) {
