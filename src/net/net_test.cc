@@ -108,6 +108,28 @@ TEST_P(BothVersions, StreamedAnswer) {
   EXPECT_EQ(got, "piece\npiece\npiece\n");
 }
 
+// A watch has nothing to write for minutes: that its client went must be heard nevertheless.
+TEST_P(BothVersions, StreamedAnswerHearsThatItsClientWent) {
+  bool begun = false;
+  std::optional<bool> complete;
+  Pair pair(
+      [&](std::shared_ptr<Exchange> exchange) {
+        begun = true;
+        exchange->begin(200, {});
+        exchange->write("first");
+        exchange->on_closed([&](bool done) { complete = done; });
+      },
+      GetParam());
+  std::string got;
+  StreamCallbacks callbacks;
+  callbacks.on_data = [&](std::string_view bytes) { got += bytes; };
+  auto call = pair.client->open({}, true, std::move(callbacks));
+  ASSERT_TRUE(pair.loop.run_until([&] { return got == "first"; }, seconds(5)));
+  call.reset();
+  ASSERT_TRUE(pair.loop.run_until([&] { return complete.has_value(); }, seconds(5)));
+  EXPECT_FALSE(*complete);
+}
+
 TEST_P(BothVersions, TimesOutAndGoesOn) {
   std::vector<std::shared_ptr<Exchange>> kept;
   Pair pair(
