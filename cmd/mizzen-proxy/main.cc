@@ -6,7 +6,6 @@
 #include "process.h"
 #include "proxy/capture.h"
 
-
 namespace mizzen {
 namespace {
 
@@ -24,8 +23,9 @@ int set_capture_rules(const Flags& flags) {
 
 Result<proxy::Bootstrap> bootstrap_of(const Flags& flags) {
   proxy::BootstrapFlags over{flags.service_node, flags.service_cluster};
-  if (flags.mode == Flags::Mode::kPilot) {
-    return proxy::bootstrap_from_environment(proxy::process_environment(), flags.role, flags.domain);
+  if (flags.mode == Flags::Mode::kPilot || flags.mode == Flags::Mode::kAgent) {
+    return proxy::bootstrap_from_environment(proxy::process_environment(), flags.role,
+                                             flags.domain);
   }
   if (!flags.config_path.empty()) return proxy::load_bootstrap(flags.config_path, over);
   if (!flags.config_yaml.empty()) return proxy::parse_bootstrap(flags.config_yaml, over);
@@ -59,10 +59,16 @@ int main_of(const Flags& flags) {
     log::set_level(*level);
   }
   switch (flags.mode) {
-    case Flags::Mode::kHelp: std::fputs(std::string(usage()).c_str(), stdout); return 0;
-    case Flags::Mode::kVersion: std::puts("mizzen-proxy 0.1.0"); return 0;
-    case Flags::Mode::kCapture: return set_capture_rules(flags);
-    default: return run(flags);
+    case Flags::Mode::kHelp:
+      std::fputs(std::string(usage()).c_str(), stdout);
+      return 0;
+    case Flags::Mode::kVersion:
+      std::puts("mizzen-proxy 0.1.0");
+      return 0;
+    case Flags::Mode::kCapture:
+      return set_capture_rules(flags);
+    default:
+      return run(flags);
   }
 }
 

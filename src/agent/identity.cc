@@ -17,6 +17,9 @@ namespace {
 
 constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
 constexpr Duration kMaxBackOff = std::chrono::seconds(30);
+// Until there is a first certificate: the pod serves nobody without.
+constexpr Duration kMaxFirstBackOff = std::chrono::seconds(1);
+constexpr Duration kConnectTimeout = std::chrono::seconds(2);
 constexpr Duration kTimeout = std::chrono::seconds(10);
 // How often the wall clock and the root file are looked at.
 constexpr Duration kCheckEvery = std::chrono::seconds(15);
@@ -83,7 +86,7 @@ Status IdentitySource::request() {
   options.base.port = settings_.ca_port;
   options.base.tls = settings_.tls;
   options.version = net::HttpVersion::kHttp2;
-  options.connect.timeout = kTimeout;
+  options.connect.timeout = kConnectTimeout;
   if (settings_.tls) {
     if (file_root_.empty()) {
       return fail(Code::kNotFound, "root certificate: cannot read '" + settings_.root_file + "'");
@@ -161,7 +164,7 @@ void IdentitySource::failed(std::string why) {
   last_error_ = std::move(why);
   auto half = back_off_.count() / 2;
   arm(Duration(half + static_cast<std::int64_t>(random_()) % (half + 1)));
-  back_off_ = std::min(back_off_ * 2, kMaxBackOff);
+  back_off_ = std::min(back_off_ * 2, have_ ? kMaxBackOff : kMaxFirstBackOff);
 }
 
 void IdentitySource::check() {

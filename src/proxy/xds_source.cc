@@ -13,9 +13,11 @@ namespace {
 
 constexpr Duration kFirstBackOff = std::chrono::milliseconds(200);
 constexpr Duration kMaxBackOff = std::chrono::seconds(10);
+// Until the first configuration has come: a pod that waits for it serves nobody.
+constexpr Duration kMaxFirstBackOff = std::chrono::seconds(1);
 constexpr Duration kPing = std::chrono::seconds(20);
 // A control plane that does not answer at all is another one next time.
-constexpr Duration kConnectTimeout = std::chrono::seconds(5);
+constexpr Duration kConnectTimeout = std::chrono::seconds(2);
 
 Result<std::string> read_file(const std::string& path, std::string_view what) {
   std::ifstream file(path, std::ios::binary);
@@ -155,7 +157,7 @@ void XdsSource::lost(std::string why) {
     log::warning("xds", "{}:{}: {}; trying again", settings_.host, settings_.port, why);
   }
   last_error_ = std::move(why);
-  back_off_ = std::min(back_off_ * 2, kMaxBackOff);
+  back_off_ = std::min(back_off_ * 2, updates_ > 0 ? kMaxBackOff : kMaxFirstBackOff);
   loop_.cancel(timer_);
   timer_ = loop_.after(wait, [this] {
     timer_ = 0;
