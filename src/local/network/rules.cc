@@ -1,0 +1,126 @@
+#include "local/network/rules.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "io/unique_fd.h"
+
+extern char** environ;
+
+namespace mizzen::local {
+namespace {
+
+std::string backend_map(const std::vector<ServiceBackend>& backends) {
+  std::string text = fmt::format("numgen random mod {} map {{ ", backends.size());
+  for (std::size_t i = 0; i < backends.size(); ++i) {
+    text += fmt::format("{}{} : {} . {}", i == 0 ? "" : ", ", i, backends[i].ip, backends[i].port);
+  }
+  return text + " }";
+}
+
+// Affinity by a hash of the client's address: stateless, moves clients only when backends change.
+std::string affinity_map(const std::vector<ServiceBackend>& backends) {
+  std::string map = backend_map(backends);
+  return fmt::format("jhash ip saddr mod {} {}", backends.size(), map.substr(map.find("map")));
+}
+
+std::string service_chain(std::size_t index, const ServicePort& service) {
+  if (service.backends.empty()) return {};
+  std::string protocol = service.udp ? "udp" : "tcp";
+  std::string choice = service.client_ip_affinity ? affinity_map(service.backends)
+                                                  : backend_map(service.backends);
+  return fmt::format("  chain svc{} {{\n    meta l4proto {} dnat ip to {}\n  }}\n", index, protocol,
+                     choice);
+}
+
+}  // namespace
+
+std::string service_rules(const std::vector<ServicePort>& services, const WayOut& way_out) {
+  std::string chains;
+  std::string by_address;
+  std::string by_node_port;
+  for (std::size_t i = 0; i < services.size(); ++i) {
+    const ServicePort& service = services[i];
+    chains += service_chain(i, service);
+    if (service.backends.empty()) continue;
+    const char* protocol = service.udp ? "udp" : "tcp";
+    for (const std::string& address : service.addresses) {
+      by_address += fmt::format("      {} . {} . {} : goto svc{},\n", address, protocol,
+                                service.port, i);
+    }
+    if (service.node_port != 0) {
+      by_node_port += fmt::format("      {} . {} : goto svc{},\n", protocol, service.node_port, i);
+    }
+  }
+  auto elements = [](const std::string& text) {
+    return text.empty() ? std::string() : "    elements = {\n" + text + "    }\n";
+  };
+  std::string out = "table ip mizzen\ndelete table ip mizzen\ntable ip mizzen {\n" + chains;
+  out += "  map services {\n    type ipv4_addr . inet_proto . inet_service : verdict\n" +
+         elements(by_address) + "  }\n";
+  out += "  map node_ports {\n    type inet_proto . inet_service : verdict\n" +
+         elements(by_node_port) + "  }\n";
+  std::string redirect =
+      way_out.relay_port == 0
+          ? std::string()
+          : fmt::format("    ip daddr != {{ 10.96.0.0/16, 127.0.0.0/8 }} ip daddr != {{ 10.244.0.0/31, "
+                        "10.244.0.3-10.244.255.255 }} meta l4proto tcp "
+                        "redirect to :{}\n",
+                        way_out.relay_port);
+  std::string lookup =
+      "    ip daddr . meta l4proto . th dport vmap @services\n"
+      "    ip daddr 10.244.0.1 meta l4proto . th dport vmap @node_ports\n";
+  out += "  chain prerouting {\n    type nat hook prerouting priority dstnat;\n" + lookup +
+         redirect + "  }\n";
+  out += "  chain output {\n    type nat hook output priority dstnat;\n" + lookup + "  }\n";
+  // A pod that calls its own service meets itself: its own address must not come back as the source.
+  out +=
+      "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n"
+      "    ct status dnat ip saddr 10.244.0.0/16 fib daddr . oif type unicast ip saddr ip daddr "
+      "masquerade\n  }\n";
+  // What is left of the service range has nobody behind it.
+  const char* refuse =
+      "    ip daddr 10.96.0.0/16 ip daddr != 10.96.0.10 meta l4proto tcp reject with tcp reset\n"
+      "    ip daddr 10.96.0.0/16 ip daddr != 10.96.0.10 reject\n";
+  out += std::string("  chain forward {\n    type filter hook forward priority filter;\n") + refuse +
+         "  }\n";
+  out += std::string("  chain local {\n    type filter hook output priority filter;\n") + refuse +
+         "  }\n}\n";
+  return out;
+}
+
+Status apply_rules(const std::string& rules) {
+  io::UniqueFd input(memfd_create("nft", MFD_CLOEXEC));
+  io::UniqueFd output(memfd_create("nft-errors", MFD_CLOEXEC));
+  if (!input || !output) return std::unexpected(errno_error("memfd_create", errno));
+  if (write(input.get(), rules.data(), rules.size()) != static_cast<ssize_t>(rules.size())) {
+    return fail(Code::kInternal, "cannot write the rules");
+  }
+  lseek(input.get(), 0, SEEK_SET);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, input.get(), 0);
+  posix_spawn_file_actions_adddup2(&actions, output.get(), 1);
+  posix_spawn_file_actions_adddup2(&actions, output.get(), 2);
+  char* argv[] = {const_cast<char*>("nft"), const_cast<char*>("-f"), const_cast<char*>("-"), nullptr};
+  pid_t pid = -1;
+  int error = posix_spawn(&pid, "/usr/sbin/nft", &actions, nullptr, argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return std::unexpected(errno_error("run /usr/sbin/nft", error));
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  char text[2000];
+  ssize_t n = pread(output.get(), text, sizeof text, 0);
+  return fail(Code::kInternal, fmt::format("nft refused the service rules: {}",
+                                           std::string_view(text, n > 0 ? static_cast<std::size_t>(n) : 0)));
+}
+
+}  // namespace mizzen::local
