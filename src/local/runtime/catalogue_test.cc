@@ -1,0 +1,59 @@
+#include "local/runtime/catalogue.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace mizzen::local {
+namespace {
+
+using Words = std::vector<std::string>;
+
+TEST(Catalogue, KnowsTheSampleImages) {
+  Catalogue catalogue;
+  auto reviews = catalogue.resolve("registry.istio.io/release/examples-bookinfo-reviews-v3:1.20.3", {}, {});
+  ASSERT_TRUE(reviews);
+  EXPECT_EQ(reviews->argv, (Words{"mizzen-samples", "reviews", "--version", "v3"}));
+  auto echo = catalogue.resolve("registry.istio.io/release/tcp-echo-server:1.3", {}, {"9000,9001", "hello"});
+  ASSERT_TRUE(echo);
+  EXPECT_EQ(echo->argv, (Words{"mizzen-samples", "tcp-echo", "9000,9001", "hello"}));
+  auto curl = catalogue.resolve("docker.io/curlimages/curl:8.16.0", {"/bin/sleep", "infinity"}, {});
+  ASSERT_TRUE(curl);
+  EXPECT_EQ(curl->argv, (Words{"/bin/sleep", "infinity"}));
+  EXPECT_TRUE(catalogue.resolve("docker.io/mccutchen/go-httpbin:v2.15.0", {}, {}));
+  EXPECT_TRUE(catalogue.resolve("mizzen/proxyv2", {}, {}));
+  EXPECT_TRUE(catalogue.resolve("redis:alpine", {}, {}));
+}
+
+TEST(Catalogue, SaysHowToMapAnUnknownImage) {
+  auto missing = Catalogue().resolve("acme/shop:1", {}, {});
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message.find("images add 'acme/shop:1'"), std::string::npos);
+}
+
+TEST(Catalogue, UsersEntriesGoFirstAndSurviveQuoting) {
+  std::string path = testing::TempDir() + "/catalogue." + std::to_string(getpid());
+  ASSERT_TRUE(add_to_catalogue(path, "acme/*", {"sh", "-c", "echo 'a b'"}));
+  ASSERT_TRUE(add_to_catalogue(path, "redis", {"my-redis"}));
+  ASSERT_TRUE(add_to_catalogue(path, "redis", {"my-redis", "2"}));
+  Catalogue catalogue;
+  ASSERT_TRUE(catalogue.load(path));
+  EXPECT_EQ(catalogue.user_entries().size(), 2U);
+  EXPECT_EQ(catalogue.resolve("acme/shop:1", {}, {})->argv, (Words{"sh", "-c", "echo 'a b'"}));
+  EXPECT_EQ(catalogue.resolve("redis:alpine", {}, {})->argv, (Words{"my-redis", "2"}));
+  ASSERT_TRUE(remove_from_catalogue(path, "redis"));
+  EXPECT_FALSE(remove_from_catalogue(path, "redis"));
+  std::remove(path.c_str());
+}
+
+TEST(Catalogue, Globs) {
+  EXPECT_TRUE(glob_matches("*a*b", "xxaxxb"));
+  EXPECT_FALSE(glob_matches("*a*b", "xxaxxc"));
+  EXPECT_TRUE(glob_matches("", ""));
+  EXPECT_EQ(canonical_image("docker.io/library/redis"), "redis:latest");
+  EXPECT_EQ(canonical_image("localhost:5000/x@sha256:aa"), "localhost:5000/x:latest");
+}
+
+}  // namespace
+}  // namespace mizzen::local
