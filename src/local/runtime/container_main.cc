@@ -319,10 +319,10 @@ int enter_main(int spec_fd, int failure_fd, pid_t target_pid) {
   pid_t child = fork();
   if (child < 0) return report(failure_fd, errno_error("fork", errno));
   if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     setsid();
     if (spec->tty) ioctl(0, TIOCSCTTY, 0);
     auto status = drop_privileges(*spec);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // after the change of ids, which clears it
     if (status) status = run_command(*spec);
     _exit(report(failure_fd, status.error()));
   }
