@@ -90,6 +90,7 @@ class Relays::Pair {
   bool done_ = false;
 };
 
+Relays::Relays(io::Loop& loop) : loop_(loop) {}
 Relays::~Relays() = default;
 
 void Relays::join(std::unique_ptr<io::Stream> a, std::unique_ptr<io::Stream> b) {

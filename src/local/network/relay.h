@@ -16,7 +16,7 @@ namespace mizzen::local {
 // Relays of one loop; bounded. Loop thread only.
 class Relays {
  public:
-  explicit Relays(io::Loop& loop) : loop_(loop) {}
+  explicit Relays(io::Loop& loop);
   ~Relays();
   // Half-closes are passed on; an error on one side resets the other.
   void join(std::unique_ptr<io::Stream> a, std::unique_ptr<io::Stream> b);
