@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
 
 #include "io/unique_fd.h"
 
@@ -37,6 +38,16 @@ std::string service_chain(std::size_t index, const ServicePort& service) {
                                                   : backend_map(service.backends);
   return fmt::format("  chain svc{} {{\n    meta l4proto {} dnat ip to {}\n  }}\n", index, protocol,
                      choice);
+}
+
+std::string hairpins(const std::vector<ServicePort>& services) {
+  std::set<std::string> ips;
+  for (const ServicePort& service : services) {
+    for (const ServiceBackend& backend : service.backends) ips.insert(backend.ip);
+  }
+  std::string text;
+  for (const std::string& ip : ips) text += fmt::format("      {} . {},\n", ip, ip);
+  return text;
 }
 
 }  // namespace
@@ -78,12 +89,12 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
       "    ip daddr 10.244.0.1 meta l4proto . th dport vmap @node_ports\n";
   out += "  chain prerouting {\n    type nat hook prerouting priority dstnat;\n" + lookup +
          redirect + "  }\n";
-  out += "  chain output {\n    type nat hook output priority dstnat;\n" + lookup + "  }\n";
+  out += "  chain output {\n    type nat hook output priority -100;\n" + lookup + "  }\n";
   // A pod that calls its own service meets itself: its own address must not come back as the source.
+  out += "  set hairpin {\n    type ipv4_addr . ipv4_addr\n" + elements(hairpins(services)) + "  }\n";
   out +=
       "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n"
-      "    ct status dnat ip saddr 10.244.0.0/16 fib daddr . oif type unicast ip saddr ip daddr "
-      "masquerade\n  }\n";
+      "    ct status dnat ip saddr . ip daddr @hairpin masquerade\n  }\n";
   // What is left of the service range has nobody behind it.
   const char* refuse =
       "    ip daddr 10.96.0.0/16 ip daddr != 10.96.0.10 meta l4proto tcp reject with tcp reset\n"
