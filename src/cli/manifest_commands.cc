@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "config/crd.h"
 #include "config/validate.h"
 #include "object/kind.h"
 #include "object/meta.h"
@@ -58,8 +59,21 @@ int validate_file(const std::string& path) {
     print("Warning", found.warnings);
     errors += static_cast<int>(found.errors.size());
   }
-  if (errors == 0) fmt::print("{} objects are valid\n", documents->size());
+  if (errors == 0) fmt::print("\"{}\" is valid\n", path);
   return errors == 0 ? 0 : kBadData;
+}
+
+int validate_files(const std::vector<std::string>& paths) {
+  int code = 0;
+  for (const std::string& path : paths) {
+    if (int one = validate_file(path); one != 0) code = one;
+  }
+  return code;
+}
+
+// For a Kubernetes that is not the local cluster.
+void print_crds() {
+  for (const Json& crd : config::crds()) fmt::print("---\n{}", object::to_yaml(crd));
 }
 
 // The versions of the proxies that are connected, for "data plane version".
@@ -128,8 +142,13 @@ void add_manifest_commands(CLI::App& app, Application& application) {
   auto output = std::make_shared<std::string>();
 
   CLI::App* validate = app.add_subcommand("validate", "check manifests without applying them");
-  validate->add_option("-f,--filename", *file, "a file, or - for standard input")->required();
-  validate->callback([&application, file] { application.code = validate_file(*file); });
+  auto files = std::make_shared<std::vector<std::string>>();
+  validate->add_option("-f,--filename,files", *files, "files, or - for standard input")->required();
+  validate->callback([&application, files] { application.code = validate_files(*files); });
+
+  CLI::App* manifest = app.add_subcommand("manifest", "manifests to apply with kubectl");
+  manifest->require_subcommand(1);
+  manifest->add_subcommand("crds", "print the definitions of Istio's kinds")->callback(print_crds);
 
   CLI::App* inject = app.add_subcommand("kube-inject", "put the sidecar into a manifest");
   inject->add_option("-f,--filename", *file, "a file, or - for standard input")->required();

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <memory>
 
 #include "cli/commands.h"
@@ -17,6 +19,7 @@ enum class Section { kAll, kListener, kRoute, kCluster, kEndpoint, kSecret, kBoo
 
 struct ProxyConfigArguments {
   std::string proxy;
+  std::string file;  // a config_dump to read instead of asking a proxy
   std::string output = "short";
   int port = 0;
   TableFilter filter;
@@ -48,10 +51,9 @@ Result<std::string> endpoints(Session& session, const PodName& pod,
   return format_as(chosen, arguments.output);
 }
 
-Result<std::string> show(Session& session, const PodName& pod, Section section,
-                         const ProxyConfigArguments& arguments) {
-  if (section == Section::kEndpoint) return endpoints(session, pod, arguments);
-  MIZZEN_TRY(std::string text, session.admin_page(pod, "/config_dump"));
+// What a dump alone can tell; `hosts` is the table of endpoints, for kAll.
+Result<std::string> show_dump(const std::string& text, std::string_view hosts, Section section,
+                              const ProxyConfigArguments& arguments) {
   MIZZEN_TRY(Dump dump, Dump::parse(text));
   bool brief = arguments.output == "short";
   const TableFilter& filter = arguments.filter;
@@ -75,16 +77,40 @@ Result<std::string> show(Session& session, const PodName& pod, Section section,
       return format_as(dump.bootstrap(), brief ? "json" : std::string_view(arguments.output));
     case Section::kAll: {
       if (!brief) return format_as(Json::parse(text, nullptr, false), arguments.output);
-      MIZZEN_TRY(std::string hosts, endpoints(session, pod, arguments));
       return cluster_table(filter_clusters(dump.clusters(), filter)) + "\n" +
              listener_table(filter_listeners(dump.listeners(), filter)) + "\n" +
-             route_table(filter_routes(dump.routes(), filter)) + "\n" + hosts + "\n" +
+             route_table(filter_routes(dump.routes(), filter)) + "\n" + std::string(hosts) + "\n" +
              secret_table(dump.secrets());
     }
     case Section::kEndpoint:
       break;
   }
   return std::string();
+}
+
+Result<std::string> show(Session& session, const PodName& pod, Section section,
+                         const ProxyConfigArguments& arguments) {
+  if (section == Section::kEndpoint) return endpoints(session, pod, arguments);
+  MIZZEN_TRY(std::string text, session.admin_page(pod, "/config_dump"));
+  std::string hosts;
+  if (section == Section::kAll && arguments.output == "short") {
+    MIZZEN_TRY(hosts, endpoints(session, pod, arguments));
+  }
+  return show_dump(text, hosts, section, arguments);
+}
+
+int show_file(Section section, const ProxyConfigArguments& arguments) {
+  if (section == Section::kEndpoint) {
+    return complain({.message = "endpoints are asked of a running proxy: leave --file out"},
+                    kUsage);
+  }
+  std::ifstream in(arguments.file, std::ios::binary);
+  if (!in) return complain({.message = "cannot read " + arguments.file});
+  auto text =
+      show_dump(std::string(std::istreambuf_iterator<char>(in), {}), "", section, arguments);
+  if (!text) return complain(text.error(), kBadData);
+  fmt::print("{}", *text);
+  return 0;
 }
 
 int run_proxy_config(const Application& application, Section section,
@@ -94,6 +120,11 @@ int run_proxy_config(const Application& application, Section section,
                     kUsage);
   }
   if (arguments.port != 0) arguments.filter.port = arguments.port;
+  if (!arguments.file.empty()) return show_file(section, arguments);
+  if (arguments.proxy.empty()) {
+    return complain({.message = "say which proxy: POD[.NAMESPACE], deploy/NAME, or --file"},
+                    kUsage);
+  }
   auto session = Session::open(application.flags);
   if (!session) return complain(session.error());
   auto pod = (*session)->find_pod(arguments.proxy);
@@ -109,7 +140,8 @@ void add_section(CLI::App& parent, Application& application, const char* name,
   auto arguments = std::make_shared<ProxyConfigArguments>();
   CLI::App* command = parent.add_subcommand(name, says);
   for (const std::string& alias : aliases) command->alias(alias);
-  command->add_option("proxy", arguments->proxy, "POD[.NAMESPACE], deploy/NAME, ...")->required();
+  command->add_option("proxy", arguments->proxy, "POD[.NAMESPACE], deploy/NAME, ...");
+  command->add_option("-f,--file", arguments->file, "a saved config_dump instead of a proxy");
   command->add_option("-o,--output", arguments->output, "short, json or yaml");
   TableFilter& filter = arguments->filter;
   auto is = [section](Section only) { return section == only || section == Section::kAll; };
@@ -144,13 +176,37 @@ std::string sync_state(const Json& proxy, const char* key) {
   return sent == acked ? "SYNCED" : "STALE";
 }
 
-Result<std::string> proxy_status(Session& session, const std::string& output) {
+// "Clusters Match" and the like for one proxy, as istioctl has it.
+std::string match_report(const Json& proxy) {
+  std::string out;
+  constexpr std::pair<const char*, const char*> kTypes[] = {{"Clusters", "cluster"},
+                                                            {"Listeners", "listener"},
+                                                            {"Endpoints", "endpoint"},
+                                                            {"Routes", "route"}};
+  for (auto [title, key] : kTypes) {
+    std::string state = sync_state(proxy, key);
+    out += fmt::format("{} {}\n", title, state == "SYNCED" ? "Match" : state);
+  }
+  return out;
+}
+
+Result<std::string> proxy_status(Session& session, const std::string& output,
+                                 const std::string& only) {
   MIZZEN_TRY(PodName istiod, session.control_plane_pod());
   MIZZEN_TRY(std::string text, session.exec(istiod, "discovery",
                                             {"curl", "-sS", "http://localhost:8080/debug/syncz"}));
   Json proxies = Json::parse(text, nullptr, false);
   if (!proxies.is_array())
     return fail(Code::kProtocol, "the control plane's /debug/syncz is not a list");
+  if (!only.empty()) {
+    MIZZEN_TRY(PodName pod, session.find_pod(only));
+    std::string id = pod.name + "." + pod.name_space;
+    std::erase_if(proxies.get_ref<Json::array_t&>(),
+                  [&](const Json& proxy) { return text_at(proxy, {"proxy"}) != id; });
+    if (proxies.empty())
+      return fail(Code::kNotFound, id + " is not connected to the control plane");
+    if (output == "short") return match_report(proxies[0]);
+  }
   if (output != "short") return format_as(proxies, output);
   std::vector<std::vector<std::string>> rows;
   for (const Json& proxy : proxies) {
@@ -193,13 +249,15 @@ void add_proxy_commands(CLI::App& app, Application& application) {
   status->alias("ps");
   auto output = std::make_shared<std::string>("short");
   status->add_option("-o,--output", *output, "short, json or yaml");
-  status->callback([&application, output] {
+  auto only = std::make_shared<std::string>();
+  status->add_option("proxy", *only, "one proxy only: POD[.NAMESPACE], deploy/NAME, ...");
+  status->callback([&application, output, only] {
     auto session = Session::open(application.flags);
     if (!session) {
       application.code = complain(session.error());
       return;
     }
-    auto text = proxy_status(**session, *output);
+    auto text = proxy_status(**session, *output, *only);
     if (text) {
       fmt::print("{}", *text);
     } else {

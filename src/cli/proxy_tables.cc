@@ -88,6 +88,7 @@ std::string http_destination(const Json& config) {
 std::string tcp_destination(const Json& config) {
   std::string cluster = text_at(config, {"cluster"});
   if (cluster.find('|') != cluster.npos) return "Cluster: " + cluster;
+  if (cluster == "BlackHoleCluster") return "Non-HTTP/Non-TCP";  // istioctl's words for it
   if (!cluster.empty()) return cluster;
   std::string out;
   for (const Json& entry : at(config, {"weighted_clusters", "clusters"})) {
