@@ -86,10 +86,11 @@ void FdStream::dispatch() {
     handler_->on_readable();
     if (readable_ && !paused_ && !error_ && !eof_) notify_soon();
   }
-  if (handler_ != nullptr && paused_ && !error_ && fd_) {
+  // Nobody reads, so that no read() can tell.
+  if (handler_ != nullptr && (paused_ || eof_) && !error_ && fd_) {
     if (failed_) {
       fail_from_socket();
-    } else if (hangup_ && !hangup_told_) {
+    } else if (paused_ && hangup_ && !hangup_told_) {
       hangup_told_ = true;
       handler_->on_hangup();
     }

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -175,6 +176,53 @@ TEST(Socket, PausedReaderHearsOfTheEndAndOfAReset) {
   pair.client->stream_->abort();
   pair.client.reset();
   ASSERT_TRUE(loop.run_until([&] { return pair.server->failed_; }, 5s));
+}
+
+TEST(Socket, AResetAfterTheEndIsTold) {
+  EpollLoop loop;
+  Pair pair(loop);
+  pair.client->stream_->shutdown_write();
+  ASSERT_TRUE(loop.run_until([&] { return pair.server->eof_; }, 5s));
+  EXPECT_FALSE(pair.server->failed_);
+  pair.client->stream_->abort();
+  pair.client.reset();
+  ASSERT_TRUE(loop.run_until([&] { return pair.server->failed_; }, 5s));
+}
+
+// Out of descriptors, a listener waits and goes on; nothing spins, nobody is lost.
+TEST(Socket, ListenerGoesOnAfterRunningOutOfDescriptors) {
+  EpollLoop loop;
+  int accepted = 0;
+  std::vector<std::unique_ptr<Stream>> kept;
+  auto listener = *Listener::listen(loop, Address::loopback(0), {}, [&](auto stream) {
+    ++accepted;
+    kept.push_back(std::move(stream));
+  });
+  std::vector<std::unique_ptr<Connecting>> attempts;
+  std::vector<std::unique_ptr<Stream>> clients;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  for (int i = 0; i < 4; ++i) {
+    attempts.push_back(connect(loop, listener->address(), {}, [&](auto stream) {
+      ASSERT_TRUE(stream);
+      clients.push_back(std::move(*stream));
+    }));
+  }
+  int next = ::dup(0);
+  ::close(next);
+  rlimit tight = before;
+  tight.rlim_cur = static_cast<rlim_t>(next);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+  bool connected = loop.run_until([&] { return clients.size() == 4; }, 5s);
+  int turns = 0;
+  MonoTime until = loop.now() + 50ms;
+  for (; loop.now() < until; ++turns) loop.run_once(until - loop.now());
+  int while_tight = accepted;
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(connected);
+  EXPECT_EQ(while_tight, 0);
+  EXPECT_LT(turns, 20);
+  ASSERT_TRUE(loop.run_until([&] { return accepted == 4; }, 5s));
 }
 
 TEST(Socket, PeeksWithoutTaking) {
