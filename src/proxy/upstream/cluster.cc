@@ -75,6 +75,7 @@ void ClusterState::update(const ClusterEntry& entry) {
   if (changed) {
     for (auto& [address, host] : hosts_) {
       host->speaks = Speaks::kUnknown;
+      host->tls = transport_of(*cluster_, nullptr);  // listed ones get their own in rebuild()
       for (auto& pool : host->pools) pool->drain();
     }
   }
@@ -202,7 +203,7 @@ void ClusterState::resolve_one(const std::string& name, std::uint16_t port) {
   }
   ++asked_;
   const std::string key = to_string(SocketAddr{name, port, false});
-  // Clusters are never destroyed before the resolver.
+  // A cluster that still waits for an answer is never destroyed before the resolver (unused()).
   context_.resolver->resolve(
       name, port, io::ResolveFamily::kAny,
       [this, key](Result<io::Resolved> result) { on_resolved(key, std::move(result)); });

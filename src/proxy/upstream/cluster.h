@@ -58,7 +58,10 @@ class ClusterState {
   void report(Host& host, Outcome outcome);
   // A host's pools changed: one that nobody lists and nobody uses goes away at the end of the turn.
   void tidy_later() { tidy_.schedule(); }
-  bool unused() const { return retired_ && hosts_.empty(); }
+  // Nothing refers to it any more: it may be destroyed.
+  bool unused() const {
+    return retired_ && hosts_.empty() && waiters_.empty() && asked_ == 0;
+  }
 
   // A connection could not be made under the limit: `pool` is told when one has come free.
   void starve(Pool& pool);
