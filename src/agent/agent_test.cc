@@ -227,7 +227,8 @@ TEST(AdsRelay, CarriesMessagesBothWaysWithItsHeaders) {
 TEST(Probes, AreParsed) {
   auto probes = parse_probes(R"({
     "/app-health/a/readyz": {"httpGet": {"path": "/status/200", "port": 8080, "scheme": "HTTP",
-                             "httpHeaders": [{"name": "Host", "value": "h"}, {"name": "X-A", "value": "1"}]},
+                             "httpHeaders": [{"name": "Host", "value": "h"},
+                                             {"name": "X-A", "value": "1"}]},
                              "timeoutSeconds": 3},
     "/app-health/b/livez": {"tcpSocket": {"port": "90"}},
     "/app-health/c/startupz": {"grpc": {"port": 91, "service": "s"}}})");

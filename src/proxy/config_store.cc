@@ -10,10 +10,6 @@
 namespace mizzen::proxy {
 namespace {
 
-std::string key_of(std::string_view type_url, std::string_view name) {
-  return fmt::format("{}|{}", xds::short_type(type_url), name);
-}
-
 void collect_clusters(const route::Table& table, std::set<std::string>& to) {
   for (const auto& host : table.hosts) {
     for (const auto& route : host.routes) {
@@ -155,7 +151,7 @@ Status ConfigStore::take(const xds::Update& update, const xds::Resource& resourc
     if (status) warn(type, resource.name, warnings);
     return status;
   };
-  answered_.insert(key_of(type, resource.name));
+  answered_[type].insert(resource.name);
   if (type == api::kClusterType) {
     auto found = clusters_.find(resource.name);
     if (found != clusters_.end() && found->second.is_static) {
@@ -194,7 +190,7 @@ Status ConfigStore::take(const xds::Update& update, const xds::Resource& resourc
 }
 
 void ConfigStore::remove(std::string_view type_url, const std::string& name) {
-  answered_.insert(key_of(type_url, name));
+  answered_[std::string(type_url)].insert(name);
   if (type_url == api::kListenerType) {
     auto found = listeners_.find(name);
     if (found != listeners_.end() && !found->second.is_static) listeners_.erase(found);
@@ -229,17 +225,21 @@ void ConfigStore::warn(std::string_view type_url, std::string_view name, const W
   }
 }
 
+bool ConfigStore::answered(std::string_view type_url, const std::string& name) const {
+  auto found = answered_.find(type_url);
+  return found != answered_.end() && found->second.contains(name);
+}
+
 bool ConfigStore::secrets_here(const Needs& needs) const {
   return std::ranges::all_of(needs.secrets, [&](const std::string& name) {
     auto found = secrets_.find(name);
-    return (found != secrets_.end() && found->second.active) ||
-           answered_.contains(key_of(api::kSecretType, name));
+    return (found != secrets_.end() && found->second.active) || answered(api::kSecretType, name);
   });
 }
 
 bool ConfigStore::cluster_ready(const CompiledCluster& compiled) const {
   if (compiled.cluster->type == Cluster::Type::kEds &&
-      !answered_.contains(key_of(api::kEndpointType, compiled.cluster->eds_name))) {
+      !answered(api::kEndpointType, compiled.cluster->eds_name)) {
     return false;
   }
   return secrets_here(compiled.needs);
@@ -249,7 +249,7 @@ bool ConfigStore::listener_ready(const CompiledListener& compiled) const {
   bool routed = std::ranges::all_of(compiled.needs.routes, [&](const std::string& name) {
     auto found = routes_.find(name);
     return (found != routes_.end() && found->second.active) ||
-           (found == routes_.end() && answered_.contains(key_of(api::kRouteType, name)));
+           (found == routes_.end() && answered(api::kRouteType, name));
   });
   return routed && secrets_here(compiled.needs);
 }
@@ -312,11 +312,12 @@ void ConfigStore::drop_unused() {
   }
   auto drop = [this](auto& map, std::string_view type) {
     auto wanted = needed(type);
-    std::erase_if(map, [&](const auto& entry) {
-      if (wanted.contains(entry.first)) return false;
-      answered_.erase(key_of(type, entry.first));
-      return true;
-    });
+    auto unwanted = [&](const std::string& name) { return !wanted.contains(name); };
+    std::erase_if(map, [&](const auto& entry) { return unwanted(entry.first); });
+    // What is wanted again later is waited for again.
+    if (auto found = answered_.find(type); found != answered_.end()) {
+      std::erase_if(found->second, unwanted);
+    }
   };
   drop(routes_, api::kRouteType);
   drop(endpoints_, api::kEndpointType);

@@ -105,6 +105,7 @@ class ConfigStore {
   Result<void> take(const xds::Update& update, const xds::Resource& resource);
   void remove(std::string_view type_url, const std::string& name);
   void warn(std::string_view type_url, std::string_view name, const Warnings& warnings);
+  bool answered(std::string_view type_url, const std::string& name) const;
   bool secrets_here(const Needs& needs) const;
   bool cluster_ready(const CompiledCluster& cluster) const;
   bool listener_ready(const CompiledListener& listener) const;
@@ -120,7 +121,8 @@ class ConfigStore {
   std::map<std::string, Stored<std::shared_ptr<const Endpoints>>> endpoints_;
   std::map<std::string, Stored<std::shared_ptr<const Secret>>> secrets_;
   std::set<std::string> own_secrets_;
-  std::set<std::string> answered_;  // "type|name": the server spoke about it, if only to deny it
+  // Names that the server has spoken about, if only to deny them; by type URL.
+  std::map<std::string, std::set<std::string>, std::less<>> answered_;
   std::map<std::string, std::string, std::less<>> versions_;
   std::set<std::string> warned_;
   bool changed_ = true;

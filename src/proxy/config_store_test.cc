@@ -187,6 +187,19 @@ TEST(ConfigStore, ARemovedClusterStaysForTheRoutesThatNameIt) {
   EXPECT_EQ(s.store.needed(kEds), std::set<std::string>{});
 }
 
+TEST(ConfigStore, AClusterThatComesBackWaitsForItsEndpointsAgain) {
+  Store s;
+  s.store.apply(update(kCds, "a", eds_cluster("a")));
+  s.store.apply(removal(kEds, "a"));
+  EXPECT_TRUE(s.store.publish()->cluster("a"));
+  s.store.apply(removal(kCds, "a"));
+  EXPECT_FALSE(s.store.publish()->cluster("a"));
+  s.store.apply(update(kCds, "a", eds_cluster("a")));
+  EXPECT_FALSE(s.store.publish()->cluster("a"));
+  s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
+  EXPECT_TRUE(s.store.publish()->cluster("a"));
+}
+
 TEST(ConfigStore, InitializedWhenAllOfTheFirstIsLive) {
   Store s;
   EXPECT_TRUE(s.store.initialized(false));

@@ -52,10 +52,7 @@ void DeltaClient::subscribe(std::string_view type_url, const std::vector<std::st
   Type& type = this->type(type_url);
   for (const auto& name : names) {
     if (!type.names.insert(name).second) continue;
-    if (type.to_unsubscribe.erase(name) > 0) {
-      // Gone and back before a word was sent: what is there is still current.
-      continue;
-    }
+    type.to_unsubscribe.erase(name);
     type.to_subscribe.insert(name);
   }
 }
@@ -64,6 +61,8 @@ void DeltaClient::unsubscribe(std::string_view type_url, const std::vector<std::
   Type& type = this->type(type_url);
   for (const auto& name : names) {
     if (type.names.erase(name) == 0) continue;
+    // The owner may let go of it at once: asked for again, it must come again.
+    if (!type.wildcard) type.versions.erase(name);
     if (!type.wildcard && type.to_subscribe.erase(name) > 0) continue;
     type.to_subscribe.erase(name);
     type.to_unsubscribe.insert(name);
@@ -86,7 +85,6 @@ void DeltaClient::on_open() {
   answers_.clear();
   for (auto& [url, type] : types_) {
     type.started = false;
-    for (const auto& name : type.to_unsubscribe) type.versions.erase(name);
     type.to_subscribe.clear();
     type.to_unsubscribe.clear();
   }
@@ -193,10 +191,7 @@ std::optional<std::string> DeltaClient::next() {
     DeltaDiscoveryRequest request;
     request.set_type_url(url);
     for (const auto& name : type.to_subscribe) request.add_resource_names_subscribe(name);
-    for (const auto& name : type.to_unsubscribe) {
-      request.add_resource_names_unsubscribe(name);
-      if (!type.wildcard) type.versions.erase(name);
-    }
+    for (const auto& name : type.to_unsubscribe) request.add_resource_names_unsubscribe(name);
     type.to_subscribe.clear();
     type.to_unsubscribe.clear();
     return request.SerializeAsString();

@@ -178,6 +178,24 @@ TEST(Delta, ANameSubscribedToAgainIsSentAgain) {
   EXPECT_EQ(pair.run(), Said{"EDS +b"});
 }
 
+TEST(Delta, ANameGivenUpAndTakenAgainComesAgain) {
+  for (bool lost : {false, true}) {
+    Pair pair;
+    pair.client.subscribe(kEds, {"a", "b"});
+    pair.client.on_open();
+    pair.server.offer(world("1", {{kEds, {{"a", "1"}, {"b", "1"}}}}));
+    pair.run();
+    if (lost) pair.client.on_closed();
+    pair.client.unsubscribe(kEds, {"a"});
+    pair.client.subscribe(kEds, {"a"});
+    if (lost) {
+      pair.reconnect();
+      pair.server.offer(world("1", {{kEds, {{"a", "1"}, {"b", "1"}}}}));
+    }
+    EXPECT_EQ(pair.run(), Said{"EDS +a"}) << lost;
+  }
+}
+
 TEST(Delta, AMissingNameIsSaidToBeMissingAndComesLater) {
   Pair pair;
   pair.client.subscribe(kRds, {"80"});
