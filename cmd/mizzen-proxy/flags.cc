@@ -10,20 +10,47 @@ namespace mizzen {
 namespace {
 
 // Flags of Envoy and pilot-agent without a meaning here, taken so that known command lines work.
-constexpr std::string_view kIgnoredWithValue[] = {
-    "--log_output_level", "--proxyComponentLogLevel", "--component-log-level", "--log-format",
-    "--log-path", "--restart-epoch", "--base-id", "--base-id-path", "--parent-shutdown-time-s",
-    "--drain-strategy", "--local-address-ip-version", "--stsPort", "--templateFile",
-    "--tokenManagerPlugin", "--meshConfig", "--outlierLogPath", "--stats-tag",
-    "--service-zone", "--admin-address-path", "--log_rotate", "--log_target", "--log_stacktrace_level",
-    "--log_caller", "--file-flush-interval-msec", "--file-flush-min-size-kb", "--bootstrap-version",
-    "--trust-domain", "--disconnectTimeout", "--parentShutdownDuration", "--drainDuration",
-    "--profiling", "--hot-restart-version", "--socket-mode", "--socket-path"};
+constexpr std::string_view kIgnoredWithValue[] = {"--log_output_level",
+                                                  "--proxyComponentLogLevel",
+                                                  "--component-log-level",
+                                                  "--log-format",
+                                                  "--log-path",
+                                                  "--restart-epoch",
+                                                  "--base-id",
+                                                  "--base-id-path",
+                                                  "--parent-shutdown-time-s",
+                                                  "--drain-strategy",
+                                                  "--local-address-ip-version",
+                                                  "--stsPort",
+                                                  "--templateFile",
+                                                  "--tokenManagerPlugin",
+                                                  "--meshConfig",
+                                                  "--outlierLogPath",
+                                                  "--stats-tag",
+                                                  "--service-zone",
+                                                  "--admin-address-path",
+                                                  "--log_rotate",
+                                                  "--log_target",
+                                                  "--log_stacktrace_level",
+                                                  "--log_caller",
+                                                  "--file-flush-interval-msec",
+                                                  "--file-flush-min-size-kb",
+                                                  "--bootstrap-version",
+                                                  "--trust-domain",
+                                                  "--disconnectTimeout",
+                                                  "--parentShutdownDuration",
+                                                  "--drainDuration",
+                                                  "--profiling",
+                                                  "--hot-restart-version",
+                                                  "--socket-mode",
+                                                  "--socket-path"};
 constexpr std::string_view kIgnoredAlone[] = {
-    "--disable-hot-restart", "--log_as_json", "--allow-unknown-static-fields",
-    "--reject-unknown-dynamic-fields", "--allow-unknown-fields", "--ignore-unknown-dynamic-fields",
-    "--enable-fine-grain-logging", "--use-dynamic-base-id", "--disable-extensions",
-    "--cpuset-threads", "--enable-mutex-tracing", "--log-format-escaped",
+    "--disable-hot-restart",          "--log_as_json",
+    "--allow-unknown-static-fields",  "--reject-unknown-dynamic-fields",
+    "--allow-unknown-fields",         "--ignore-unknown-dynamic-fields",
+    "--enable-fine-grain-logging",    "--use-dynamic-base-id",
+    "--disable-extensions",           "--cpuset-threads",
+    "--enable-mutex-tracing",         "--log-format-escaped",
     "--skip-hot-restart-on-no-parent"};
 
 Status set_flag(Flags& flags, std::string_view name, std::string_view value) {
@@ -81,7 +108,8 @@ Result<Flags> parse_flags(std::span<const std::string> arguments) {
       flags.mode = command == "proxy" ? Flags::Mode::kPilot : Flags::Mode::kAgent;
       if (i < arguments.size() && !arguments[i].starts_with('-')) flags.role = arguments[i++];
       if (flags.role != "sidecar" && flags.role != "router") {
-        return fail(Code::kInvalid, fmt::format("{} {}: the role is sidecar or router", command, flags.role));
+        return fail(Code::kInvalid,
+                    fmt::format("{} {}: the role is sidecar or router", command, flags.role));
       }
     } else {
       return fail(Code::kInvalid, fmt::format("unknown command {}", command));
@@ -97,7 +125,9 @@ Result<Flags> parse_flags(std::span<const std::string> arguments) {
       flags.mode = Flags::Mode::kVersion;
       return flags;
     }
-    if (std::ranges::find(kIgnoredAlone, argument.substr(0, argument.find('='))) != std::end(kIgnoredAlone)) continue;
+    if (std::ranges::find(kIgnoredAlone, argument.substr(0, argument.find('='))) !=
+        std::end(kIgnoredAlone))
+      continue;
     auto equals = argument.starts_with("--") ? argument.find('=') : std::string_view::npos;
     std::string_view name = argument.substr(0, equals);
     std::string_view value;

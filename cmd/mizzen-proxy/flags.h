@@ -1,4 +1,5 @@
-// The command line: Envoy's flags, and the arguments that an injected pod gives (`proxy sidecar ...`).
+// The command line: Envoy's flags, and the arguments that an injected pod gives (`proxy sidecar
+// ...`).
 #pragma once
 
 #include <chrono>
@@ -23,20 +24,20 @@ struct Flags {
     kVersion,
   };
   Mode mode = Mode::kEnvoy;
-  std::string config_path;                 // -c, --config-path
-  std::string config_yaml;                 // --config-yaml, merged over the file
-  std::optional<unsigned> concurrency;     // --concurrency; 0 is the number of cores
-  std::string log_level;                   // -l, --log-level, --proxyLogLevel
-  std::string service_node;                // --service-node
-  std::string service_cluster;             // --service-cluster, --serviceCluster
+  std::string config_path;                         // -c, --config-path
+  std::string config_yaml;                         // --config-yaml, merged over the file
+  std::optional<unsigned> concurrency;             // --concurrency; 0 is the number of cores
+  std::string log_level;                           // -l, --log-level, --proxyLogLevel
+  std::string service_node;                        // --service-node
+  std::string service_cluster;                     // --service-cluster, --serviceCluster
   std::optional<std::chrono::seconds> drain_time;  // --drain-time-s
-  std::string role = "sidecar";            // `proxy sidecar` or `proxy router`
-  std::string domain;                      // --domain
-  std::vector<std::string> rest;           // arguments of istio-iptables
+  std::string role = "sidecar";                    // `proxy sidecar` or `proxy router`
+  std::string domain;                              // --domain
+  std::vector<std::string> rest;                   // arguments of istio-iptables
 };
 
-// Reads argv[1...]. An unknown flag is kInvalid and named; flags of Envoy and of pilot-agent that mean
-// nothing here are taken and ignored.
+// Reads argv[1...]. An unknown flag is kInvalid and named; flags of Envoy and of pilot-agent that
+// mean nothing here are taken and ignored.
 Result<Flags> parse_flags(std::span<const std::string> arguments);
 
 std::string_view usage();

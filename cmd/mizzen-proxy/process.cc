@@ -86,9 +86,8 @@ proxy::LocalAgentHooks Process::agent_hooks() {
   proxy::LocalAgentHooks hooks;
   hooks.not_ready = [this] { return not_ready(); };
   hooks.metrics = [this](std::function<void(std::string)> done) {
-    data_plane_.collect([done = std::move(done)](const proxy::StatsReport& report) {
-      done(report.prometheus());
-    });
+    data_plane_.collect(
+        [done = std::move(done)](const proxy::StatsReport& report) { done(report.prometheus()); });
   };
   hooks.quit = [this] { stop(); };
   return hooks;

@@ -1,5 +1,5 @@
-// The main thread of a proxy: bootstrap, identity, control plane, configuration, pages; and the data
-// plane's threads that it feeds.
+// The main thread of a proxy: bootstrap, identity, control plane, configuration, pages; and the
+// data plane's threads that it feeds.
 #pragma once
 
 #include <memory>

@@ -108,8 +108,8 @@ const AccessLogFiles::Compiled& AccessLogFiles::compiled(const AccessLog& log) {
   return compile_into(compiled_[key], log);
 }
 
-const AccessLogFiles::Compiled& AccessLogFiles::compile_into(
-    std::shared_ptr<const Compiled>& place, const AccessLog& log) {
+const AccessLogFiles::Compiled& AccessLogFiles::compile_into(std::shared_ptr<const Compiled>& place,
+                                                             const AccessLog& log) {
   if (place) return *place;
   auto made = std::make_shared<Compiled>();
   auto compile = [](std::string_view text) {
@@ -120,10 +120,15 @@ const AccessLogFiles::Compiled& AccessLogFiles::compile_into(
   };
   if (log.is_json) {
     for (const auto& [key, text] : log.json) {
-      static constexpr std::string_view kNumbers[] = {
-          "%BYTES_RECEIVED%", "%BYTES_SENT%", "%DURATION%", "%RESPONSE_CODE%",
-          "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "%RESPONSE_DURATION%", "%CONNECTION_ID%"};
-      made->json.push_back({key, compile(text), std::ranges::find(kNumbers, text) != std::end(kNumbers)});
+      static constexpr std::string_view kNumbers[] = {"%BYTES_RECEIVED%",
+                                                      "%BYTES_SENT%",
+                                                      "%DURATION%",
+                                                      "%RESPONSE_CODE%",
+                                                      "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                                                      "%RESPONSE_DURATION%",
+                                                      "%CONNECTION_ID%"};
+      made->json.push_back(
+          {key, compile(text), std::ranges::find(kNumbers, text) != std::end(kNumbers)});
     }
   } else {
     made->text = compile(log.format);

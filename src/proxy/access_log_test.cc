@@ -79,9 +79,10 @@ TEST(AccessLog, LineOfAConnectionWithoutAChain) {
   info.details = "filter_chain_not_found";
   std::string line;
   Format::compile(kIstioFormat)->append(line, info);
-  EXPECT_EQ(line,
-            "[2026-01-01T00:00:00.000Z] \"- - -\" 0 NR filter_chain_not_found - \"-\" 0 0 0 - \"-\" "
-            "\"-\" \"-\" \"-\" \"-\" - - 10.244.0.16:8080 10.244.0.18:1 - -\n");
+  EXPECT_EQ(
+      line,
+      "[2026-01-01T00:00:00.000Z] \"- - -\" 0 NR filter_chain_not_found - \"-\" 0 0 0 - \"-\" "
+      "\"-\" \"-\" \"-\" \"-\" - - 10.244.0.16:8080 10.244.0.18:1 - -\n");
 }
 
 TEST(AccessLog, LimitsEscapesAndRefusals) {
@@ -101,8 +102,8 @@ TEST(Stats, RequestSeriesHasTwentyFiveLabels) {
   Stats stats(self);
   Sample s;
   Endpoint endpoint;
-  endpoint.workload = std::make_shared<Workload>(
-      Workload{"httpbin", "default", "httpbin", "v1", "Kubernetes"});
+  endpoint.workload =
+      std::make_shared<Workload>(Workload{"httpbin", "default", "httpbin", "v1", "Kubernetes"});
   s.upstream.endpoint = &endpoint;
   stats.request_done(s.info);
   stats.request_done(s.info);
@@ -113,7 +114,8 @@ TEST(Stats, RequestSeriesHasTwentyFiveLabels) {
   EXPECT_EQ(report.requests.begin()->second.requests, 2u);
   EXPECT_NE(labels.find("source_workload=\"curl-v1\""), std::string::npos);
   EXPECT_NE(labels.find("destination_version=\"v1\""), std::string::npos);
-  EXPECT_NE(labels.find("destination_service=\"httpbin.default.svc.cluster.local\""), std::string::npos);
+  EXPECT_NE(labels.find("destination_service=\"httpbin.default.svc.cluster.local\""),
+            std::string::npos);
   StatsReport twice = report;
   twice.merge(report);
   std::string text = twice.prometheus();
@@ -122,12 +124,14 @@ TEST(Stats, RequestSeriesHasTwentyFiveLabels) {
 }
 
 TEST(LocalReply, EnvoysWords) {
-  UpstreamFailure failure{UpstreamFault::kConnectFailure, "delayed connect error: Connection refused", true};
+  UpstreamFailure failure{UpstreamFault::kConnectFailure,
+                          "delayed connect error: Connection refused", true};
   LocalReply reply = reply_for(failure, false);
   EXPECT_EQ(reply.status, 503);
-  EXPECT_EQ(reply.body,
-            "upstream connect error or disconnect/reset before headers. reset reason: remote "
-            "connection failure, transport failure reason: delayed connect error: Connection refused");
+  EXPECT_EQ(
+      reply.body,
+      "upstream connect error or disconnect/reset before headers. reset reason: remote "
+      "connection failure, transport failure reason: delayed connect error: Connection refused");
   EXPECT_EQ(flags_text(reply.flags), "UF");
   EXPECT_EQ(reply_for({UpstreamFault::kOverflow, "", true}, false).body.size(), 81u);
   EXPECT_EQ(reply_for({UpstreamFault::kConnectionTermination, "", false}, false).body.size(), 95u);

@@ -51,9 +51,8 @@ void Arrival::start() {
 
 // Consumes exactly the header, so that what follows is the connection as the client sees it.
 bool Arrival::take_proxy_header() {
-  auto buffer = worker_.scratch().first(kMostProxyHeader > worker_.scratch().size()
-                                            ? worker_.scratch().size()
-                                            : kMostProxyHeader);
+  auto buffer = worker_.scratch().first(
+      kMostProxyHeader > worker_.scratch().size() ? worker_.scratch().size() : kMostProxyHeader);
   io::IoResult got = stream_->peek(buffer);
   if (got.status == io::IoStatus::kWouldBlock) return false;
   ProxyHeader header;
@@ -109,12 +108,15 @@ void Arrival::inspect() {
   auto buffer = worker_.scratch().first(kMostInspected);
   io::IoResult got = stream_->peek(buffer);
   switch (got.status) {
-    case io::IoStatus::kWouldBlock: return;
-    case io::IoStatus::kError: return finish();
+    case io::IoStatus::kWouldBlock:
+      return;
+    case io::IoStatus::kError:
+      return finish();
     case io::IoStatus::kEof:
       if (got.bytes == 0) return finish();
       break;
-    case io::IoStatus::kOk: break;
+    case io::IoStatus::kOk:
+      break;
   }
   bool at_end = got.status == io::IoStatus::kEof || got.bytes == buffer.size();
   if (identify(text(buffer.first(got.bytes)), at_end)) choose();
@@ -135,10 +137,15 @@ bool Arrival::identify(std::string_view bytes, bool at_end) {
   }
   if (!look_for_http_) return true;
   switch (http::guess_protocol(bytes)) {
-    case http::Guess::kHttp2: info_.application_protocols = {"h2c"}; return true;
-    case http::Guess::kOther: return true;
-    case http::Guess::kNeedMore: return at_end;
-    case http::Guess::kHttp1: break;
+    case http::Guess::kHttp2:
+      info_.application_protocols = {"h2c"};
+      return true;
+    case http::Guess::kOther:
+      return true;
+    case http::Guess::kNeedMore:
+      return at_end;
+    case http::Guess::kHttp1:
+      break;
   }
   // HTTP/1.0 is its own word: Istio's chains do not name it, so that it passes as TCP.
   auto line_end = bytes.find('\n');
@@ -155,7 +162,8 @@ bool Arrival::identify(std::string_view bytes, bool at_end) {
 
 void Arrival::on_timeout() {
   if (state_ == State::kInspecting && !wants_proxy_header_ &&
-      info_.listener->continue_on_inspect_timeout) return choose();
+      info_.listener->continue_on_inspect_timeout)
+    return choose();
   finish();
 }
 
@@ -179,7 +187,7 @@ void Arrival::choose() {
   stream_ = io::tls_server(worker_.loop(), std::move(stream_), std::move(*context));
   stream_->set_handler(this);
   timer_.arm(chain_->transport_connect_timeout.count() != 0 ? chain_->transport_connect_timeout
-                                                           : kHandshakeTimeout);
+                                                            : kHandshakeTimeout);
 }
 
 void Arrival::on_open() {
@@ -208,7 +216,8 @@ void Arrival::hand_over() {
   state_ = State::kDone;
   stream_->set_handler(nullptr);
   if (const auto* http = std::get_if<std::shared_ptr<const HttpSettings>>(&chain_->terminal)) {
-    auto connection = std::make_unique<Connection>(worker_, std::move(stream_), std::move(info_), *http);
+    auto connection =
+        std::make_unique<Connection>(worker_, std::move(stream_), std::move(info_), *http);
     Connection& started = *connection;
     worker_.add(std::move(connection));
     worker_.remove(*this);

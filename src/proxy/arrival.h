@@ -1,5 +1,5 @@
-// A connection between accept() and the filter chain that serves it: original destination, a look at
-// the first bytes, chain match, TLS handshake.
+// A connection between accept() and the filter chain that serves it: original destination, a look
+// at the first bytes, chain match, TLS handshake.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ class Arrival final : public Session, private io::StreamHandler {
   void on_error(const Error& error) override;
   void on_timeout();
 
-  void begin();  // with the addresses that count
+  void begin();              // with the addresses that count
   bool take_proxy_header();  // false: not whole yet, or refused
   void inspect();
   // Looks at `bytes`; false when more are needed.
@@ -41,7 +41,7 @@ class Arrival final : public Session, private io::StreamHandler {
   Worker& worker_;
   std::unique_ptr<io::Stream> stream_;
   ConnectionInfo info_;
-  LiveConfigRef config_;              // keeps chain_
+  LiveConfigRef config_;  // keeps chain_
   const FilterChain* chain_ = nullptr;
   bool wants_proxy_header_ = false;
   bool look_for_tls_ = false;

@@ -110,7 +110,8 @@ Status apply_flag(CaptureOptions& options, std::string_view name, std::string_vi
     options.exclude_outbound_ports = list(value);
     return check_ports(name, options.exclude_outbound_ports);
   }
-  if ((name == "--kube-virt-interfaces" || name == "--istio-exclude-interfaces") && !value.empty()) {
+  if ((name == "--kube-virt-interfaces" || name == "--istio-exclude-interfaces") &&
+      !value.empty()) {
     return refuse();
   }
   if (name == "--redirect-dns" || name == "--capture-all-dns") {
@@ -168,8 +169,9 @@ void nft_output(std::string& out, const CaptureOptions& o, FamilyWords family) {
   line(fmt::format("{} saddr {} oifname \"lo\" return", ip, family.proxy_source()));
   for (const auto& [word, ids] : {std::pair{"skuid", &o.uids}, std::pair{"skgid", &o.gids}}) {
     for (const std::string& id : *ids) {
-      line(fmt::format("oifname \"lo\" {} daddr != {} meta {} {} tcp dport != 15008 redirect to :{}",
-                       ip, family.loopback(), word, id, o.inbound_port));
+      line(
+          fmt::format("oifname \"lo\" {} daddr != {} meta {} {} tcp dport != 15008 redirect to :{}",
+                      ip, family.loopback(), word, id, o.inbound_port));
     }
   }
 }
@@ -237,7 +239,9 @@ std::string iptables_rules(const CaptureOptions& o, bool ipv6) {
   auto rule = [&](std::string_view chain, std::string_view text) {
     out += fmt::format("-A {} {}\n", chain, text);
   };
-  auto to = [](std::uint16_t port) { return fmt::format("-p tcp -j REDIRECT --to-ports {}", port); };
+  auto to = [](std::uint16_t port) {
+    return fmt::format("-p tcp -j REDIRECT --to-ports {}", port);
+  };
   out += "-A PREROUTING -p tcp -j MIZZEN_INBOUND\n-A OUTPUT -p tcp -j MIZZEN_OUTPUT\n";
   rule("MIZZEN_INBOUND", "-p tcp --dport 15008 -j RETURN");
   for (const std::string& port : o.exclude_inbound) {
@@ -245,7 +249,8 @@ std::string iptables_rules(const CaptureOptions& o, bool ipv6) {
   }
   if (o.include_all_inbound) rule("MIZZEN_INBOUND", to(o.inbound_port));
   for (const std::string& port : o.include_inbound) {
-    rule("MIZZEN_INBOUND", fmt::format("-p tcp --dport {} -j REDIRECT --to-ports {}", port, o.inbound_port));
+    rule("MIZZEN_INBOUND",
+         fmt::format("-p tcp --dport {} -j REDIRECT --to-ports {}", port, o.inbound_port));
   }
   constexpr std::string_view kOut = "MIZZEN_OUTPUT";
   rule(kOut, fmt::format("-m mark --mark {} -j RETURN", kMark));
@@ -255,12 +260,15 @@ std::string iptables_rules(const CaptureOptions& o, bool ipv6) {
   rule(kOut, fmt::format("-s {} -o lo -j RETURN", family.proxy_source()));
   for (const auto& [word, ids] : {std::pair{"uid", &o.uids}, std::pair{"gid", &o.gids}}) {
     for (const std::string& id : *ids) {
-      rule(kOut, fmt::format("! -d {} -o lo -p tcp ! --dport 15008 -m owner --{}-owner {} -j REDIRECT --to-ports {}",
+      rule(kOut, fmt::format("! -d {} -o lo -p tcp ! --dport 15008 -m owner --{}-owner {} -j "
+                             "REDIRECT --to-ports {}",
                              family.loopback(), word, id, o.inbound_port));
     }
   }
-  for (const std::string& id : o.uids) rule(kOut, fmt::format("-m owner --uid-owner {} -j RETURN", id));
-  for (const std::string& id : o.gids) rule(kOut, fmt::format("-m owner --gid-owner {} -j RETURN", id));
+  for (const std::string& id : o.uids)
+    rule(kOut, fmt::format("-m owner --uid-owner {} -j RETURN", id));
+  for (const std::string& id : o.gids)
+    rule(kOut, fmt::format("-m owner --gid-owner {} -j RETURN", id));
   rule(kOut, "-o lo -j RETURN");
   rule(kOut, fmt::format("-d {} -j RETURN", family.loopback()));
   for (const std::string& port : o.include_outbound_ports) {
@@ -325,8 +333,8 @@ Status apply_capture(const CaptureOptions& options) {
   log::warning("capture", "{}; trying iptables", nft.error().message);
   Status v4 = run({"iptables-restore", "--noflush"}, iptables_rules(options, false));
   if (!v4) {
-    return fail(Code::kUnavailable, fmt::format("no capture rules: {}; {}", nft.error().message,
-                                                v4.error().message));
+    return fail(Code::kUnavailable,
+                fmt::format("no capture rules: {}; {}", nft.error().message, v4.error().message));
   }
   if (Status v6 = run({"ip6tables-restore", "--noflush"}, iptables_rules(options, true)); !v6) {
     log::warning("capture", "IPv6 is not captured: {}", v6.error().message);

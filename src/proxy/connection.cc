@@ -36,8 +36,8 @@ Connection::~Connection() {
 void Connection::start() {
   worker_.stats().gauge("mizzen_downstream_http_connections", 1);
   using Codec = HttpSettings::Codec;
-  if (settings_->codec == Codec::kHttp2 || info_.alpn == kMizzenAlpn || info_.alpn == api::kAlpnH2 ||
-      info_.alpn == api::kAlpnIstioH2 ||
+  if (settings_->codec == Codec::kHttp2 || info_.alpn == kMizzenAlpn ||
+      info_.alpn == api::kAlpnH2 || info_.alpn == api::kAlpnIstioH2 ||
       (!info_.tls && info_.application_protocols.size() == 1 &&
        info_.application_protocols.front() == "h2c")) {
     make_codec(http::Protocol::kHttp2);
@@ -69,11 +69,16 @@ void Connection::make_codec(http::Protocol protocol) {
 // By the preface; false while it may still be either.
 bool Connection::choose_codec(std::string_view first_bytes) {
   switch (http::guess_protocol(first_bytes)) {
-    case http::Guess::kHttp2: make_codec(http::Protocol::kHttp2); return true;
+    case http::Guess::kHttp2:
+      make_codec(http::Protocol::kHttp2);
+      return true;
     // Whatever it is, HTTP/1 knows how to refuse it. More than a preface is not needed to know.
     case http::Guess::kHttp1:
-    case http::Guess::kOther: make_codec(http::Protocol::kHttp11); return true;
-    case http::Guess::kNeedMore: break;
+    case http::Guess::kOther:
+      make_codec(http::Protocol::kHttp11);
+      return true;
+    case http::Guess::kNeedMore:
+      break;
   }
   constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
   if (kPreface.starts_with(first_bytes)) return false;

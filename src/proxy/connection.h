@@ -1,5 +1,5 @@
-// A downstream HTTP connection: moves bytes between the socket and the codec, owns its streams. What
-// the transport fixed lives here; what configuration says is looked up anew for each request.
+// A downstream HTTP connection: moves bytes between the socket and the codec, owns its streams.
+// What the transport fixed lives here; what configuration says is looked up anew for each request.
 #pragma once
 
 #include <list>
@@ -60,9 +60,9 @@ class Connection final : public Session, private io::StreamHandler, private http
   std::unique_ptr<http::ServerCodec> codec_;
   std::list<std::unique_ptr<Stream>> streams_;
   std::string first_bytes_;  // kept until they tell the protocol
-  io::Timer timer_;  // idle, or lingering
-  io::Timer limit_;  // request_headers_timeout while a head is incomplete
-  MonoTime ends_at_{};  // max_connection_duration; unset: none
+  io::Timer timer_;          // idle, or lingering
+  io::Timer limit_;          // request_headers_timeout while a head is incomplete
+  MonoTime ends_at_{};       // max_connection_duration; unset: none
   std::uint32_t requests_ = 0;
   State state_ = State::kWaiting;
   bool obsolete_ = false;  // no chain of today would take this connection: ends after its requests

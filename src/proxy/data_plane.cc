@@ -75,8 +75,8 @@ Status DataPlane::set_snapshot(SnapshotRef snapshot) {
       for (auto& of_worker : sockets) {
         auto fd = io::listen_socket(address, how);
         if (!fd) {
-          problems += fmt::format("{}listener {}: {}", problems.empty() ? "" : "; ",
-                                  listener->name, fd.error().message);
+          problems += fmt::format("{}listener {}: {}", problems.empty() ? "" : "; ", listener->name,
+                                  fd.error().message);
           wanted.erase(key);
           break;
         }

@@ -44,18 +44,18 @@ struct ConnectionInfo {
   std::uint64_t id = 0;
   WallTime started{};
   MonoTime started_mono{};
-  io::Address local;         // where the client meant to go (original destination)
-  io::Address direct_local;  // where it arrived
-  io::Address remote;        // the client
-  std::string server_name;   // SNI, lower case
-  std::string alpn;          // agreed
+  io::Address local;               // where the client meant to go (original destination)
+  io::Address direct_local;        // where it arrived
+  io::Address remote;              // the client
+  std::string server_name;         // SNI, lower case
+  std::string alpn;                // agreed
   std::string transport_protocol;  // "tls" or "raw_buffer"
   std::vector<std::string> application_protocols;  // found by inspection: "http/1.1", "h2c", ALPNs
   Direction direction = Direction::kUnspecified;
   std::shared_ptr<const Listener> listener;
   std::string chain_name;
-  std::shared_ptr<const io::PeerCertificate> peer;   // verified client certificate, or null
-  std::shared_ptr<const io::PeerCertificate> own;    // what we showed
+  std::shared_ptr<const io::PeerCertificate> peer;  // verified client certificate, or null
+  std::shared_ptr<const io::PeerCertificate> own;   // what we showed
   bool tls = false;
   bool mutual_tls = false;
   bool from_mizzen = false;  // ALPN mizzen-h2
@@ -64,10 +64,27 @@ struct ConnectionInfo {
 
 // Envoy's response flags, in the order in which they print.
 enum class Flag : std::uint32_t {
-  kUH = 1u << 0, kUF = 1u << 1, kUO = 1u << 2, kNR = 1u << 3, kURX = 1u << 4, kDC = 1u << 5,
-  kUT = 1u << 6, kLR = 1u << 7, kUR = 1u << 8, kUC = 1u << 9, kDI = 1u << 10, kFI = 1u << 11,
-  kRL = 1u << 12, kUAEX = 1u << 13, kSI = 1u << 14, kIH = 1u << 15, kDPE = 1u << 16,
-  kUMSDR = 1u << 17, kUPE = 1u << 18, kNC = 1u << 19, kDT = 1u << 20,
+  kUH = 1u << 0,
+  kUF = 1u << 1,
+  kUO = 1u << 2,
+  kNR = 1u << 3,
+  kURX = 1u << 4,
+  kDC = 1u << 5,
+  kUT = 1u << 6,
+  kLR = 1u << 7,
+  kUR = 1u << 8,
+  kUC = 1u << 9,
+  kDI = 1u << 10,
+  kFI = 1u << 11,
+  kRL = 1u << 12,
+  kUAEX = 1u << 13,
+  kSI = 1u << 14,
+  kIH = 1u << 15,
+  kDPE = 1u << 16,
+  kUMSDR = 1u << 17,
+  kUPE = 1u << 18,
+  kNC = 1u << 19,
+  kDT = 1u << 20,
 };
 std::string flags_text(std::uint32_t flags);  // "UF,URX", or "-"
 
@@ -78,23 +95,23 @@ struct RequestInfo {
   const http::RequestHead* request = nullptr;    // null for TCP, and when the head was refused
   const http::ResponseHead* response = nullptr;  // null when none was sent
   const http::Headers* response_trailers = nullptr;
-  std::optional<http::Protocol> protocol;        // as the client's own hop spoke it
+  std::optional<http::Protocol> protocol;  // as the client's own hop spoke it
   WallTime started{};
   Duration duration{};
   std::optional<Duration> upstream_duration;  // first byte of the answer after the request was sent
   int status = 0;                             // 0: none was sent
   std::uint32_t flags = 0;
-  std::string details;                        // %RESPONSE_CODE_DETAILS%
-  std::string termination_details;            // %CONNECTION_TERMINATION_DETAILS%
-  std::string transport_reason;               // %UPSTREAM_TRANSPORT_FAILURE_REASON%
-  std::uint64_t bytes_received = 0;           // bodies
+  std::string details;               // %RESPONSE_CODE_DETAILS%
+  std::string termination_details;   // %CONNECTION_TERMINATION_DETAILS%
+  std::string transport_reason;      // %UPSTREAM_TRANSPORT_FAILURE_REASON%
+  std::uint64_t bytes_received = 0;  // bodies
   std::uint64_t bytes_sent = 0;
   std::uint32_t attempts = 0;
   std::string_view route_name;
-  std::string_view cluster_name;              // empty: no cluster was chosen
+  std::string_view cluster_name;  // empty: no cluster was chosen
   const Cluster* cluster = nullptr;
-  const UpstreamInfo* upstream = nullptr;     // null: no host was chosen
-  io::Address remote;                         // after x-forwarded-for
+  const UpstreamInfo* upstream = nullptr;  // null: no host was chosen
+  io::Address remote;                      // after x-forwarded-for
   std::optional<int> grpc_status;
   bool is_grpc = false;
   bool is_tcp = false;

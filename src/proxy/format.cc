@@ -1,12 +1,11 @@
-#include "proxy/access_log.h"
-
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <ctime>
-#include <unistd.h>
 
 #include "base/strings.h"
+#include "proxy/access_log.h"
 
 namespace mizzen::proxy {
 namespace {
@@ -15,14 +14,53 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
 enum class Command : std::uint8_t {
-  kLiteral, kReq, kResp, kTrailer, kStartTime, kProtocol, kResponseCode, kResponseFlags,
-  kResponseFlagsLong, kResponseDetails, kTerminationDetails, kTransportReason, kBytesReceived,
-  kBytesSent, kDuration, kRequestDuration, kResponseDuration, kUpstreamHost, kUpstreamCluster,
-  kUpstreamLocal, kUpstreamRemoteIp, kDownstreamLocal, kDownstreamLocalIp, kDownstreamLocalPort,
-  kDownstreamRemote, kDownstreamRemoteIp, kDownstreamRemotePort, kDownstreamDirect,
-  kDownstreamDirectIp, kServerName, kRouteName, kAttempts, kPeerUri, kPeerSubject, kPeerIssuer,
-  kPeerSerial, kPeerFingerprint, kOwnUri, kOwnSubject, kConnectionId, kHostname, kChainName,
-  kTlsVersion, kGrpcStatus, kUpstreamProtocol, kScheme, kEmpty,
+  kLiteral,
+  kReq,
+  kResp,
+  kTrailer,
+  kStartTime,
+  kProtocol,
+  kResponseCode,
+  kResponseFlags,
+  kResponseFlagsLong,
+  kResponseDetails,
+  kTerminationDetails,
+  kTransportReason,
+  kBytesReceived,
+  kBytesSent,
+  kDuration,
+  kRequestDuration,
+  kResponseDuration,
+  kUpstreamHost,
+  kUpstreamCluster,
+  kUpstreamLocal,
+  kUpstreamRemoteIp,
+  kDownstreamLocal,
+  kDownstreamLocalIp,
+  kDownstreamLocalPort,
+  kDownstreamRemote,
+  kDownstreamRemoteIp,
+  kDownstreamRemotePort,
+  kDownstreamDirect,
+  kDownstreamDirectIp,
+  kServerName,
+  kRouteName,
+  kAttempts,
+  kPeerUri,
+  kPeerSubject,
+  kPeerIssuer,
+  kPeerSerial,
+  kPeerFingerprint,
+  kOwnUri,
+  kOwnSubject,
+  kConnectionId,
+  kHostname,
+  kChainName,
+  kTlsVersion,
+  kGrpcStatus,
+  kUpstreamProtocol,
+  kScheme,
+  kEmpty,
 };
 
 struct Name {
@@ -30,16 +68,23 @@ struct Name {
   Command command;
 };
 constexpr Name kNames[] = {
-    {"REQ", Command::kReq}, {"RESP", Command::kResp}, {"TRAILER", Command::kTrailer},
-    {"START_TIME", Command::kStartTime}, {"PROTOCOL", Command::kProtocol},
-    {"RESPONSE_CODE", Command::kResponseCode}, {"RESPONSE_FLAGS", Command::kResponseFlags},
+    {"REQ", Command::kReq},
+    {"RESP", Command::kResp},
+    {"TRAILER", Command::kTrailer},
+    {"START_TIME", Command::kStartTime},
+    {"PROTOCOL", Command::kProtocol},
+    {"RESPONSE_CODE", Command::kResponseCode},
+    {"RESPONSE_FLAGS", Command::kResponseFlags},
     {"RESPONSE_FLAGS_LONG", Command::kResponseFlagsLong},
     {"RESPONSE_CODE_DETAILS", Command::kResponseDetails},
     {"CONNECTION_TERMINATION_DETAILS", Command::kTerminationDetails},
     {"UPSTREAM_TRANSPORT_FAILURE_REASON", Command::kTransportReason},
-    {"BYTES_RECEIVED", Command::kBytesReceived}, {"BYTES_SENT", Command::kBytesSent},
-    {"DURATION", Command::kDuration}, {"REQUEST_DURATION", Command::kRequestDuration},
-    {"RESPONSE_DURATION", Command::kResponseDuration}, {"UPSTREAM_HOST", Command::kUpstreamHost},
+    {"BYTES_RECEIVED", Command::kBytesReceived},
+    {"BYTES_SENT", Command::kBytesSent},
+    {"DURATION", Command::kDuration},
+    {"REQUEST_DURATION", Command::kRequestDuration},
+    {"RESPONSE_DURATION", Command::kResponseDuration},
+    {"UPSTREAM_HOST", Command::kUpstreamHost},
     {"UPSTREAM_CLUSTER", Command::kUpstreamCluster},
     {"UPSTREAM_CLUSTER_RAW", Command::kUpstreamCluster},
     {"UPSTREAM_LOCAL_ADDRESS", Command::kUpstreamLocal},
@@ -55,20 +100,27 @@ constexpr Name kNames[] = {
     {"DOWNSTREAM_REMOTE_PORT", Command::kDownstreamRemotePort},
     {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS", Command::kDownstreamDirect},
     {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", Command::kDownstreamDirectIp},
-    {"REQUESTED_SERVER_NAME", Command::kServerName}, {"ROUTE_NAME", Command::kRouteName},
-    {"DOWNSTREAM_PEER_URI_SAN", Command::kPeerUri}, {"DOWNSTREAM_LOCAL_URI_SAN", Command::kOwnUri},
+    {"REQUESTED_SERVER_NAME", Command::kServerName},
+    {"ROUTE_NAME", Command::kRouteName},
+    {"DOWNSTREAM_PEER_URI_SAN", Command::kPeerUri},
+    {"DOWNSTREAM_LOCAL_URI_SAN", Command::kOwnUri},
     {"DOWNSTREAM_PEER_SUBJECT", Command::kPeerSubject},
     {"DOWNSTREAM_LOCAL_SUBJECT", Command::kOwnSubject},
     {"DOWNSTREAM_PEER_ISSUER", Command::kPeerIssuer},
     {"DOWNSTREAM_PEER_SERIAL", Command::kPeerSerial},
     {"DOWNSTREAM_PEER_FINGERPRINT_256", Command::kPeerFingerprint},
-    {"CONNECTION_ID", Command::kConnectionId}, {"HOSTNAME", Command::kHostname},
-    {"FILTER_CHAIN_NAME", Command::kChainName}, {"GRPC_STATUS_NUMBER", Command::kGrpcStatus},
+    {"CONNECTION_ID", Command::kConnectionId},
+    {"HOSTNAME", Command::kHostname},
+    {"FILTER_CHAIN_NAME", Command::kChainName},
+    {"GRPC_STATUS_NUMBER", Command::kGrpcStatus},
     {"GRPC_STATUS", Command::kGrpcStatus},
     // Nothing of ours fills these; they print as missing, as Envoy does without the filter.
-    {"DYNAMIC_METADATA", Command::kEmpty}, {"FILTER_STATE", Command::kEmpty},
-    {"CLUSTER_METADATA", Command::kEmpty}, {"UPSTREAM_METADATA", Command::kEmpty},
-    {"ENVIRONMENT", Command::kEmpty}, {"DOWNSTREAM_TLS_VERSION", Command::kEmpty},
+    {"DYNAMIC_METADATA", Command::kEmpty},
+    {"FILTER_STATE", Command::kEmpty},
+    {"CLUSTER_METADATA", Command::kEmpty},
+    {"UPSTREAM_METADATA", Command::kEmpty},
+    {"ENVIRONMENT", Command::kEmpty},
+    {"DOWNSTREAM_TLS_VERSION", Command::kEmpty},
 };
 
 // strftime's conversions plus Envoy's %f (nanoseconds), %3f and the like (digits of the fraction).
@@ -235,25 +287,47 @@ bool append_connection(std::string& to, Command command, const RequestInfo& requ
   const ConnectionInfo& c = *request.connection;
   const io::Address& remote = request.remote ? request.remote : c.remote;
   switch (command) {
-    case Command::kDownstreamLocal: return append_address(to, c.local);
-    case Command::kDownstreamLocalIp: return append_text(to, c.local.ip());
-    case Command::kDownstreamLocalPort: append_int(to, c.local.port()); return true;
-    case Command::kDownstreamRemote: return append_address(to, remote);
-    case Command::kDownstreamRemoteIp: return append_text(to, remote.ip());
-    case Command::kDownstreamRemotePort: append_int(to, remote.port()); return true;
-    case Command::kDownstreamDirect: return append_address(to, c.remote);
-    case Command::kDownstreamDirectIp: return append_text(to, c.remote.ip());
-    case Command::kServerName: return append_text(to, c.server_name);
-    case Command::kConnectionId: append_int(to, static_cast<std::int64_t>(c.id)); return true;
-    case Command::kChainName: return append_text(to, c.chain_name);
-    case Command::kPeerUri: return c.peer && append_text(to, c.peer->uri());
-    case Command::kPeerSubject: return c.peer && append_text(to, c.peer->subject);
-    case Command::kPeerIssuer: return c.peer && append_text(to, c.peer->issuer);
-    case Command::kPeerSerial: return c.peer && append_text(to, c.peer->serial);
-    case Command::kPeerFingerprint: return c.peer && append_text(to, c.peer->sha256);
-    case Command::kOwnUri: return c.own && append_text(to, c.own->uri());
-    case Command::kOwnSubject: return c.own && append_text(to, c.own->subject);
-    default: return false;
+    case Command::kDownstreamLocal:
+      return append_address(to, c.local);
+    case Command::kDownstreamLocalIp:
+      return append_text(to, c.local.ip());
+    case Command::kDownstreamLocalPort:
+      append_int(to, c.local.port());
+      return true;
+    case Command::kDownstreamRemote:
+      return append_address(to, remote);
+    case Command::kDownstreamRemoteIp:
+      return append_text(to, remote.ip());
+    case Command::kDownstreamRemotePort:
+      append_int(to, remote.port());
+      return true;
+    case Command::kDownstreamDirect:
+      return append_address(to, c.remote);
+    case Command::kDownstreamDirectIp:
+      return append_text(to, c.remote.ip());
+    case Command::kServerName:
+      return append_text(to, c.server_name);
+    case Command::kConnectionId:
+      append_int(to, static_cast<std::int64_t>(c.id));
+      return true;
+    case Command::kChainName:
+      return append_text(to, c.chain_name);
+    case Command::kPeerUri:
+      return c.peer && append_text(to, c.peer->uri());
+    case Command::kPeerSubject:
+      return c.peer && append_text(to, c.peer->subject);
+    case Command::kPeerIssuer:
+      return c.peer && append_text(to, c.peer->issuer);
+    case Command::kPeerSerial:
+      return c.peer && append_text(to, c.peer->serial);
+    case Command::kPeerFingerprint:
+      return c.peer && append_text(to, c.peer->sha256);
+    case Command::kOwnUri:
+      return c.own && append_text(to, c.own->uri());
+    case Command::kOwnSubject:
+      return c.own && append_text(to, c.own->subject);
+    default:
+      return false;
   }
 }
 
@@ -265,24 +339,34 @@ bool append_upstream(std::string& to, Command command, const RequestInfo& reques
   }
   if (request.upstream == nullptr) return false;
   switch (command) {
-    case Command::kUpstreamHost: return append_address(to, request.upstream->remote);
-    case Command::kUpstreamRemoteIp: return append_text(to, request.upstream->remote.ip());
-    case Command::kUpstreamLocal: return append_address(to, request.upstream->local);
+    case Command::kUpstreamHost:
+      return append_address(to, request.upstream->remote);
+    case Command::kUpstreamRemoteIp:
+      return append_text(to, request.upstream->remote.ip());
+    case Command::kUpstreamLocal:
+      return append_address(to, request.upstream->local);
     case Command::kUpstreamProtocol:
       return request.upstream->protocol &&
              append_text(to, http::to_string(*request.upstream->protocol));
-    default: return false;
+    default:
+      return false;
   }
 }
 
 bool append_counts(std::string& to, Command command, const RequestInfo& request) {
   bool refused = !request.is_tcp && request.request == nullptr;
   switch (command) {
-    case Command::kResponseCode: append_int(to, request.status); return true;
+    case Command::kResponseCode:
+      append_int(to, request.status);
+      return true;
     case Command::kResponseFlags:
-    case Command::kResponseFlagsLong: to += flags_text(request.flags); return true;
-    case Command::kResponseDetails: return append_text(to, with_underscores(request.details));
-    case Command::kTerminationDetails: return append_text(to, request.termination_details);
+    case Command::kResponseFlagsLong:
+      to += flags_text(request.flags);
+      return true;
+    case Command::kResponseDetails:
+      return append_text(to, with_underscores(request.details));
+    case Command::kTerminationDetails:
+      return append_text(to, request.termination_details);
     case Command::kTransportReason:
       return append_text(to, with_underscores(request.transport_reason));
     case Command::kBytesReceived:
@@ -300,13 +384,16 @@ bool append_counts(std::string& to, Command command, const RequestInfo& request)
       return true;
     case Command::kProtocol:
       return request.protocol && append_text(to, http::to_string(*request.protocol));
-    case Command::kRouteName: return append_text(to, request.route_name);
-    case Command::kHostname: return append_text(to, host_name());
+    case Command::kRouteName:
+      return append_text(to, request.route_name);
+    case Command::kHostname:
+      return append_text(to, host_name());
     case Command::kGrpcStatus:
       if (!request.grpc_status) return false;
       append_int(to, *request.grpc_status);
       return true;
-    default: return append_upstream(to, command, request) || append_connection(to, command, request);
+    default:
+      return append_upstream(to, command, request) || append_connection(to, command, request);
   }
 }
 
@@ -344,8 +431,10 @@ void Format::append(std::string& to, const RequestInfo& request, bool empty_for_
         append_time(to, request.started, piece.text);
         found = true;
         break;
-      case Command::kEmpty: break;
-      default: found = append_counts(to, piece.command, request);
+      case Command::kEmpty:
+        break;
+      default:
+        found = append_counts(to, piece.command, request);
     }
     if (!found && !empty_for_missing) to += '-';
     if (piece.limit != 0 && to.size() - before > piece.limit) to.resize(before + piece.limit);

@@ -14,10 +14,14 @@ namespace {
 std::string normal(std::string_view path, HttpSettings settings) {
   std::string out;
   switch (normalize_path(path, settings, out)) {
-    case PathVerdict::kUnchanged: return std::string(path);
-    case PathVerdict::kRefuse: return "refused";
-    case PathVerdict::kRedirect: return "redirect " + out;
-    case PathVerdict::kChanged: return out;
+    case PathVerdict::kUnchanged:
+      return std::string(path);
+    case PathVerdict::kRefuse:
+      return "refused";
+    case PathVerdict::kRedirect:
+      return "redirect " + out;
+    case PathVerdict::kChanged:
+      return out;
   }
   return {};
 }
@@ -142,9 +146,23 @@ TEST(ProxyProtocol, BothVersions) {
 }
 
 TEST(Capture, ReadsIstiosArguments) {
-  std::vector<std::string> arguments = {"-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT",
-                                        "-i", "*", "-x", "10.0.0.0/8", "-b", "*", "-d",
-                                        "15090,15021,15020", "--log_output_level=default:info"};
+  std::vector<std::string> arguments = {"-p",
+                                        "15001",
+                                        "-z",
+                                        "15006",
+                                        "-u",
+                                        "1337",
+                                        "-m",
+                                        "REDIRECT",
+                                        "-i",
+                                        "*",
+                                        "-x",
+                                        "10.0.0.0/8",
+                                        "-b",
+                                        "*",
+                                        "-d",
+                                        "15090,15021,15020",
+                                        "--log_output_level=default:info"};
   auto options = parse_capture(arguments);
   ASSERT_TRUE(options) << options.error().message;
   std::string rules = nft_rules(*options);

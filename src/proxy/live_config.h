@@ -22,7 +22,7 @@ struct LiveConfig {
   std::shared_ptr<const ListenerIndex> index;
 
   std::shared_ptr<const Listener> listener(std::string_view name) const;
-  // Where a captured connection goes: the listener of exactly this address, else that of any address
+  // Where a captured connection goes: the listener of exactly this address, else of any address
   // on this port, else null.
   std::shared_ptr<const Listener> hand_off(const io::Address& destination) const;
 };

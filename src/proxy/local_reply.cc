@@ -9,15 +9,22 @@ constexpr std::uint32_t bit(Flag flag) { return static_cast<std::uint32_t>(flag)
 
 std::uint32_t flag_of(UpstreamFault fault) {
   switch (fault) {
-    case UpstreamFault::kNoHealthyUpstream: return bit(Flag::kUH);
-    case UpstreamFault::kOverflow: return bit(Flag::kUO);
+    case UpstreamFault::kNoHealthyUpstream:
+      return bit(Flag::kUH);
+    case UpstreamFault::kOverflow:
+      return bit(Flag::kUO);
     case UpstreamFault::kConnectFailure:
-    case UpstreamFault::kConnectTimeout: return bit(Flag::kUF);
-    case UpstreamFault::kConnectionTermination: return bit(Flag::kUC);
+    case UpstreamFault::kConnectTimeout:
+      return bit(Flag::kUF);
+    case UpstreamFault::kConnectionTermination:
+      return bit(Flag::kUC);
     case UpstreamFault::kRemoteReset:
-    case UpstreamFault::kRemoteRefused: return bit(Flag::kUR);
-    case UpstreamFault::kProtocolError: return bit(Flag::kUPE);
-    case UpstreamFault::kMaxDuration: return bit(Flag::kUMSDR);
+    case UpstreamFault::kRemoteRefused:
+      return bit(Flag::kUR);
+    case UpstreamFault::kProtocolError:
+      return bit(Flag::kUPE);
+    case UpstreamFault::kMaxDuration:
+      return bit(Flag::kUMSDR);
   }
   return 0;
 }
@@ -39,15 +46,24 @@ std::string grpc_message(std::string_view text) {
 
 std::string_view reset_reason(UpstreamFault fault) {
   switch (fault) {
-    case UpstreamFault::kNoHealthyUpstream: return "no healthy upstream";
-    case UpstreamFault::kOverflow: return "overflow";
-    case UpstreamFault::kConnectFailure: return "remote connection failure";
-    case UpstreamFault::kConnectTimeout: return "connection timeout";
-    case UpstreamFault::kConnectionTermination: return "connection termination";
-    case UpstreamFault::kRemoteReset: return "remote reset";
-    case UpstreamFault::kRemoteRefused: return "remote refused stream reset";
-    case UpstreamFault::kProtocolError: return "protocol error";
-    case UpstreamFault::kMaxDuration: return "max duration timeout";
+    case UpstreamFault::kNoHealthyUpstream:
+      return "no healthy upstream";
+    case UpstreamFault::kOverflow:
+      return "overflow";
+    case UpstreamFault::kConnectFailure:
+      return "remote connection failure";
+    case UpstreamFault::kConnectTimeout:
+      return "connection timeout";
+    case UpstreamFault::kConnectionTermination:
+      return "connection termination";
+    case UpstreamFault::kRemoteReset:
+      return "remote reset";
+    case UpstreamFault::kRemoteRefused:
+      return "remote refused stream reset";
+    case UpstreamFault::kProtocolError:
+      return "protocol error";
+    case UpstreamFault::kMaxDuration:
+      return "max duration timeout";
   }
   return "unknown";
 }
@@ -63,8 +79,9 @@ LocalReply reply_for(const UpstreamFailure& failure, bool retried) {
   std::string_view reason = reset_reason(failure.fault);
   reply.status = failure.fault == UpstreamFault::kProtocolError ? 502 : 503;
   reply.overloaded = failure.fault == UpstreamFault::kOverflow;
-  reply.body = fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}",
-                           retried ? "retried and the latest " : "", reason);
+  reply.body =
+      fmt::format("upstream connect error or disconnect/reset before headers. {}reset reason: {}",
+                  retried ? "retried and the latest " : "", reason);
   reply.details = fmt::format("upstream_reset_before_response_started{{{}", reason);
   if (!failure.transport_reason.empty()) {
     reply.body += fmt::format(", transport failure reason: {}", failure.transport_reason);
@@ -76,15 +93,21 @@ LocalReply reply_for(const UpstreamFailure& failure, bool retried) {
 
 int grpc_status_of(int http_status) {
   switch (http_status) {
-    case 400: return 13;
-    case 401: return 16;
-    case 403: return 7;
-    case 404: return 12;
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
     case 429:
     case 502:
     case 503:
-    case 504: return 14;
-    default: return 2;
+    case 504:
+      return 14;
+    default:
+      return 2;
   }
 }
 
@@ -94,7 +117,9 @@ std::string_view fill_local_reply(const LocalReply& reply, bool grpc, http::Resp
   if (grpc) {
     head.status = 200;
     head.headers.add_borrowed("content-type", "application/grpc");
-    head.headers.add("grpc-status", std::to_string(reply.grpc_status >= 0 ? reply.grpc_status : grpc_status_of(reply.status)));
+    head.headers.add(
+        "grpc-status",
+        std::to_string(reply.grpc_status >= 0 ? reply.grpc_status : grpc_status_of(reply.status)));
     if (!reply.body.empty()) head.headers.add("grpc-message", grpc_message(reply.body));
     return {};
   }

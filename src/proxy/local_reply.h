@@ -25,8 +25,8 @@ LocalReply reply_for(const UpstreamFailure& failure, bool retried);
 // "connection failure" as in "reset reason: ..."; static storage.
 std::string_view reset_reason(UpstreamFault fault);
 
-// Fills `head` for `reply`: content-length and content-type as Envoy orders them; for a gRPC request
-// the status 200 with grpc-status and grpc-message and no body. Returns the body to send.
+// Fills `head` for `reply`: content-length and content-type as Envoy orders them; for a gRPC
+// request the status 200 with grpc-status and grpc-message and no body. Returns the body to send.
 std::string_view fill_local_reply(const LocalReply& reply, bool grpc, http::ResponseHead& head);
 
 // HTTP status to gRPC status (grpc.io's http-grpc-status-mapping).

@@ -1,5 +1,5 @@
-// The downstream half as a whole on an in-memory loop: bytes in, bytes out, with an upstream that the
-// test scripts.
+// The downstream half as a whole on an in-memory loop: bytes in, bytes out, with an upstream that
+// the test scripts.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -56,9 +56,8 @@ class ScriptedUpstream final : public Upstream {
     bool ended = false;
   };
 
-  std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open(const UpstreamAsk& ask,
-                                                                     http::RequestHead& head, bool,
-                                                                     UpstreamEvents& events) override {
+  std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open(
+      const UpstreamAsk& ask, http::RequestHead& head, bool, UpstreamEvents& events) override {
     seen.push_back(head.clone());
     if (script.empty()) return std::unexpected(UpstreamFailure{});
     auto call = std::make_unique<Call>(*this, events);
@@ -125,9 +124,9 @@ struct Bench {
     settings = std::make_shared<HttpSettings>();
     settings->normalize_path = true;
     settings->upgrades = {"websocket"};
-    for (HttpFilter filter : {HttpFilter{"fault", false, FaultFilter{}},
-                              HttpFilter{"cors", false, CorsFilter{}},
-                              HttpFilter{"router", false, RouterFilter{}}}) {
+    for (HttpFilter filter :
+         {HttpFilter{"fault", false, FaultFilter{}}, HttpFilter{"cors", false, CorsFilter{}},
+          HttpFilter{"router", false, RouterFilter{}}}) {
       settings->filters.push_back(filter);
     }
   }

@@ -35,7 +35,8 @@ PeerRef parse_peer_metadata(std::string_view base64) {
     peer->canonical_name = text(set, api::kCanonicalNameLabel);
     peer->canonical_revision = text(set, api::kCanonicalRevisionLabel);
   }
-  if (peer->canonical_name.empty()) peer->canonical_name = peer->app.empty() ? peer->name : peer->app;
+  if (peer->canonical_name.empty())
+    peer->canonical_name = peer->app.empty() ? peer->name : peer->app;
   if (peer->canonical_revision.empty() && !peer->canonical_name.empty()) {
     peer->canonical_revision = peer->version.empty() ? "latest" : peer->version;
   }

@@ -10,8 +10,8 @@
 namespace mizzen::proxy {
 
 struct ProxyHeader {
-  std::size_t size = 0;     // bytes of the header
-  io::Address source;       // unset for LOCAL and UNKNOWN: the connection's own addresses count
+  std::size_t size = 0;  // bytes of the header
+  io::Address source;    // unset for LOCAL and UNKNOWN: the connection's own addresses count
   io::Address destination;
 };
 enum class ProxyHeaderStatus { kDone, kNeedMore, kInvalid };

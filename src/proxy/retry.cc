@@ -13,7 +13,8 @@ bool retries_failure(const Policy& policy, const UpstreamFailure& failure) {
   switch (failure.fault) {
     case UpstreamFault::kOverflow:
     case UpstreamFault::kNoHealthyUpstream:
-    case UpstreamFault::kMaxDuration: return false;
+    case UpstreamFault::kMaxDuration:
+      return false;
     case UpstreamFault::kConnectFailure:
     case UpstreamFault::kConnectTimeout:
       if ((policy.on & Policy::kConnectFailure) != 0) return true;
@@ -21,7 +22,8 @@ bool retries_failure(const Policy& policy, const UpstreamFailure& failure) {
     case UpstreamFault::kRemoteRefused:
       if ((policy.on & Policy::kRefusedStream) != 0) return true;
       break;
-    default: break;
+    default:
+      break;
   }
   if (failure.unsent && (policy.on & Policy::kResetBeforeRequest) != 0) return true;
   return (policy.on & (Policy::k5xx | Policy::kGatewayError | Policy::kReset)) != 0;
@@ -35,12 +37,18 @@ namespace {
 
 bool retries_grpc(std::uint32_t on, int status) {
   switch (status) {
-    case 1: return (on & Policy::kGrpcCancelled) != 0;
-    case 4: return (on & Policy::kGrpcDeadlineExceeded) != 0;
-    case 8: return (on & Policy::kGrpcResourceExhausted) != 0;
-    case 13: return (on & Policy::kGrpcInternal) != 0;
-    case 14: return (on & Policy::kGrpcUnavailable) != 0;
-    default: return false;
+    case 1:
+      return (on & Policy::kGrpcCancelled) != 0;
+    case 4:
+      return (on & Policy::kGrpcDeadlineExceeded) != 0;
+    case 8:
+      return (on & Policy::kGrpcResourceExhausted) != 0;
+    case 13:
+      return (on & Policy::kGrpcInternal) != 0;
+    case 14:
+      return (on & Policy::kGrpcUnavailable) != 0;
+    default:
+      return false;
   }
 }
 

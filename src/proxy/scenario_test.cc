@@ -78,8 +78,8 @@ ClusterEntry cluster_at(std::string name, const io::Address& address) {
   LocalityEndpoints locality;
   Endpoint endpoint;
   endpoint.address = {address.ip(), address.port(), false};
-  endpoint.workload = std::make_shared<Workload>(
-      Workload{"web-v1", "default", "web", "v1", "Kubernetes"});
+  endpoint.workload =
+      std::make_shared<Workload>(Workload{"web-v1", "default", "web", "v1", "Kubernetes"});
   locality.endpoints.push_back(endpoint);
   endpoints->localities.push_back(locality);
   return {cluster, endpoints};
@@ -103,7 +103,8 @@ class Scenario : public ::testing::Test {
             {"x-saw-xfcc", std::string(exchange->header("x-forwarded-client-cert"))},
             {"x-saw-metadata", std::string(exchange->header("x-envoy-peer-metadata"))},
             {"x-saw-protocol", std::string(http::to_string(exchange->request().protocol))}};
-        exchange->respond(200, headers, std::string(exchange->target()) + " " + body.value_or("broken"));
+        exchange->respond(200, headers,
+                          std::string(exchange->target()) + " " + body.value_or("broken"));
       });
     });
     backend_address_ = *backend_->listen(io::Address::loopback(0));
@@ -167,7 +168,8 @@ class Scenario : public ::testing::Test {
 
   Result<net::Response> fetch(net::Request request) {
     std::optional<Result<net::Response>> out;
-    client_->fetch(std::move(request), [&](Result<net::Response> response) { out = std::move(response); });
+    client_->fetch(std::move(request),
+                   [&](Result<net::Response> response) { out = std::move(response); });
     if (!loop_.run_until([&] { return out.has_value(); }, kPatience)) {
       return fail(Code::kTimeout, "no answer");
     }
@@ -211,8 +213,9 @@ TEST_F(Scenario, MutualTlsTellsWhoCalls) {
     EXPECT_EQ(response->body, "/m abc");
     EXPECT_EQ(response->header("x-saw-metadata"), "");
     EXPECT_EQ(response->header("x-saw-protocol"), "HTTP/1.1");
-    EXPECT_NE(response->header("x-saw-xfcc").find("URI=spiffe://cluster.local/ns/default/sa/caller"),
-              std::string_view::npos);
+    EXPECT_NE(
+        response->header("x-saw-xfcc").find("URI=spiffe://cluster.local/ns/default/sa/caller"),
+        std::string_view::npos);
   }
   StatsReport server = stats(*inbound_);
   ASSERT_EQ(server.requests.size(), 1u);
@@ -293,7 +296,8 @@ TEST_F(Scenario, FlipsOfConfigurationFailNothing) {
     configure(flips % 2 == 0, true);
     ++flips;
     int before = done;
-    ASSERT_TRUE(loop_.run_until([&] { return done >= before + 5 || done == kRequests; }, kPatience));
+    ASSERT_TRUE(
+        loop_.run_until([&] { return done >= before + 5 || done == kRequests; }, kPatience));
   }
   EXPECT_GE(flips, 100);
   EXPECT_EQ(failed, 0);

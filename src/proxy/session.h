@@ -15,8 +15,8 @@ class Worker;
 class Session {
  public:
   virtual ~Session() = default;
-  // The worker has a new snapshot whose listeners changed. `chain` is what this connection would get
-  // today, or null for none.
+  // The worker has a new snapshot whose listeners changed. `chain` is what this connection would
+  // get today, or null for none.
   virtual void on_chain(const std::shared_ptr<const Listener>& listener,
                         const FilterChain* chain) = 0;
   // Finish what is under way, take nothing new, then remove yourself.

@@ -19,14 +19,25 @@ struct SideLabels {
 };
 
 SideLabels of(const PeerWorkload& w) {
-  return {w.name, w.name_space, {}, w.app.empty() ? w.canonical_name : w.app,
+  return {w.name,
+          w.name_space,
+          {},
+          w.app.empty() ? w.canonical_name : w.app,
           w.version.empty() ? w.canonical_revision : w.version,
-          w.cluster, w.canonical_name, w.canonical_revision};
+          w.cluster,
+          w.canonical_name,
+          w.canonical_revision};
 }
 
 SideLabels of(const Workload& w) {
-  return {w.name, w.name_space, {}, w.app.empty() ? w.canonical_name : w.app,
-          w.version.empty() ? w.canonical_revision : w.version, w.cluster, w.canonical_name, w.canonical_revision};
+  return {w.name,
+          w.name_space,
+          {},
+          w.app.empty() ? w.canonical_name : w.app,
+          w.version.empty() ? w.canonical_revision : w.version,
+          w.cluster,
+          w.canonical_name,
+          w.canonical_revision};
 }
 
 // "spiffe://td/ns/default/sa/x" -> "default"
@@ -79,7 +90,8 @@ void append_histogram(std::string& out, std::string_view name, std::string_view 
       fmt::format_to(std::back_inserter(out), "{}_bucket{{{},le=\"{}\"}} {}\n", name, labels,
                      kHistogramBounds[i], sum);
     } else {
-      fmt::format_to(std::back_inserter(out), "{}_bucket{{{},le=\"+Inf\"}} {}\n", name, labels, sum);
+      fmt::format_to(std::back_inserter(out), "{}_bucket{{{},le=\"+Inf\"}} {}\n", name, labels,
+                     sum);
     }
   }
   fmt::format_to(std::back_inserter(out), "{}_sum{{{}}} {}\n", name, labels, histogram.sum);
@@ -137,7 +149,8 @@ std::string StatsReport::prometheus() const {
     });
     auto histogram = [&](std::string_view name, Histogram RequestSeries::*member) {
       plain(name, "histogram", [&] {
-        for (const auto& [labels, series] : requests) append_histogram(out, name, labels, series.*member);
+        for (const auto& [labels, series] : requests)
+          append_histogram(out, name, labels, series.*member);
       });
     };
     histogram("istio_request_duration_milliseconds", &RequestSeries::duration_ms);

@@ -15,8 +15,8 @@ namespace mizzen::proxy {
 
 // Upper bounds of Istio's histograms, in milliseconds or bytes; the last bucket is +Inf.
 inline constexpr std::array<double, 19> kHistogramBounds = {
-    0.5,   1,     5,     10,     25,     50,     100,     250,     500,    1000,
-    2500,  5000,  10000, 30000,  60000,  300000, 600000, 1800000, 3600000};
+    0.5,  1,    5,     10,    25,    50,     100,    250,     500,    1000,
+    2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
 
 struct Histogram {
   std::array<std::uint64_t, kHistogramBounds.size() + 1> buckets{};  // not cumulative

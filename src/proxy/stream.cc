@@ -21,13 +21,20 @@ std::optional<Duration> parse_grpc_timeout(std::string_view text) {
   auto value = parse_int<std::int64_t>(text.substr(0, text.size() - 1));
   if (!value) return std::nullopt;
   switch (text.back()) {
-    case 'H': return std::chrono::hours(*value);
-    case 'M': return std::chrono::minutes(*value);
-    case 'S': return std::chrono::seconds(*value);
-    case 'm': return std::chrono::milliseconds(*value);
-    case 'u': return std::chrono::microseconds(*value);
-    case 'n': return Duration(*value);
-    default: return std::nullopt;
+    case 'H':
+      return std::chrono::hours(*value);
+    case 'M':
+      return std::chrono::minutes(*value);
+    case 'S':
+      return std::chrono::seconds(*value);
+    case 'm':
+      return std::chrono::milliseconds(*value);
+    case 'u':
+      return std::chrono::microseconds(*value);
+    case 'n':
+      return Duration(*value);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -94,7 +101,8 @@ bool Stream::accept_head() {
     return false;
   }
   if (request_.authority.empty()) {
-    if (request_.protocol != http::Protocol::kHttp10 || settings().default_host_for_http_10.empty()) {
+    if (request_.protocol != http::Protocol::kHttp10 ||
+        settings().default_host_for_http_10.empty()) {
       reply(400, "", "missing_host_header");
       return false;
     }
@@ -111,9 +119,14 @@ bool Stream::accept_head() {
   }
   std::string normal;
   switch (normalize_path(request_.path, settings(), normal)) {
-    case PathVerdict::kUnchanged: break;
-    case PathVerdict::kChanged: request_.set_path(normal); break;
-    case PathVerdict::kRefuse: reply(400, "", "path_normalization_failed"); return false;
+    case PathVerdict::kUnchanged:
+      break;
+    case PathVerdict::kChanged:
+      request_.set_path(normal);
+      break;
+    case PathVerdict::kRefuse:
+      reply(400, "", "path_normalization_failed");
+      return false;
     case PathVerdict::kRedirect:
       response_.headers.add("location", normal);
       reply(307, "", "path_normalization_failed");
@@ -160,14 +173,17 @@ void Stream::act() {
   using Kind = route::Decision::Kind;
   switch (decision_.kind) {
     case Kind::kNoVirtualHost:
-    case Kind::kNoRoute: return reply(404, "", "route_not_found", Flag::kNR);
+    case Kind::kNoRoute:
+      return reply(404, "", "route_not_found", Flag::kNR);
     case Kind::kRedirect:
-    case Kind::kTlsRequired: return redirect();
+    case Kind::kTlsRequired:
+      return redirect();
     case Kind::kDirectResponse: {
       const route::DirectResponse& direct = decision_.route->direct;
       return reply(direct.status, direct.body, "direct_response");
     }
-    case Kind::kForward: return forward();
+    case Kind::kForward:
+      return forward();
   }
 }
 

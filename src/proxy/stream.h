@@ -42,7 +42,12 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
 
  private:
   enum class State : std::uint8_t {
-    kFiltering, kDelayed, kForwarding, kBackoff, kResponding, kDone,
+    kFiltering,
+    kDelayed,
+    kForwarding,
+    kBackoff,
+    kResponding,
+    kDone,
   };
   void enter(State next);
 
@@ -123,9 +128,9 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   std::string decorator_;  // for the response; empty: none
 
   std::unique_ptr<UpstreamCall> call_;
-  std::string body_;         // kept for retries, or while nothing can be sent yet
-  std::string mirror_body_;  // while mirrors_
-  http::Headers trailers_;   // of the request, kept likewise
+  std::string body_;           // kept for retries, or while nothing can be sent yet
+  std::string mirror_body_;    // while mirrors_
+  http::Headers trailers_;     // of the request, kept likewise
   std::size_t held_down_ = 0;  // bytes of the request not yet consumed()
   std::size_t held_up_ = 0;    // bytes of the response not yet consumed()
   bool keep_body_ = true;      // until the response starts or the limit is passed

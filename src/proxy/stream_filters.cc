@@ -103,7 +103,8 @@ bool Stream::run_cors(const route::Cors& cors) {
   }
   http::Headers& headers = response_.headers;
   headers.add("access-control-allow-origin", *origin);
-  if (cors.allow_credentials.value_or(false)) headers.add("access-control-allow-credentials", "true");
+  if (cors.allow_credentials.value_or(false))
+    headers.add("access-control-allow-credentials", "true");
   if (!cors.allow_methods.empty()) headers.add("access-control-allow-methods", cors.allow_methods);
   if (!cors.allow_headers.empty()) headers.add("access-control-allow-headers", cors.allow_headers);
   if (!cors.max_age.empty()) headers.add("access-control-max-age", cors.max_age);

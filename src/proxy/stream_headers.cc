@@ -11,13 +11,20 @@ namespace mizzen::proxy {
 namespace {
 
 // Headers that steer a router; only our own configuration may set them.
-constexpr std::string_view kInternalHeaders[] = {
-    "x-envoy-retriable-status-codes", "x-envoy-retriable-header-names", "x-envoy-retry-on",
-    "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-upstream-alt-stat-name",
-    "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-alt-response", "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-force-trace", "x-envoy-ip-tags", "x-envoy-original-url",
-    "x-envoy-hedge-on-per-try-timeout"};
+constexpr std::string_view kInternalHeaders[] = {"x-envoy-retriable-status-codes",
+                                                 "x-envoy-retriable-header-names",
+                                                 "x-envoy-retry-on",
+                                                 "x-envoy-retry-grpc-on",
+                                                 "x-envoy-max-retries",
+                                                 "x-envoy-upstream-alt-stat-name",
+                                                 "x-envoy-upstream-rq-timeout-ms",
+                                                 "x-envoy-upstream-rq-per-try-timeout-ms",
+                                                 "x-envoy-upstream-rq-timeout-alt-response",
+                                                 "x-envoy-expected-rq-timeout-ms",
+                                                 "x-envoy-force-trace",
+                                                 "x-envoy-ip-tags",
+                                                 "x-envoy-original-url",
+                                                 "x-envoy-hedge-on-per-try-timeout"};
 constexpr std::string_view kEdgeHeaders[] = {
     "x-envoy-decorator-operation", "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node", "x-envoy-original-path"};
@@ -91,7 +98,8 @@ void admit_request(http::RequestHead& head, const HttpSettings& settings,
   }
   std::string_view scheme = headers.get_or("x-forwarded-proto", "http");
   if (scheme == "http" || scheme == "https") head.set_scheme(scheme);
-  headers.remove_if([&](const http::HeaderField& field) { return is_internal_header(field.name, edge); });
+  headers.remove_if(
+      [&](const http::HeaderField& field) { return is_internal_header(field.name, edge); });
   bool fresh = edge && !settings.preserve_external_request_id;
   if (settings.generate_request_id && (fresh || !headers.has("x-request-id"))) {
     headers.set("x-request-id", make_uuid(random));
@@ -154,11 +162,15 @@ void add_header(http::Headers& headers, const route::HeaderValue& header, const 
   std::string value = value_of(header, info);
   if (value.empty() && !header.keep_empty) return;
   switch (header.append) {
-    case Append::kAppend: headers.add(header.name, value); break;
+    case Append::kAppend:
+      headers.add(header.name, value);
+      break;
     case Append::kAddIfAbsent:
       if (!headers.has(header.name)) headers.add(header.name, value);
       break;
-    case Append::kOverwriteOrAdd: headers.set(header.name, value); break;
+    case Append::kOverwriteOrAdd:
+      headers.set(header.name, value);
+      break;
     case Append::kOverwriteIfExists:
       if (headers.has(header.name)) headers.set(header.name, value);
       break;
@@ -280,7 +292,8 @@ std::optional<std::uint64_t> one_hash(const route::HashPolicy& policy,
       cookie += "; HttpOnly";
       return fnv1a(made);
     }
-    case Kind::kSourceIp: return client ? std::optional(fnv1a(client.ip())) : std::nullopt;
+    case Kind::kSourceIp:
+      return client ? std::optional(fnv1a(client.ip())) : std::nullopt;
     case Kind::kQueryParameter: {
       auto value = route::query_parameter(head.path, policy.name);
       return value ? std::optional(fnv1a(*value)) : std::nullopt;

@@ -11,9 +11,9 @@
 
 namespace mizzen::proxy {
 
-// Before routing: x-forwarded-for and -proto, x-envoy-external-address, x-request-id (`random` feeds
-// a new one), the certificate header, internal headers of strangers removed. Sets `remote` to the
-// address that counts as the client's.
+// Before routing: x-forwarded-for and -proto, x-envoy-external-address, x-request-id (`random`
+// feeds a new one), the certificate header, internal headers of strangers removed. Sets `remote` to
+// the address that counts as the client's.
 void admit_request(http::RequestHead& head, const HttpSettings& settings,
                    const ConnectionInfo& connection, std::span<const std::uint64_t, 2> random,
                    io::Address& remote);
@@ -29,8 +29,7 @@ void mutate_response(http::Headers& headers, const route::Decision& decision,
                      const route::Table& table, const RequestInfo& info);
 
 // server, date, via; the last touch of every response.
-void finish_response(http::ResponseHead& head, const HttpSettings& settings,
-                     std::string_view date);
+void finish_response(http::ResponseHead& head, const HttpSettings& settings, std::string_view date);
 
 // access-control-* of a simple response to an allowed origin.
 void add_cors_headers(http::Headers& headers, const route::Cors& cors, std::string_view origin);

@@ -1,10 +1,12 @@
-// The upstream half of a stream: tries, the request's body on its way up, the answer on its way down.
+// The upstream half of a stream: tries, the request's body on its way up, the answer on its way
+// down.
+#include "proxy/stream.h"
+
 #include <algorithm>
 
 #include "base/strings.h"
 #include "proxy/mirror.h"
 #include "proxy/retry.h"
-#include "proxy/stream.h"
 #include "proxy/stream_headers.h"
 
 namespace mizzen::proxy {
@@ -111,7 +113,8 @@ void Stream::on_trailers(http::Headers&& trailers) {
 void Stream::request_ended() {
   request_ended_ = true;
   request_end_ = now();
-  if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding) deadline_.arm(timeout_);
+  if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding)
+    deadline_.arm(timeout_);
 }
 
 void Stream::on_upstream_host(const UpstreamInfo& info) {
@@ -201,8 +204,8 @@ void Stream::failed(const UpstreamFailure& failure) {
   if (response_started_) {
     LocalReply why = reply_for(failure, false);
     info_.flags |= why.flags;
-    info_.details = "upstream_reset_after_response_started{" +
-                    std::string(reset_reason(failure.fault)) + "}";
+    info_.details =
+        "upstream_reset_after_response_started{" + std::string(reset_reason(failure.fault)) + "}";
     connection_.codec().reset(id_, http::ResetCode::kInternalError);
     finish();
     enter(State::kDone);

@@ -242,10 +242,9 @@ void TcpProxy::report() {
 }
 
 // A changed policy acts on open connections: one that would not be let in today ends.
-void TcpProxy::on_chain(const std::shared_ptr<const Listener>& listener,
-                        const FilterChain* chain) {
-  bool fits = chain != nullptr && (chain->tls != nullptr) == info_.tls &&
-              !denied_by_chain(*chain, info_);
+void TcpProxy::on_chain(const std::shared_ptr<const Listener>& listener, const FilterChain* chain) {
+  bool fits =
+      chain != nullptr && (chain->tls != nullptr) == info_.tls && !denied_by_chain(*chain, info_);
   if (!fits && info_.direction == Direction::kInbound) {
     down_.stream->abort();
     return finish();

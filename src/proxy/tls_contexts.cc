@@ -16,7 +16,8 @@ Result<const Secret*> find(const Snapshot& snapshot, const std::string& name,
   if (inlined) return inlined.get();
   if (name.empty()) return nullptr;
   const Secret* secret = snapshot.secret(name);
-  if (secret == nullptr) return fail(Code::kUnavailable, fmt::format("secret {} has not come", name));
+  if (secret == nullptr)
+    return fail(Code::kUnavailable, fmt::format("secret {} has not come", name));
   return secret;
 }
 
@@ -36,9 +37,12 @@ Result<Secrets> find_secrets(const Snapshot& snapshot, const TlsCommon& common) 
 
 io::TlsVersion version(TlsVersion wanted, io::TlsVersion otherwise) {
   switch (wanted) {
-    case TlsVersion::kAuto: return otherwise;
-    case TlsVersion::k13: return io::TlsVersion::k13;
-    default: return io::TlsVersion::k12;
+    case TlsVersion::kAuto:
+      return otherwise;
+    case TlsVersion::k13:
+      return io::TlsVersion::k13;
+    default:
+      return io::TlsVersion::k12;
   }
 }
 
@@ -78,8 +82,8 @@ Result<io::TlsContextRef> TlsContexts::server(const Snapshot& snapshot, const Do
                                               bool http) {
   const TlsCommon& common = tls.common;
   MIZZEN_TRY(Secrets secrets, find_secrets(snapshot, common));
-  std::uint64_t key = common.version_hash * 4 + (http ? 2 : 0) +
-                      (tls.require_client_certificate ? 1 : 0);
+  std::uint64_t key =
+      common.version_hash * 4 + (http ? 2 : 0) + (tls.require_client_certificate ? 1 : 0);
   std::lock_guard lock(mutex_);
   Made& made = servers_[key];
   if (made.context && made.certificate == secrets.certificate_hash() &&

@@ -19,8 +19,8 @@
 
 namespace mizzen::proxy {
 
-// Between two Mizzen proxies, on ALPN `mizzen-h2` only, the first request of a connection carries the
-// sender's metadata in kPeerMetadataHeader (base64 of a google.protobuf.Struct, as Istio's HTTP
+// Between two Mizzen proxies, on ALPN `mizzen-h2` only, the first request of a connection carries
+// the sender's metadata in kPeerMetadataHeader (base64 of a google.protobuf.Struct, as Istio's HTTP
 // metadata exchange has it), and every request that came as HTTP/1 says so in
 // kOriginalProtocolHeader ("1.1" or "1.0"). The upstream connection adds both, the downstream
 // connection removes both before routing and believes the second on that ALPN alone.
@@ -46,7 +46,8 @@ enum class UpstreamFault : std::uint8_t {
 struct UpstreamFailure {
   UpstreamFault fault = UpstreamFault::kConnectFailure;
   // Envoy's words for the transport's part, e.g. "delayed connect error: Connection refused" or
-  // "TLS_error:|268435581:...": %UPSTREAM_TRANSPORT_FAILURE_REASON%. Empty if the transport was fine.
+  // "TLS_error:|268435581:...": %UPSTREAM_TRANSPORT_FAILURE_REASON%. Empty if the transport was
+  // fine.
   std::string transport_reason;
   // No byte of this request was sent: a retry cannot do it twice.
   bool unsent = false;
@@ -60,20 +61,20 @@ struct UpstreamInfo {
   io::Address local;                   // our end; unset until connected
   std::shared_ptr<const io::PeerCertificate> peer;  // of the server, once connected over TLS
   std::optional<http::Protocol> protocol;           // on this hop; unset for TCP
-  bool mutual_tls = false;             // both ends showed certificates
+  bool mutual_tls = false;                          // both ends showed certificates
 };
 
 // What the request needs. Plain values; the upstream half copies what it keeps.
 struct UpstreamAsk {
-  SnapshotRef snapshot;                  // keeps `entry` alive as long as the call lives
+  SnapshotRef snapshot;  // keeps `entry` alive as long as the call lives
   const ClusterEntry* entry = nullptr;
-  io::Address original_dst;                   // for ORIGINAL_DST clusters
-  std::optional<std::uint64_t> hash;          // for ring hash and maglev
-  std::span<const io::Address> avoid;         // hosts tried before (retry policy: previous hosts)
+  io::Address original_dst;            // for ORIGINAL_DST clusters
+  std::optional<std::uint64_t> hash;   // for ring hash and maglev
+  std::span<const io::Address> avoid;  // hosts tried before (retry policy: previous hosts)
   http::Protocol downstream_protocol = http::Protocol::kHttp11;
-  bool upgrade = false;      // a connection of its own, HTTP/1.1, never pooled afterwards
-  bool is_retry = false;     // counts against maxRetries
-  std::string_view sni;      // auto_sni: the authority; empty: the transport socket's own
+  bool upgrade = false;   // a connection of its own, HTTP/1.1, never pooled afterwards
+  bool is_retry = false;  // counts against maxRetries
+  std::string_view sni;   // auto_sni: the authority; empty: the transport socket's own
   bool high_priority = false;
 };
 
@@ -104,7 +105,7 @@ class UpstreamCall {
   // Copies what the socket does not take at once. Legal before the connection is made.
   virtual void send_data(std::string_view data, bool end) = 0;
   virtual void send_trailers(const http::Headers& trailers) = 0;  // ends the request
-  virtual std::size_t buffered() const = 0;  // bytes of the body accepted and not yet written
+  virtual std::size_t buffered() const = 0;      // bytes of the body accepted and not yet written
   virtual void consumed(std::size_t bytes) = 0;  // of on_upstream_data()
 };
 
@@ -130,8 +131,9 @@ class Upstream {
   virtual ~Upstream() = default;
   // Starts a request. `end`: it has neither body nor trailers. `head` must outlive the call (it is
   // written when there is a connection); the two headers above may be added for the moment of
-  // writing and are taken out again. A failure known at once is returned, not reported by event; but
-  // for on_upstream_host(), no event fires from inside open() or from inside a method of the call.
+  // writing and are taken out again. A failure known at once is returned, not reported by event;
+  // but for on_upstream_host(), no event fires from inside open() or from inside a method of the
+  // call.
   virtual std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open(
       const UpstreamAsk& ask, http::RequestHead& head, bool end, UpstreamEvents& events) = 0;
   virtual std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk& ask,

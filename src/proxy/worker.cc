@@ -39,11 +39,11 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
     return std::ranges::find(keep, entry.first) == keep.end();
   });
   for (ListenSocket& socket : sockets) {
-    auto made = io::Listener::adopt(
-        loop_, std::move(socket.fd),
-        [this, name = socket.listener](std::unique_ptr<io::Stream> stream) {
-          accept(name, std::move(stream));
-        });
+    auto made =
+        io::Listener::adopt(loop_, std::move(socket.fd),
+                            [this, name = socket.listener](std::unique_ptr<io::Stream> stream) {
+                              accept(name, std::move(stream));
+                            });
     if (made) {
       listeners_[socket.key] = std::move(*made);
     } else {
@@ -122,8 +122,8 @@ std::uint64_t Worker::random() {  // splitmix64
 }
 
 std::string_view Worker::http_date() {
-  std::time_t now = std::chrono::duration_cast<std::chrono::seconds>(loop_.wall().time_since_epoch())
-                        .count();
+  std::time_t now =
+      std::chrono::duration_cast<std::chrono::seconds>(loop_.wall().time_since_epoch()).count();
   if (now != date_second_) {
     date_second_ = now;
     std::tm parts{};
