@@ -98,10 +98,10 @@ class Server final : public Connection<ServerCodec> {
     if (stream_ != nullptr && responded_) return;
     // The body says no more than the status, as Envoy's does; the reason is in our error.
     std::string_view body = reason_phrase(refusal.status);
-    out_.append(fmt::format(
-        "HTTP/1.1 {} {}\r\ncontent-length: {}\r\ncontent-type: text/plain\r\n"
-        "connection: close\r\n\r\n{}",
-        refusal.status, body, body.size(), body));
+    out_.append(
+        fmt::format("HTTP/1.1 {} {}\r\ncontent-length: {}\r\ncontent-type: text/plain\r\n"
+                    "connection: close\r\n\r\n{}",
+                    refusal.status, body, body.size(), body));
   }
 
  private:
