@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "base/strings.h"
 #include "control/hosts.h"
 
 namespace mizzen::control {
@@ -15,12 +16,26 @@ bool selects(const GatewayRule& gateway, const Proxy& proxy) {
   return true;
 }
 
-// A Gateway names the port of the gateway's Service; the pod listens behind it.
+// The number behind a Service's port; 0 for a named target, which only endpoints resolve.
+std::uint16_t target_number(const ServicePort& port) {
+  if (port.target.empty()) return port.number;
+  return parse_int<std::uint16_t>(port.target).value_or(0);
+}
+
+// A Gateway names the port of the gateway's Service; the pod listens behind it. Before the pod is
+// among the endpoints its labels say whose it is: it must not bind another port meanwhile.
 std::uint16_t listening_port(const Snapshot& snapshot, const Proxy& proxy, std::uint16_t port) {
   const auto found = snapshot.instances.find(proxy.address);
-  if (found == snapshot.instances.end()) return port;
-  for (const Instance& instance : found->second) {
-    if (instance.port->number == port) return instance.target;
+  if (found != snapshot.instances.end()) {
+    for (const Instance& instance : found->second) {
+      if (instance.port->number == port) return instance.target;
+    }
+  }
+  for (const auto& [host, service] : snapshot.services) {
+    if (service->name_space != proxy.name_space || service->selector.empty()) continue;
+    if (!labels_match(service->selector, proxy.labels)) continue;
+    const ServicePort* known = service->port(port);
+    if (known != nullptr && target_number(*known) != 0) return target_number(*known);
   }
   return port;
 }
