@@ -216,6 +216,23 @@ struct ResponseCase {
   bool closes;
 };
 
+void check(std::span<const ResponseCase> cases) {
+  for (const ResponseCase& c : cases) {
+    ConnectionRecorder recorder;
+    auto server = make_h1_server({}, &recorder);
+    ASSERT_TRUE(server->feed(c.request)) << c.what;
+    ResponseHead head;
+    head.status = c.status;
+    for (auto [name, value] : c.headers) head.headers.add(name, value);
+    server->respond(1, head, c.body.empty());
+    for (std::size_t i = 0; i < c.body.size(); ++i)
+      server->send_data(1, c.body[i], i + 1 == c.body.size());
+    EXPECT_EQ(pull(*server), c.expected) << c.what;
+    EXPECT_EQ(server->finished(), c.closes) << c.what;
+    EXPECT_EQ(recorder.requests[0].stream->log, "complete") << c.what;
+  }
+}
+
 TEST(H1Server, Responses) {
   const std::string get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
   const ResponseCase cases[] = {
@@ -285,20 +302,7 @@ TEST(H1Server, Responses) {
        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
        false},
   };
-  for (const ResponseCase& c : cases) {
-    ConnectionRecorder recorder;
-    auto server = make_h1_server({}, &recorder);
-    ASSERT_TRUE(server->feed(c.request)) << c.what;
-    ResponseHead head;
-    head.status = c.status;
-    for (auto [name, value] : c.headers) head.headers.add(name, value);
-    server->respond(1, head, c.body.empty());
-    for (std::size_t i = 0; i < c.body.size(); ++i)
-      server->send_data(1, c.body[i], i + 1 == c.body.size());
-    EXPECT_EQ(pull(*server), c.expected) << c.what;
-    EXPECT_EQ(server->finished(), c.closes) << c.what;
-    EXPECT_EQ(recorder.requests[0].stream->log, "complete") << c.what;
-  }
+  check(cases);
 }
 
 TEST(H1Server, HoldsInputBackUntilConsumed) {
