@@ -1,6 +1,7 @@
 #include "proxy/access_log.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +33,11 @@ void append_json_string(std::string& to, std::string_view text) {
     }
   }
   to += '"';
+}
+
+bool is_pipe(int fd) {
+  struct stat about {};
+  return fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode);
 }
 
 bool passes(const AccessLog& log, const RequestInfo& request) {
@@ -86,16 +92,16 @@ AccessLogFiles::File& AccessLogFiles::file(const std::string& path) {
   auto& place = files_[path];
   if (place) return *place;
   place = std::make_unique<File>();
-  if (path == "/dev/stdout") {
-    place->fd = STDOUT_FILENO;
-  } else if (path == "/dev/stderr") {
-    place->fd = STDERR_FILENO;
-  } else {
-    place->owned = io::UniqueFd(
-        ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644));
-    place->fd = place->owned.get();
-    if (place->fd < 0) log::warning("access_log", "cannot open {}", path);
+  int standard = path == "/dev/stdout" ? STDOUT_FILENO : path == "/dev/stderr" ? STDERR_FILENO : -1;
+  place->fd = standard;
+  // A pipe is opened anew: when nobody reads it a worker must not stop, and the descriptor we were
+  // given is shared with others, who may want it to block.
+  if (standard < 0 || is_pipe(standard)) {
+    place->owned = io::UniqueFd(::open(
+        path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
+    if (place->owned.get() >= 0) place->fd = place->owned.get();
   }
+  if (place->fd < 0) log::warning("access_log", "cannot open {}", path);
   return *place;
 }
 
