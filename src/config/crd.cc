@@ -83,7 +83,10 @@ Json message_schema(const Descriptor& type, int depth) {
   if (depth > kMaxDepth) return free_form();
   Json properties = Json::object();
   for (const std::string& name : info.names) {
-    properties[name] = field_schema(*info.fields.at(name).field, depth);
+    const FieldDescriptor& field = *info.fields.at(name).field;
+    properties[name] = field_schema(field, depth);
+    // Istio's own definitions keep this old spelling; manifests of that time are still about.
+    if (field.name() == "mirror_percent") properties["mirror_percent"] = properties[name];
   }
   Json schema = {{"type", "object"}, {"properties", std::move(properties)}};
   for (const FieldDescriptor* field : info.required)
