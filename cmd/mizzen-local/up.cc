@@ -230,6 +230,7 @@ int inside(const UpOptions& options, const std::string& ids) {
     for (Manifest& one : demo_manifests()) cluster_options.manifests.push_back(std::move(one));
     cluster_options.inject_namespaces.push_back("default");
     cluster_options.wait_namespaces.push_back("default");
+    cluster_options.page = "/productpage";
   }
   io::EpollLoop loop;
   Cluster cluster(loop, io::UniqueFd(3), std::move(cluster_options));

@@ -133,13 +133,14 @@ void Cluster::publish(io::UniqueFd listening) {
   replace_all(text, inside.to_string(), fmt::format("127.0.0.1:{}", api_door_->port()));
   if (auto status = write_private(options_.state_dir + "/kubeconfig", text); !status) return fail_start(status.error());
   write_state();
+  // Before the first pod: what is not injected at its creation never is.
+  label_namespaces();
   apply_next();
 }
 
 // One object after the other: later ones may need earlier ones (namespaces, definitions, webhooks).
 void Cluster::apply_next() {
   if (next_manifest_ >= options_.manifests.size()) {
-    label_namespaces();
     return wait_ready();
   }
   const Manifest& manifest = options_.manifests[next_manifest_];
@@ -214,7 +215,7 @@ std::string Cluster::not_ready() const {
 
 void Cluster::wait_ready() {
   std::string waiting = not_ready();
-  if (waiting.empty()) return finished();
+  if (waiting.empty()) return options_.page.empty() ? finished() : wait_page();
   if (loop_.now() - began_ > options_.ready_timeout) {
     return fail_start({Code::kTimeout, Side::kInternal, false,
                        fmt::format("Deployment {} did not become ready; look at it with: kubectl --kubeconfig {}/kubeconfig "
@@ -223,6 +224,32 @@ void Cluster::wait_ready() {
   }
   if (waiting != last_waiting_) outside_.progress("Waiting for " + (last_waiting_ = waiting));
   loop_.after(std::chrono::milliseconds(20), [this] { wait_ready(); });
+}
+
+// Ready pods serve once the gateway has its routes: the first page is the proof.
+void Cluster::wait_page() {
+  if (page_client_ == nullptr) {
+    Object service = server_->store().get({"services", "istio-system", "istio-ingressgateway"});
+    net::HttpClientOptions options;
+    options.base.host = service == nullptr ? "" : text_at(*service, {"spec", "clusterIP"});
+    options.base.port = 80;
+    options.version = net::HttpVersion::kHttp1;
+    page_client_ = std::make_unique<net::HttpClient>(loop_, std::move(options));
+    outside_.progress("Waiting for " + options_.page);
+  }
+  net::Request request;
+  request.target = options_.page;
+  request.headers = {{"connection", "close"}};
+  request.timeout = std::chrono::seconds(5);
+  page_client_->fetch(std::move(request), [this](Result<net::Response> response) {
+    if (response && response->status == 200) return finished();
+    if (loop_.now() - began_ > options_.ready_timeout) {
+      return fail_start({Code::kTimeout, Side::kInternal, false,
+                         fmt::format("{} does not answer at the ingress gateway: {}", options_.page,
+                                     response ? fmt::format("status {}", response->status) : response.error().message)});
+    }
+    loop_.after(std::chrono::milliseconds(20), [this] { wait_page(); });
+  });
 }
 
 void Cluster::finished() {

@@ -15,6 +15,7 @@
 #include "local/network/relay.h"
 #include "local/runtime/node.h"
 #include "local/runtime/sandbox.h"
+#include "net/http_client.h"
 
 namespace mizzen::local {
 
@@ -31,6 +32,7 @@ struct ClusterOptions {
   std::vector<Manifest> manifests;                    // in this order
   std::vector<std::string> inject_namespaces;         // get the label istio-injection=enabled
   std::vector<std::string> wait_namespaces;           // all their Deployments are to be ready
+  std::string page;                                   // "/productpage": must answer 200 at the ingress gateway
   Duration ready_timeout = std::chrono::minutes(3);
 };
 
@@ -56,6 +58,7 @@ class Cluster {
   void label_namespaces();
   void wait_ready();
   std::string not_ready() const;
+  void wait_page();
   void finished();
   void fail_start(const Error& error);
   void write_state();
@@ -72,6 +75,7 @@ class Cluster {
   std::unique_ptr<Services> services_;
   std::unique_ptr<dns::Server> dns_;
   std::unique_ptr<Forwarder> api_door_;
+  std::unique_ptr<net::HttpClient> page_client_;
   std::vector<Door> doors_;
   std::size_t next_manifest_ = 0;
   int tries_ = 0;
