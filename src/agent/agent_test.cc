@@ -176,13 +176,15 @@ TEST(AdsRelay, CarriesMessagesBothWaysWithItsHeaders) {
   io::EpollLoop loop;
   std::string authorization;
   std::vector<std::string> upstream_got;
+  std::shared_ptr<net::GrpcStream> upstream;
   net::GrpcServer control;
   control.streaming(std::string(api::kDeltaAdsMethod),
                     [&](std::shared_ptr<net::GrpcStream> stream) {
                       authorization = stream->exchange().header("authorization");
-                      stream->on_message([&, stream](std::string_view message) {
+                      upstream = stream;
+                      stream->on_message([&](std::string_view message) {
                         upstream_got.emplace_back(message);
-                        stream->send("answer to " + std::string(message));
+                        upstream->send("answer to " + std::string(message));
                       });
                     });
   net::HttpServer control_http(loop, {}, [&](std::shared_ptr<net::Exchange> exchange) {
