@@ -1,6 +1,9 @@
 #include "control/policy.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
 
 #include "control/hosts.h"
 
@@ -45,6 +48,33 @@ Policy policy_for(const DestinationRuleRule* rule, std::string_view subset, std:
     overlay_port(entry.traffic_policy(), port, &policy);
   }
   return policy;
+}
+
+std::vector<DestinationRuleRule> merge_rules(std::vector<DestinationRuleRule> rules,
+                                             std::string_view domain) {
+  std::vector<DestinationRuleRule> out;
+  std::map<std::pair<std::string, std::string>, std::size_t> first;  // namespace and host
+  for (DestinationRuleRule& rule : rules) {
+    const std::pair key{rule.name_space, resolve_host(rule.spec->host(), rule.name_space, domain)};
+    const auto [found, is_first] = first.try_emplace(key, out.size());
+    if (is_first) {
+      out.push_back(std::move(rule));
+      continue;
+    }
+    DestinationRuleRule& into = out[found->second];
+    auto merged = std::make_shared<schema::DestinationRule>(*into.spec);
+    if (!merged->has_traffic_policy() && rule.spec->has_traffic_policy()) {
+      *merged->mutable_traffic_policy() = rule.spec->traffic_policy();
+    }
+    for (const schema::Subset& subset : rule.spec->subsets()) {
+      const bool known = std::ranges::any_of(merged->subsets(), [&](const schema::Subset& own) {
+        return own.name() == subset.name();
+      });
+      if (!known) *merged->add_subsets() = subset;
+    }
+    into.spec = std::move(merged);
+  }
+  return out;
 }
 
 const DestinationRuleRule* Snapshot::destination_rule(std::string_view host,

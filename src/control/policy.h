@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "control/schema_types.h"
 #include "control/snapshot.h"
@@ -22,5 +23,10 @@ struct Policy {
 
 // `rule` may be null; an unknown subset gives the rule's own policy.
 Policy policy_for(const DestinationRuleRule* rule, std::string_view subset, std::uint16_t port);
+
+// Several rules of one namespace for one host are one: the first keeps its policy (or takes the
+// next one's when it has none) and gets the subsets that it lacks. `rules` are oldest first.
+std::vector<DestinationRuleRule> merge_rules(std::vector<DestinationRuleRule> rules,
+                                             std::string_view domain);
 
 }  // namespace mizzen::control

@@ -9,6 +9,7 @@
 #include "config/kinds.h"
 #include "config/validate.h"
 #include "control/ingest.h"
+#include "control/policy.h"
 #include "control/xds_parts.h"
 #include "istio/networking.pb.h"
 #include "istio/security.pb.h"
@@ -364,7 +365,7 @@ std::shared_ptr<const Snapshot> Store::snapshot() {
   next->mesh = mesh_;
   fill_services(next.get());
   next->virtual_services = in_order(virtual_services_);
-  next->destination_rules = in_order(destination_rules_);
+  next->destination_rules = merge_rules(in_order(destination_rules_), mesh_.domain);
   next->gateways = in_order(gateways_);
   for (const auto& [key, policy] : peer_policies_) next->peer_policies.push_back(policy);
   next->tls_secrets = tls_secrets_;
