@@ -34,7 +34,8 @@ int become_local(std::string_view command, const std::vector<std::string>& rest)
 void add_local(CLI::App& app, Application& application, const char* name, const char* says) {
   CLI::App* command = app.add_subcommand(name, says);
   // Flags are mizzen-local's own to judge.
-  command->prefix_command();
+  command->allow_extras();
+  command->fallthrough(false);
   command->callback([command, &application, name] {
     application.code = become_local(name, command->remaining());
   });
