@@ -72,7 +72,8 @@ Status take_user(const Json& user, const std::string& folder, Config* out) {
 }
 
 std::string default_path() {
-  for (std::string_view path : split(env("KUBECONFIG"), ':')) {
+  std::string list = env("KUBECONFIG");
+  for (std::string_view path : split(list, ':')) {
     if (!path.empty() && std::ifstream(std::string(path))) return std::string(path);
   }
   return env("HOME") + "/.kube/config";
