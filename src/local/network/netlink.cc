@@ -170,7 +170,7 @@ Status Netlink::add_address(int index, std::uint32_t address, int prefix_length)
 }
 
 Status Netlink::add_route(int index, std::uint32_t destination, int prefix_length,
-                          std::uint32_t gateway) {
+                          std::uint32_t gateway, std::uint32_t source) {
   rtmsg body{};
   body.rtm_family = AF_INET;
   body.rtm_dst_len = static_cast<std::uint8_t>(prefix_length);
@@ -181,6 +181,7 @@ Status Netlink::add_route(int index, std::uint32_t destination, int prefix_lengt
   Message message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body);
   if (prefix_length > 0) message.address(RTA_DST, destination);
   if (gateway != 0) message.address(RTA_GATEWAY, gateway);
+  if (source != 0) message.address(RTA_PREFSRC, source);
   message.attribute(RTA_OIF, &index, sizeof index);
   return transact(message.bytes(), "add route");
 }

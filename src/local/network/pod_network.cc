@@ -69,7 +69,7 @@ Status set_up_node_network() {
   MIZZEN_CHECKED(netlink.add_address(1, kNodeAddress, 32));
   MIZZEN_CHECKED(netlink.add_address(1, kDnsAddress, 32));
   // Packets of the node itself to other addresses need a route for nft to see them at all.
-  MIZZEN_CHECKED(netlink.add_route(1, 0, 0, 0));
+  MIZZEN_CHECKED(netlink.add_route(1, 0, 0, 0, kNodeAddress));
   MIZZEN_CHECKED(write_sysctl("/proc/sys/net/ipv4/ip_forward", "1"));
   for (const char* path : {"/proc/sys/net/ipv4/conf/all/rp_filter",
                            "/proc/sys/net/ipv4/conf/default/rp_filter"}) {
@@ -94,7 +94,7 @@ Result<PodNetwork> make_pod_network(std::uint32_t address) {
   MIZZEN_TRY(int index, node.index_of(link));
   MIZZEN_CHECKED(node.set_up(index));
   MIZZEN_CHECKED(within_netns(network.netns.get(), [&] { return configure_pod_side(address); }));
-  MIZZEN_CHECKED(node.add_route(index, address, 32, 0));
+  MIZZEN_CHECKED(node.add_route(index, address, 32, 0, kNodeAddress));
   return network;
 }
 
