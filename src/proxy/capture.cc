@@ -319,6 +319,19 @@ Status run(const std::vector<std::string>& command, std::string_view input) {
   return fail(kind, fmt::format("{} ended with status {}", command[0], code));
 }
 
+// By PATH, or where Debian has it when PATH lacks it.
+Status run_system(const std::string& program, const std::vector<std::string>& arguments,
+                  std::string_view input) {
+  Status last;
+  for (const std::string& folder : {std::string(), std::string("/usr/sbin/")}) {
+    std::vector<std::string> command = {folder + program};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    last = run(command, input);
+    if (last || last.error().code != Code::kNotFound) return last;
+  }
+  return last;
+}
+
 }  // namespace
 
 Status apply_capture(const CaptureOptions& options) {
@@ -328,15 +341,16 @@ Status apply_capture(const CaptureOptions& options) {
     return {};
   }
   signal(SIGPIPE, SIG_IGN);
-  Status nft = run({"nft", "-f", "-"}, rules);
+  Status nft = run_system("nft", {"-f", "-"}, rules);
   if (nft) return {};
   log::warning("capture", "{}; trying iptables", nft.error().message);
-  Status v4 = run({"iptables-restore", "--noflush"}, iptables_rules(options, false));
+  Status v4 = run_system("iptables-restore", {"--noflush"}, iptables_rules(options, false));
   if (!v4) {
     return fail(Code::kUnavailable,
                 fmt::format("no capture rules: {}; {}", nft.error().message, v4.error().message));
   }
-  if (Status v6 = run({"ip6tables-restore", "--noflush"}, iptables_rules(options, true)); !v6) {
+  if (Status v6 = run_system("ip6tables-restore", {"--noflush"}, iptables_rules(options, true));
+      !v6) {
     log::warning("capture", "IPv6 is not captured: {}", v6.error().message);
   }
   return {};
