@@ -131,9 +131,9 @@ class KubectlTest : public testing::TestWithParam<std::string> {
 
   // Runs kubectl with `arguments` (as a shell takes them); standard output and error together.
   std::string run(const std::string& arguments, int expected = 0) {
-    const std::string line = "HOME=" + folder_.string() + " KUBECONFIG=" + (folder_ / "config").string() +
-                             " timeout 60 " + GetParam() + " " + arguments + " 2>&1";
-    std::FILE* pipe = ::popen(line.c_str(), "r");
+    const std::string line = "export HOME=" + folder_.string() + " KUBECONFIG=" + (folder_ / "config").string() +
+                             "; timeout 60 " + GetParam() + " " + arguments;
+    std::FILE* pipe = ::popen(("{ " + line + "; } 2>&1").c_str(), "r");
     std::string text;
     std::array<char, 4096> buffer;
     while (std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), size);
@@ -205,6 +205,25 @@ TEST_P(KubectlTest, CommandsInContainers) {
   EXPECT_EQ(run("exec -i box -- cat < " + path("big")).size(), 300001u);
   expect_has(run("exec box -- exit 3", 3), "leaving");
   expect_has(run("get --raw /api/v1/namespaces/default/pods/box:80/proxy/", 1), "no address");
+}
+
+TEST_P(KubectlTest, PortsOfPods) {
+  run("run box --image=box --restart=Never");
+  loop_.post([this] {
+    (void)server_->store().modify({"pods", "default", "box"}, [](Json& pod) {
+      pod["status"] = {{"phase", "Running"}, {"podIP", "10.244.0.9"}};
+      return true;
+    });
+  });
+  for (int i = 0; i < 50 && run("get pod box -o jsonpath='{.status.phase}'") != "Running"; ++i) continue;
+  EXPECT_EQ(run("get --raw /api/v1/namespaces/default/pods/box:80/proxy/some/page"), "hello\n");
+  if (std::system("command -v curl >/dev/null 2>&1") != 0) GTEST_SKIP() << "no curl is found";
+  write("forward", "#!/bin/sh\n" + GetParam() + " port-forward pod/box :80 >\"$1\" 2>&1 &\npid=$!\n"
+        "for i in $(seq 200); do grep -q Forwarding \"$1\" && break; sleep 0.05; done\n"
+        "port=$(sed -n 's/^Forwarding from 127.0.0.1:\\([0-9]*\\).*/\\1/p' \"$1\")\n"
+        "for i in 1 2 3; do curl -s -m 10 http://127.0.0.1:$port/; done\nkill $pid\ncat \"$1\" >&2\n");
+  const std::string out = run("version --client >/dev/null; sh " + path("forward") + " " + path("out"));
+  EXPECT_TRUE(out.starts_with("hello\nhello\nhello\n")) << out;
 }
 
 TEST_P(KubectlTest, CustomKinds) {

@@ -10,6 +10,7 @@ namespace mizzen::local {
 namespace {
 
 constexpr std::size_t kMaxClients = 64;
+constexpr auto kFirstPause = std::chrono::milliseconds(50);
 constexpr std::size_t kMaxAnswer = 8 << 20;
 
 class Dialing final : public io::Connecting {
@@ -114,23 +115,42 @@ Result<net::HttpClient*> WebhookClient::client_for(const WebhookCall& call, cons
   return client.get();
 }
 
-void WebhookClient::call(WebhookCall call, std::function<void(Result<std::string>)> done) {
-  auto base = net::parse_base_url(call.url);
+void WebhookClient::call(WebhookCall call, Done done) {
+  if (!call.service_name.empty()) {
+    auto endpoint = pick_endpoint(store_, call.service_ns, call.service_name, call.service_port);
+    if (!endpoint) return done(std::unexpected(endpoint.error()));
+  }
+  const MonoTime deadline = loop_.now() + call.timeout;
+  attempt(std::make_shared<const WebhookCall>(std::move(call)), kFirstPause, deadline, std::move(done));
+}
+
+void WebhookClient::attempt(std::shared_ptr<const WebhookCall> call, Duration pause, MonoTime deadline,
+                            Done done) {
+  auto base = net::parse_base_url(call->url);
   if (!base) return done(std::unexpected(base.error()));
   const std::string path = base->prefix.empty() ? "/" : base->prefix;
   base->prefix.clear();
-  auto client = client_for(call, *base);
+  auto client = client_for(*call, *base);
   if (!client) return done(std::unexpected(client.error()));
   net::Request request;
   request.method = "POST";
-  request.target = fmt::format("{}?timeout={}s", path, std::chrono::duration_cast<std::chrono::seconds>(call.timeout).count());
+  request.target = fmt::format("{}?timeout={}s", path, std::chrono::duration_cast<std::chrono::seconds>(call->timeout).count());
   request.headers = {{"content-type", "application/json"}, {"accept", "application/json"}};
-  request.body = std::move(call.body);
-  request.timeout = call.timeout;
+  request.body = call->body;
+  request.timeout = deadline - loop_.now();
   (*client)->fetch(
       std::move(request),
-      [done = std::move(done)](Result<net::Response> response) {
-        if (!response) return done(std::unexpected(response.error()));
+      [this, alive = alive_, call, pause, deadline, done = std::move(done)](Result<net::Response> response) {
+        if (!*alive) return;
+        if (!response) {
+          const Code code = response.error().code;
+          const bool broken = code == Code::kReset || code == Code::kClosed || code == Code::kUnavailable;
+          if (!broken || loop_.now() + pause >= deadline) return done(std::unexpected(response.error()));
+          loop_.after(pause, [this, alive, call, pause, deadline, done] {
+            if (*alive) attempt(call, pause * 2, deadline, done);
+          });
+          return;
+        }
         if (response->status != 200) {
           return done(fail(Code::kUnavailable, fmt::format("the server answered {}: {}", response->status,
                                                            response->body.substr(0, 300))));

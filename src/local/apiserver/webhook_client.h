@@ -25,13 +25,18 @@ Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns,
 class WebhookClient {
  public:
   WebhookClient(io::Loop& loop, Store& store) : loop_(loop), store_(store) {}
+  ~WebhookClient() { *alive_ = false; }
 
   // Through `pods` into the cluster's network; null connects directly.
   void set_pods(PodAccess* pods) { pods_ = pods; }
 
+  // A connection that breaks, or is refused, is tried again within the call's timeout (a review may be
+  // asked twice): a webhook that restarts is not noticed.
   void call(WebhookCall call, std::function<void(Result<std::string>)> done);
 
  private:
+  using Done = std::function<void(Result<std::string>)>;
+  void attempt(std::shared_ptr<const WebhookCall> call, Duration pause, MonoTime deadline, Done done);
   Result<net::HttpClient*> client_for(const WebhookCall& call, const net::BaseUrl& base);
   std::unique_ptr<io::Connecting> dial(const WebhookCall& call, io::ConnectDone done);
 
@@ -39,6 +44,7 @@ class WebhookClient {
   Store& store_;
   PodAccess* pods_ = nullptr;
   std::map<std::string, std::unique_ptr<net::HttpClient>> clients_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 // PodAccess::dial (or a direct connection when `pods` is null) as io::connect has it: abandoned when
