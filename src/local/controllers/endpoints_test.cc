@@ -49,7 +49,7 @@ TEST(Endpoints, RulesSendServicePortsToReadyBackends) {
   EXPECT_NE(rules.find("10.96.1.1 . tcp . 80 : goto svc0"), std::string::npos);
   EXPECT_NE(rules.find("tcp . 30080 : goto svc0"), std::string::npos);
   EXPECT_NE(rules.find("0 : 10.244.0.10 . 8080"), std::string::npos);
-  EXPECT_NE(rules.find("redirect to :15"), std::string::npos);
+  EXPECT_NE(rules.find("dnat to 10.244.0.1:15"), std::string::npos);
 }
 
 TEST(Endpoints, SlicesCarryReadiness) {

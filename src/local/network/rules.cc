@@ -80,9 +80,10 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
   std::string redirect =
       way_out.relay_port == 0
           ? std::string()
+          // Not `redirect`: a veth without an address of its own has none to redirect to.
           : fmt::format("    ip daddr != {{ 10.96.0.0/16, 127.0.0.0/8 }} ip daddr != {{ 10.244.0.0/31, "
                         "10.244.0.3-10.244.255.255 }} meta l4proto tcp "
-                        "redirect to :{}\n",
+                        "dnat to 10.244.0.1:{}\n",
                         way_out.relay_port);
   std::string lookup =
       "    ip daddr . meta l4proto . th dport vmap @services\n"
