@@ -110,14 +110,18 @@ Result<Json> inject_pod(const Json& pod, const std::string& name_space,
   const Json& meta = at(pod, "metadata");
   const std::string templates = text_at(at(meta, "annotations"), "inject.istio.io/templates");
   const PodFacts facts{name_space, owner_kind, owner_name, settings};
-  if (!templates.empty() && templates != "sidecar") {
-    if (templates == "gateway") return inject_gateway(pod, facts);
+  if (!templates.empty() && templates != "sidecar" && templates != "gateway") {
     return fail(Code::kInvalid,
                 fmt::format("metadata.annotations[inject.istio.io/templates]: unknown template "
                             "\"{}\"; write \"sidecar\" or \"gateway\"",
                             templates));
   }
-  return inject_sidecar(pod, facts);
+  // A member of the wrong type deep inside: the JSON library throws, which ends here.
+  try {
+    return templates == "gateway" ? inject_gateway(pod, facts) : inject_sidecar(pod, facts);
+  } catch (const Json::exception& error) {
+    return fail(Code::kInvalid, fmt::format("the pod is malformed: {}", error.what()));
+  }
 }
 
 Result<Json> inject_document(const Json& document, const Settings& settings) {

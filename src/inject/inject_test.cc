@@ -143,6 +143,14 @@ TEST(Inject, SaysWhatIsWrong) {
   Json pod = productpage();
   pod["metadata"]["annotations"]["inject.istio.io/templates"] = "nosuch";
   EXPECT_FALSE(inject_pod(pod, "default", "", "", {}));
+  for (const char* rubbish :
+       {R"({"spec": {"containers": [{"name": 5}]}})",
+        R"({"spec": {"containers": [{"name": "a", "ports": 7}]}})",
+        R"({"spec": {"containers": [{"name": "a", "readinessProbe": {"httpGet": {"port": {}}}}]}})",
+        R"({"metadata": {"labels": {"app": 1}}, "spec": {"containers": [3], "volumes": [4]}})"}) {
+    const auto result = inject_pod(Json::parse(rubbish), "default", "", "", {});
+    EXPECT_TRUE(result || result.error().code == Code::kInvalid);
+  }
 }
 
 }  // namespace
