@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "config/kinds.h"
 #include "config/validate.h"
+#include "control/delegates.h"
 #include "control/ingest.h"
 #include "control/policy.h"
 #include "control/xds_parts.h"
@@ -364,7 +365,7 @@ std::shared_ptr<const Snapshot> Store::snapshot() {
   auto next = std::make_shared<Snapshot>();
   next->mesh = mesh_;
   fill_services(next.get());
-  next->virtual_services = in_order(virtual_services_);
+  next->virtual_services = expand_delegates(in_order(virtual_services_), mesh_.domain);
   next->destination_rules = merge_rules(in_order(destination_rules_), mesh_.domain);
   next->gateways = in_order(gateways_);
   for (const auto& [key, policy] : peer_policies_) next->peer_policies.push_back(policy);
