@@ -23,7 +23,6 @@ constexpr std::array<std::string_view, 12> kUnactedKinds = {
 // "Message.field" by proto names.
 const std::set<std::string_view>& unacted() {
   static const std::set<std::string_view> fields = {
-      "HTTPRoute.delegate",
       "HTTPMatchRequest.stat_prefix",
       "HTTPRetry.retry_remote_localities",
       "Delay.exponential_delay",

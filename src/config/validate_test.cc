@@ -178,9 +178,9 @@ TEST(Validate, UnknownKindSuggests) {
 }
 
 TEST(Unacted, NamesTheField) {
-  Json object = {{"spec", yaml("{hosts: [r], http: [{delegate: {name: m}}]}")}};
+  Json object = {{"spec", yaml("{hosts: [r], http: [{match: [{statPrefix: m}]}]}")}};
   EXPECT_EQ(unacted_fields(*find_kind("networking.istio.io", "VirtualService"), object),
-            std::vector<std::string>{"spec.http[0].delegate"});
+            std::vector<std::string>{"spec.http[0].match[0].statPrefix"});
 }
 
 TEST(Modernise, OldNames) {
