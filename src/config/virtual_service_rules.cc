@@ -5,7 +5,6 @@
 #include "config/rules.h"
 #include "istio/networking.pb.h"
 #include "object/kind.h"
-#include "object/walker_types.h"
 
 namespace mizzen::config {
 namespace {

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mizzen::object {
@@ -24,5 +25,8 @@ struct FieldError {
 // `path: message`, one per line.
 std::string to_string(const FieldError& error);
 std::string to_string(std::span<const FieldError> errors);
+
+// The entry of `names` that `word` most likely means; empty when none is near.
+std::string nearest(std::string_view word, const std::vector<std::string>& names);
 
 }  // namespace mizzen::object

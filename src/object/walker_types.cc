@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/strings.h"
+#include "object/field_error.h"
 
 namespace mizzen::object {
 namespace {

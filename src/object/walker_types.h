@@ -46,7 +46,4 @@ const TypeInfo& type_info(const google::protobuf::Descriptor& type);
 bool is_inlined(const google::protobuf::FieldDescriptor& field);
 bool is_required(const google::protobuf::FieldDescriptor& field);
 
-// The entry of `names` that `word` most likely means; empty when none is near.
-std::string nearest(std::string_view word, const std::vector<std::string>& names);
-
 }  // namespace mizzen::object

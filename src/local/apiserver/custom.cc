@@ -4,6 +4,7 @@
 #include <re2/re2.h>
 
 #include "local/apiserver/parts.h"
+#include "object/field_error.h"
 
 namespace mizzen::local {
 
@@ -22,9 +23,7 @@ std::string_view type_name(const Json& value) {
   return "null";
 }
 
-bool flag(const Json& schema, const char* name) {
-  return object::bool_at(schema, {name});
-}
+bool flag(const Json& schema, const char* name) { return object::bool_at(schema, {name}); }
 
 class Checker {
  public:
@@ -51,12 +50,15 @@ class Checker {
   bool right_type(const Json& schema, const Json& value, const std::string& path) {
     if (flag(schema, "x-kubernetes-int-or-string")) {
       if (value.is_number_integer() || value.is_string()) return true;
-      refuse(path, value, fmt::format("must be of type integer or string: \"{}\"", type_name(value)));
+      refuse(path, value,
+             fmt::format("must be of type integer or string: \"{}\"", type_name(value)));
       return false;
     }
     const std::string type = object::string_at(schema, {"type"});
     if (type.empty()) return true;
-    const bool whole = value.is_number_float() && value.get<double>() == static_cast<double>(static_cast<std::int64_t>(value.get<double>()));
+    const bool whole =
+        value.is_number_float() &&
+        value.get<double>() == static_cast<double>(static_cast<std::int64_t>(value.get<double>()));
     if (type == type_name(value) || (type == "number" && value.is_number()) ||
         (type == "integer" && whole)) {
       return true;
@@ -67,7 +69,8 @@ class Checker {
   }
 
   void check_value(const Json& schema, const Json& value, const std::string& path) {
-    if (auto allowed = schema.find("enum"); allowed != schema.end() && allowed->is_array() &&
+    if (auto allowed = schema.find("enum");
+        allowed != schema.end() && allowed->is_array() &&
         std::find(allowed->begin(), allowed->end(), value) == allowed->end()) {
       std::string names;
       for (const auto& each : *allowed) names += (names.empty() ? "" : ", ") + each.dump();
@@ -78,19 +81,25 @@ class Checker {
     if (value.is_array()) {
       const auto size = static_cast<std::int64_t>(value.size());
       if (size < object::int_at(schema, {"minItems"}, 0)) {
-        refuse(path, value, fmt::format("should have at least {} items", schema["minItems"].dump()));
+        refuse(path, value,
+               fmt::format("should have at least {} items", schema["minItems"].dump()));
       }
       if (size > object::int_at(schema, {"maxItems"}, INT64_MAX)) {
-        report_.causes.push_back({"FieldValueTooMany", fmt::format("Too many: {}: must have at most {} items", size, schema["maxItems"].dump()), path});
+        report_.causes.push_back({"FieldValueTooMany",
+                                  fmt::format("Too many: {}: must have at most {} items", size,
+                                              schema["maxItems"].dump()),
+                                  path});
       }
     }
     if (value.is_object()) {
       const auto size = static_cast<std::int64_t>(value.size());
       if (size < object::int_at(schema, {"minProperties"}, 0)) {
-        refuse(path, value, fmt::format("should have at least {} properties", schema["minProperties"].dump()));
+        refuse(path, value,
+               fmt::format("should have at least {} properties", schema["minProperties"].dump()));
       }
       if (size > object::int_at(schema, {"maxProperties"}, INT64_MAX)) {
-        refuse(path, value, fmt::format("should have at most {} properties", schema["maxProperties"].dump()));
+        refuse(path, value,
+               fmt::format("should have at most {} properties", schema["maxProperties"].dump()));
       }
     }
   }
@@ -100,13 +109,17 @@ class Checker {
     if (auto low = schema.find("minimum"); low != schema.end() && low->is_number()) {
       const bool exclusive = flag(schema, "exclusiveMinimum");
       if (number < low->get<double>() || (exclusive && number == low->get<double>())) {
-        refuse(path, value, fmt::format("should be greater than {}{}", exclusive ? "" : "or equal to ", low->dump()));
+        refuse(path, value,
+               fmt::format("should be greater than {}{}", exclusive ? "" : "or equal to ",
+                           low->dump()));
       }
     }
     if (auto high = schema.find("maximum"); high != schema.end() && high->is_number()) {
       const bool exclusive = flag(schema, "exclusiveMaximum");
       if (number > high->get<double>() || (exclusive && number == high->get<double>())) {
-        refuse(path, value, fmt::format("should be less than {}{}", exclusive ? "" : "or equal to ", high->dump()));
+        refuse(
+            path, value,
+            fmt::format("should be less than {}{}", exclusive ? "" : "or equal to ", high->dump()));
       }
     }
   }
@@ -116,10 +129,14 @@ class Checker {
     std::int64_t length = 0;  // in characters
     for (char c : text) length += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
     if (length < object::int_at(schema, {"minLength"}, 0)) {
-      refuse(path, value, fmt::format("should be at least {} chars long", schema["minLength"].dump()));
+      refuse(path, value,
+             fmt::format("should be at least {} chars long", schema["minLength"].dump()));
     }
     if (length > object::int_at(schema, {"maxLength"}, INT64_MAX)) {
-      report_.causes.push_back({"FieldValueTooLong", fmt::format("Too long: may not be more than {} bytes", schema["maxLength"].dump()), path});
+      report_.causes.push_back(
+          {"FieldValueTooLong",
+           fmt::format("Too long: may not be more than {} bytes", schema["maxLength"].dump()),
+           path});
     }
     const std::string pattern = object::string_at(schema, {"pattern"});
     if (pattern.empty()) return;
@@ -137,20 +154,24 @@ class Checker {
     return report.causes.empty();
   }
 
-  void check_combinations(const Json& schema, const Json& value, const std::string& path, int depth) {
+  void check_combinations(const Json& schema, const Json& value, const std::string& path,
+                          int depth) {
     auto count = [&](const Json& list) {
       int fitting = 0;
       for (const auto& each : list) fitting += fits(each, value, path, depth);
       return fitting;
     };
-    if (auto any = schema.find("anyOf"); any != schema.end() && any->is_array() && count(*any) == 0) {
+    if (auto any = schema.find("anyOf");
+        any != schema.end() && any->is_array() && count(*any) == 0) {
       refuse(path, value, "must validate at least one schema (anyOf)");
     }
     if (auto one = schema.find("oneOf"); one != schema.end() && one->is_array()) {
       const int fitting = count(*one);
       if (fitting != 1) {
-        refuse(path, value, fmt::format("must validate one and only one schema (oneOf). Found {} valid alternatives",
-                                        fitting == 0 ? "none" : std::to_string(fitting)));
+        refuse(path, value,
+               fmt::format(
+                   "must validate one and only one schema (oneOf). Found {} valid alternatives",
+                   fitting == 0 ? "none" : std::to_string(fitting)));
       }
     }
     if (auto all = schema.find("allOf"); all != schema.end() && all->is_array()) {
@@ -161,7 +182,8 @@ class Checker {
         report_.causes.insert(report_.causes.end(), report.causes.begin(), report.causes.end());
       }
     }
-    if (auto denied = schema.find("not"); denied != schema.end() && fits(*denied, value, path, depth)) {
+    if (auto denied = schema.find("not");
+        denied != schema.end() && fits(*denied, value, path, depth)) {
       refuse(path, value, "must not validate the schema (not)");
     }
   }
@@ -195,6 +217,9 @@ class Checker {
         apply(*extra, *it, join(path, name), depth + 1);
       } else if (!own && !preserve && !(extra != schema.end() && *extra == true)) {
         report_.unknown.push_back(join(path, name));
+        std::vector<std::string> names;
+        for (const auto& known : properties.items()) names.push_back(known.key());
+        report_.meant[join(path, name)] = object::nearest(name, names);
         it = value.erase(it);
         continue;
       }

@@ -64,17 +64,18 @@ struct Write {
   Verb verb = Verb::kCreate;
   Target target;
   Caller caller;
-  Json object;          // new state; null for kDelete
-  Object old;           // null for kCreate
+  Json object;  // new state; null for kDelete
+  Object old;   // null for kCreate
   bool dry_run = false;
-  std::string field_validation = "Warn";
+  std::string field_validation;  // as asked for; empty: by the kind
   Shape shape = Shape::kObject;
   std::vector<std::string> warnings;
 
   bool creates() const { return verb == Verb::kCreate; }
 };
 
-// What the built-in kinds get when their fields are left out (defaults.cc). `version` is of `object`.
+// What the built-in kinds get when their fields are left out (defaults.cc). `version` is of
+// `object`.
 void apply_defaults(const Type& type, Json& object);
 // A new pod's service account, with its token volume, mounted in every container (defaults.cc).
 void admit_service_account(Json& pod);
@@ -85,6 +86,7 @@ std::vector<Cause> check_object(const Type& type, const Json& object, const Json
 struct SchemaReport {
   std::vector<Cause> causes;
   std::vector<std::string> unknown;  // paths of fields that the schema does not have
+  std::map<std::string, std::string, std::less<>> meant;  // by such a path: the likely name
 };
 // Checks `value` and removes what is unknown (unless preserved); fills defaults.
 SchemaReport apply_schema(const Json& schema, Json& value);
@@ -127,7 +129,8 @@ struct Api::Parts {
   ApiResponse store(Write& write);
   ApiResponse dry_answer(Write& write);
   ApiResponse written(const Write& write, const Json& object, int status) const;
-  void write_object(ApiRequest& request, Target target, Verb verb, Json object, Object old, Done done);
+  void write_object(ApiRequest& request, Target target, Verb verb, Json object, Object old,
+                    Done done);
 
   // Admission (admission.cc): the mutating or the validating webhooks, one after another.
   using Admitted = std::function<void(std::optional<ApiResponse>)>;

@@ -25,7 +25,8 @@ const google::protobuf::Descriptor* message_for(std::string_view group, std::str
                            Body{"Eviction", "mizzen.schema.policy.Eviction"},
                            Body{"DeleteOptions", "mizzen.schema.meta.DeleteOptions"}}) {
     if (body.kind == name) {
-      return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(body.message);
+      return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+          body.message);
     }
   }
   return nullptr;
@@ -88,6 +89,11 @@ SchemaReport check_built_in(const Type& type, Json& object) {
   for (const auto& error : object::check(object, *kind->descriptor)) {
     if (error.problem == object::FieldError::Problem::kUnknown) {
       report.unknown.push_back(error.path);
+      // The walker's message ends in: did you mean "name"?
+      if (auto open = error.message.find('"'); open != std::string::npos) {
+        report.meant[error.path] =
+            error.message.substr(open + 1, error.message.rfind('"') - open - 1);
+      }
       erase_path(object, error.path);
     } else {
       report.causes.push_back(from_field_error(error));
@@ -100,9 +106,12 @@ SchemaReport check_built_in(const Type& type, Json& object) {
 
 std::string_view to_string(Verb verb) {
   switch (verb) {
-    case Verb::kCreate: return "CREATE";
-    case Verb::kUpdate: return "UPDATE";
-    case Verb::kDelete: return "DELETE";
+    case Verb::kCreate:
+      return "CREATE";
+    case Verb::kUpdate:
+      return "UPDATE";
+    case Verb::kDelete:
+      return "DELETE";
   }
   return "";
 }
@@ -129,9 +138,9 @@ std::expected<Json, ApiResponse> Api::Parts::decode_body(const ApiRequest& reque
   }
   const std::string kind = text_at(*body, {"kind"});
   if (!kind.empty() && kind != target.type->kind) {
-    return std::unexpected(bad_request(fmt::format(
-        "{} in version \"{}\" cannot be handled as a {}: the data is of kind {}", target.type->kind,
-        target.version, target.type->kind, kind)));
+    return std::unexpected(bad_request(
+        fmt::format("{} in version \"{}\" cannot be handled as a {}: the data is of kind {}",
+                    target.type->kind, target.version, target.type->kind, kind)));
   }
   (*body)["apiVersion"] = expected;
   (*body)["kind"] = target.type->kind;
@@ -142,15 +151,16 @@ std::expected<Json, ApiResponse> Api::Parts::decode_body(const ApiRequest& reque
   return std::move(*body);
 }
 
-void Api::Parts::write_object(ApiRequest& request, Target target, Verb verb, Json object, Object old,
-                              Done done) {
+void Api::Parts::write_object(ApiRequest& request, Target target, Verb verb, Json object,
+                              Object old, Done done) {
   const Type& type = *target.type;
   Json& meta = object["metadata"];
   if (type.namespaced) {
     const std::string ns = namespace_of(object);
     if (!ns.empty() && ns != target.ns) {
-      return done(bad_request("the namespace of the provided object does not match the namespace sent "
-                              "on the request"));
+      return done(
+          bad_request("the namespace of the provided object does not match the namespace sent "
+                      "on the request"));
     }
     if (target.ns.empty()) return done(method_not_allowed());
     meta["namespace"] = target.ns;
@@ -160,8 +170,9 @@ void Api::Parts::write_object(ApiRequest& request, Target target, Verb verb, Jso
   if (verb == Verb::kUpdate) {
     const std::string name = name_of(object);
     if (!name.empty() && name != target.name) {
-      return done(bad_request(fmt::format(
-          "the name of the object ({}) does not match the name on the URL ({})", name, target.name)));
+      return done(bad_request(
+          fmt::format("the name of the object ({}) does not match the name on the URL ({})", name,
+                      target.name)));
     }
     meta["name"] = target.name;
   }
@@ -182,7 +193,8 @@ void Api::Parts::write_object(ApiRequest& request, Target target, Verb verb, Jso
 void Api::Parts::create(ApiRequest request, Target target, Done done) {
   auto body = decode_body(request, target);
   if (!body) return done(std::move(body.error()));
-  write_object(request, std::move(target), Verb::kCreate, std::move(*body), nullptr, std::move(done));
+  write_object(request, std::move(target), Verb::kCreate, std::move(*body), nullptr,
+               std::move(done));
 }
 
 void Api::Parts::update(ApiRequest request, Target target, Done done) {
@@ -207,7 +219,8 @@ void Api::Parts::run(std::shared_ptr<Write> write, Done done) {
   if (auto refusal = prepare(*write)) return done(std::move(*refusal));
   auto finish = [this, write, done] {
     ApiResponse response = store(*write);
-    response.warnings.insert(response.warnings.begin(), write->warnings.begin(), write->warnings.end());
+    response.warnings.insert(response.warnings.begin(), write->warnings.begin(),
+                             write->warnings.end());
     done(std::move(response));
   };
   // Controllers write status often; webhooks for it are rare enough to do without.
@@ -231,17 +244,26 @@ std::optional<ApiResponse> Api::Parts::check_fields(Write& write) {
   } else if (const CustomVersion* custom = type.custom_version(write.target.version)) {
     if (custom->schema.is_object()) report = apply_schema(custom->schema, write.object);
   }
+  // A kubectl older than 1.25 asks for nothing; a mistyped route must not vanish silently for it.
+  const bool istio = type.group.ends_with(".istio.io");
+  if (write.field_validation.empty()) write.field_validation = istio ? "Strict" : "Warn";
+  auto unknown_field = [&report](const std::string& path) {
+    const std::string& meant = report.meant[path];
+    return fmt::format("unknown field \"{}\"{}", path,
+                       meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant));
+  };
   if (!report.unknown.empty() && write.field_validation == "Strict") {
     std::string text;
     for (const auto& path : report.unknown) {
-      text += fmt::format("{}unknown field \"{}\"", text.empty() ? "" : ", ", path);
+      text += (text.empty() ? "" : ", ") + unknown_field(path);
     }
-    return bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
-                                   type.kind, write.target.version, type.kind, text));
+    return bad_request(
+        fmt::format("{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
+                    type.kind, write.target.version, type.kind, text));
   }
   if (write.field_validation == "Warn") {
     for (const auto& path : report.unknown) {
-      write.warnings.push_back(fmt::format("unknown field \"{}\"", path));
+      write.warnings.push_back(unknown_field(path));
     }
   }
   if (!report.causes.empty()) return invalid(type, name_of(write.object), report.causes);
@@ -260,14 +282,17 @@ std::optional<ApiResponse> Api::Parts::prepare(Write& write) {
 std::optional<ApiResponse> Api::Parts::check(Write& write) {
   const Type& type = *write.target.type;
   const std::string name = name_of(write.object);
-  if (type.status && write.creates() && type.resource() != "namespaces") write.object.erase("status");
+  if (type.status && write.creates() && type.resource() != "namespaces")
+    write.object.erase("status");
   if (type.resource() == "pods" && write.creates()) {
     write.object["status"] = {{"phase", "Pending"}, {"qosClass", "Burstable"}};
     const std::string account = text_at(write.object, {"spec", "serviceAccountName"});
     const std::string ns = write.target.ns;
     if (store_.get({"namespaces", "", ns}) && !store_.get({"serviceaccounts", ns, account})) {
-      return forbidden(type, name, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found",
-                                               ns, account, account));
+      return forbidden(
+          type, name,
+          fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", ns,
+                      account, account));
     }
   }
   auto causes = check_object(type, write.object, write.old.get());
@@ -305,8 +330,10 @@ ApiResponse Api::Parts::dry_answer(Write& write) {
   if (write.creates()) {
     if (!name.empty() && current) return already_exists(type, name);
     if (type.namespaced && !store_.get({"namespaces", "", write.target.ns})) {
-      return from_error(type, name, Error{.code = Code::kNotFound,
-                                          .message = fmt::format("namespaces \"{}\" not found", write.target.ns)});
+      return from_error(
+          type, name,
+          Error{.code = Code::kNotFound,
+                .message = fmt::format("namespaces \"{}\" not found", write.target.ns)});
     }
     object["metadata"]["uid"] = "00000000-0000-4000-8000-000000000000";
     object["metadata"]["creationTimestamp"] = rfc3339(store_.wall());
@@ -315,8 +342,9 @@ ApiResponse Api::Parts::dry_answer(Write& write) {
   if (!current) return not_found(type, name);
   const auto expected = version_of(object);
   if (expected != 0 && expected != version_of(*current)) {
-    return conflict(type, name, "the object has been modified; please apply your changes to the latest "
-                                "version and try again");
+    return conflict(type, name,
+                    "the object has been modified; please apply your changes to the latest "
+                    "version and try again");
   }
   return written(write, object, 200);
 }
@@ -324,9 +352,10 @@ ApiResponse Api::Parts::dry_answer(Write& write) {
 ApiResponse Api::Parts::written(const Write& write, const Json& object, int status) const {
   const Target& target = write.target;
   if (write.shape == Shape::kTable) {
-    return json_response(table_of(*target.type, target.version, {std::make_shared<const Json>(object)},
-                                  target.param("includeObject"), store_.wall()),
-                         status);
+    return json_response(
+        table_of(*target.type, target.version, {std::make_shared<const Json>(object)},
+                 target.param("includeObject"), store_.wall()),
+        status);
   }
   return json_response(as_version(*target.type, target.version, object), status);
 }
