@@ -102,7 +102,7 @@ TEST_F(ApiTest, ErrorsReadAsKubernetesWritesThem) {
   const auto warned = send("POST", kPods, unknown);
   EXPECT_EQ(warned.status, 201);
   ASSERT_EQ(warned.warnings.size(), 1u);
-  EXPECT_EQ(warned.warnings[0], "unknown field \"spec.contaners\"");
+  EXPECT_EQ(warned.warnings[0], "unknown field \"spec.contaners\"; did you mean \"containers\"?");
   EXPECT_FALSE(json(warned)["spec"].contains("contaners"));
   EXPECT_EQ(send("GET", "/api/v1/nothing").status, 404);
   EXPECT_EQ(send("POST", "/api/v1/namespaces/no/pods", pod("p")).status, 404);
