@@ -278,7 +278,7 @@ TEST_F(Scenario, RotationCutsNothing) {
 
 TEST_F(Scenario, FlipsOfConfigurationFailNothing) {
   configure(true, true);
-  constexpr int kRequests = 2000;
+  constexpr int kRequests = 700;
   int started = 0, done = 0, failed = 0;
   std::function<void()> next = [&] {
     if (started == kRequests) return;
