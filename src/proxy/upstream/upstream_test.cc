@@ -209,7 +209,9 @@ TEST_F(UpstreamTest, AnotherWorkerGivesItsIdleConnectionAway) {
   std::swap(upstream_, other);
   EXPECT_EQ(ask()->body, "a");
   turn();
-  EXPECT_EQ(a.server.connections(), 1u);
+  // A request to give away that came late may have closed the last one too.
+  EXPECT_LE(a.server.connections(), 1u);
+  EXPECT_LE(limits_->of("c")->by_priority[0].connections.load(), 1u);
 }
 
 TEST_F(UpstreamTest, MaxRequestsPerConnection) {
