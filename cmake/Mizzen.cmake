@@ -1,10 +1,10 @@
-# mizzen_library(<folder> [DEPS folder...] [LINK target...])
+# mizzen_library(<folder> [DEPS folder...] [LINK target...] [THREADS])
 #   A static library of every .cc file below the current folder, with an include root of its own:
 #   "io/loop.h" is found only by a folder that names `io` in DEPS (or gets it through them), so an
 #   include edge that the architecture forbids does not compile. *_test.cc become <folder>_test,
-#   *_fuzz.cc one fuzzer each.
+#   *_fuzz.cc one fuzzer each. THREADS: its tests run under the thread sanitizer too.
 function(mizzen_library name)
-  cmake_parse_arguments(A "" "" "DEPS;LINK;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(A "THREADS" "" "DEPS;LINK;TEST_DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
   set(fuzzers ${sources})
@@ -49,6 +49,10 @@ function(mizzen_library name)
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
     set_property(GLOBAL APPEND PROPERTY MIZZEN_TESTS ${name}_test)
+    if(A_THREADS)
+      set_tests_properties(${name} PROPERTIES LABELS "unit;threads")
+      set_property(GLOBAL APPEND PROPERTY MIZZEN_THREAD_TESTS ${name}_test)
+    endif()
   endif()
 
   if(MIZZEN_FUZZ)
