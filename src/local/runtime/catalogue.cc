@@ -75,12 +75,13 @@ std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
   for (const char* name : {"*mizzen/pilot:*", "*istio/pilot:*"}) {
     out.push_back({name, {"mizzend"}, {"mizzend"}, {}});
   }
-  for (const char* name : {"*curlimages/curl:*", "*governmentpaas/curl-ssl:*", "*pstauffer/curl:*"}) {
+  for (const char* name : {"*mizzen/curl:*", "*curlimages/curl:*", "*governmentpaas/curl-ssl:*", "*pstauffer/curl:*"}) {
     out.push_back({name, {"sleep", "infinity"}, {"curl"}, {}});
   }
   for (const char* name : {"busybox:*", "alpine:*", "debian:*", "ubuntu:*"}) {
     out.push_back({name, {"sh"}, {}, {}});
   }
+  out.push_back({"*prom/prometheus:*", {"prometheus"}, {"prometheus"}, {}});
   out.push_back({"redis:*", {"redis-server", "--protected-mode", "no", "--save", ""}, {"redis-server"}, {}});
   out.push_back({"nginx:*", {"nginx", "-g", "daemon off;"}, {"nginx"}, {}});
   return out;
