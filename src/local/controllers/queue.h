@@ -25,7 +25,14 @@ class Queue {
     loop_.defer([this, alive = alive_] {
       if (!*alive) return;
       scheduled_ = false;
-      for (const Key& one : std::exchange(waiting_, {})) reconcile_(one);
+      for (const Key& one : std::exchange(waiting_, {})) {
+        // Objects come from outside; one of a shape that nobody thought of must not end the cluster.
+        try {
+          reconcile_(one);
+        } catch (const Json::exception& error) {
+          log::error("controllers", "{}: {}", one.to_string(), error.what());
+        }
+      }
     });
   }
   void add_after(Duration delay, const Key& key) {

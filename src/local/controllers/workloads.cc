@@ -105,7 +105,7 @@ void Workloads::enqueue_owner(const Json& object) {
 std::vector<Object> Workloads::owned(const std::string& resource, const Json& owner) const {
   std::string uid = uid_of(owner);
   return store_.list(resource, namespace_of(owner), [&uid](const Json& object) {
-    return controller_of(object).value("uid", "") == uid;
+    return text_at(controller_of(object), {"uid"}) == uid;
   });
 }
 

@@ -74,7 +74,13 @@ Status Node::start() {
   }
   signals_ = std::make_unique<io::Signals>(*context_.loop, std::vector<int>{SIGCHLD}, [this](int) { reap(); });
   register_node();
-  MIZZEN_TRY(auto pods, context_.store->watch("pods", {}, [this](const Event& event) { pod_event(event); }));
+  MIZZEN_TRY(auto pods, context_.store->watch("pods", {}, [this](const Event& event) {
+    try {
+      pod_event(event);
+    } catch (const Json::exception& error) {
+      record_event(*context_.store, *event.object, "Warning", "FailedCreatePod", error.what(), "kubelet");
+    }
+  }));
   watches_.push_back(std::move(pods));
   for (const char* resource : {"configmaps", "secrets"}) {
     MIZZEN_TRY(auto watch, context_.store->watch(resource, {}, [this](const Event& event) {
