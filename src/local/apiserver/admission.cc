@@ -30,7 +30,9 @@ bool resource_matches(const Json& list, const Target& target) {
     const auto slash = wanted.find('/');
     const std::string left = wanted.substr(0, slash);
     if (left != "*" && left != plural) continue;
-    if (slash == std::string::npos ? sub.empty() : wanted.substr(slash + 1) == "*" || wanted.substr(slash + 1) == sub) {
+    if (slash == std::string::npos
+            ? sub.empty()
+            : wanted.substr(slash + 1) == "*" || wanted.substr(slash + 1) == sub) {
       return true;
     }
   }
@@ -97,8 +99,7 @@ Json review_of(const Write& write, const std::string& version, const std::string
                   {"requestKind", request_kind},
                   {"requestResource", request_resource},
                   {"operation", to_string(write.verb)},
-                  {"userInfo",
-                   {{"username", write.caller.user}, {"groups", write.caller.groups}}},
+                  {"userInfo", {{"username", write.caller.user}, {"groups", write.caller.groups}}},
                   {"object", nullptr},
                   {"oldObject", nullptr},
                   {"dryRun", write.dry_run}};
@@ -109,8 +110,11 @@ Json review_of(const Write& write, const std::string& version, const std::string
   if (!write.object.is_null()) request["object"] = as_version(type, version, write.object);
   if (write.old) request["oldObject"] = as_version(type, version, *write.old);
   const char* options[] = {"CreateOptions", "UpdateOptions", "DeleteOptions"};
-  request["options"] = {{"kind", options[static_cast<int>(write.verb)]}, {"apiVersion", "meta.k8s.io/v1"}};
-  return {{"kind", "AdmissionReview"}, {"apiVersion", "admission.k8s.io/v1"}, {"request", std::move(request)}};
+  request["options"] = {{"kind", options[static_cast<int>(write.verb)]},
+                        {"apiVersion", "meta.k8s.io/v1"}};
+  return {{"kind", "AdmissionReview"},
+          {"apiVersion", "admission.k8s.io/v1"},
+          {"request", std::move(request)}};
 }
 
 Result<WebhookCall> call_of(const Json& webhook) {
@@ -127,7 +131,8 @@ Result<WebhookCall> call_of(const Json& webhook) {
   call.service_port = static_cast<std::uint16_t>(object::int_at(service, {"port"}, 443));
   std::string path = text_at(service, {"path"});
   if (!path.starts_with('/')) path.insert(path.begin(), '/');
-  call.url = fmt::format("https://{}.{}.svc:{}{}", call.service_name, call.service_ns, call.service_port, path);
+  call.url = fmt::format("https://{}.{}.svc:{}{}", call.service_name, call.service_ns,
+                         call.service_port, path);
   return call;
 }
 
@@ -138,19 +143,23 @@ struct Step {
 
 std::vector<Step> steps_for(const Store& store, const Write& write, bool mutating) {
   std::vector<Step> steps;
-  const std::string resource = (mutating ? "mutatingwebhookconfigurations" : "validatingwebhookconfigurations") + std::string(kGroup);
+  const std::string resource =
+      (mutating ? "mutatingwebhookconfigurations" : "validatingwebhookconfigurations") +
+      std::string(kGroup);
   for (const Object& configuration : store.list(resource)) {
     for (const auto& webhook : at_path(*configuration, {"webhooks"})) {
       std::string version = matching_version(webhook, write);
-      if (!version.empty() && wants(store, webhook, write)) steps.push_back({webhook, std::move(version)});
+      if (!version.empty() && wants(store, webhook, write))
+        steps.push_back({webhook, std::move(version)});
     }
   }
   return steps;
 }
 
 // What a webhook said, applied to `write`; an answer when it refused.
-std::expected<std::optional<ApiResponse>, Error> judge(const std::string& body, const std::string& uid,
-                                                       const Step& step, bool mutating, Write& write) {
+std::expected<std::optional<ApiResponse>, Error> judge(const std::string& body,
+                                                       const std::string& uid, const Step& step,
+                                                       bool mutating, Write& write) {
   MIZZEN_TRY(const Json review, object::parse_json(body));
   const Json& response = at_path(review, {"response"});
   const std::string name = text_at(step.webhook, {"name"});
@@ -166,10 +175,12 @@ std::expected<std::optional<ApiResponse>, Error> judge(const std::string& body, 
     const int code = static_cast<int>(object::int_at(response, {"status", "code"}, 0));
     const std::string reason = object::string_at(response, {"status", "reason"},
                                                  code == 0 || code == 403 ? "Forbidden" : "");
-    const std::string text = message.empty()
-        ? fmt::format("admission webhook \"{}\" denied the request without explanation", name)
-        : fmt::format("admission webhook \"{}\" denied the request: {}", name, message);
-    return status_response(code >= 400 && code < 600 ? code : 403, reason.empty() ? "BadRequest" : reason, text);
+    const std::string text =
+        message.empty()
+            ? fmt::format("admission webhook \"{}\" denied the request without explanation", name)
+            : fmt::format("admission webhook \"{}\" denied the request: {}", name, message);
+    return status_response(code >= 400 && code < 600 ? code : 403,
+                           reason.empty() ? "BadRequest" : reason, text);
   }
   const std::string patch_text = text_at(response, {"patch"});
   if (!mutating || patch_text.empty()) return std::optional<ApiResponse>();
@@ -202,9 +213,11 @@ struct Round : std::enable_shared_from_this<Round> {
       log::warning("admission", "webhook {} failed and is ignored: {}", name, error.message);
       return next();
     }
-    done(status_response(500, "InternalError",
-                         fmt::format("Internal error occurred: failed calling webhook \"{}\": failed to call "
-                                     "webhook: Post \"{}\": {}", name, url, error.message)));
+    done(status_response(
+        500, "InternalError",
+        fmt::format("Internal error occurred: failed calling webhook \"{}\": failed to call "
+                    "webhook: Post \"{}\": {}",
+                    name, url, error.message)));
   }
 
   void next() {
@@ -213,23 +226,29 @@ struct Round : std::enable_shared_from_this<Round> {
     auto call = call_of(step.webhook);
     if (!call) return failed(step, "", call.error());
     if (!options->webhooks) {
-      return failed(step, call->url, Error{.code = Code::kUnavailable, .message = "there is no way to reach webhooks"});
+      return failed(
+          step, call->url,
+          Error{.code = Code::kUnavailable, .message = "there is no way to reach webhooks"});
     }
     if (write->dry_run && !text_at(step.webhook, {"sideEffects"}).starts_with("None")) {
-      return done(bad_request(fmt::format("admission webhook \"{}\" does not support dry run", text_at(step.webhook, {"name"}))));
+      return done(bad_request(fmt::format("admission webhook \"{}\" does not support dry run",
+                                          text_at(step.webhook, {"name"}))));
     }
     static std::uint64_t count = 0;
-    const std::string uid = fmt::format("{:08x}-0000-4000-8000-{:012x}", fnv1a(call->url) & 0xffffffff, ++count);
-    call->body = review_of(*write, step.version, uid).dump(-1, ' ', false, Json::error_handler_t::replace);
+    const std::string uid =
+        fmt::format("{:08x}-0000-4000-8000-{:012x}", fnv1a(call->url) & 0xffffffff, ++count);
+    call->body =
+        review_of(*write, step.version, uid).dump(-1, ' ', false, Json::error_handler_t::replace);
     const std::string url = call->url;
-    options->webhooks(std::move(*call), [self = shared_from_this(), &step, uid, url](Result<std::string> body) {
-      if (!*self->alive) return;
-      if (!body) return self->failed(step, url, body.error());
-      auto verdict = judge(*body, uid, step, self->mutating, *self->write);
-      if (!verdict) return self->failed(step, url, verdict.error());
-      if (*verdict) return self->done(std::move(**verdict));
-      self->next();
-    });
+    options->webhooks(std::move(*call),
+                      [self = shared_from_this(), &step, uid, url](Result<std::string> body) {
+                        if (!*self->alive) return;
+                        if (!body) return self->failed(step, url, body.error());
+                        auto verdict = judge(*body, uid, step, self->mutating, *self->write);
+                        if (!verdict) return self->failed(step, url, verdict.error());
+                        if (*verdict) return self->done(std::move(**verdict));
+                        self->next();
+                      });
   }
 };
 

@@ -12,7 +12,8 @@ namespace {
 
 std::uint32_t host_order(const io::Address& address) {
   const auto& b = address.bytes();
-  return (std::uint32_t{b[0]} << 24) | (std::uint32_t{b[1]} << 16) | (std::uint32_t{b[2]} << 8) | b[3];
+  return (std::uint32_t{b[0]} << 24) | (std::uint32_t{b[1]} << 16) | (std::uint32_t{b[2]} << 8) |
+         b[3];
 }
 
 bool is_self(const Json& other, const Json& service) {
@@ -41,13 +42,16 @@ std::vector<Cause> allocate_address(const Store& store, const ApiOptions& option
   if (!wanted.empty() && wanted != before) {
     auto address = io::Address::parse_ip(wanted, 0);
     if (!address || !range->contains(*address)) {
-      return {invalid_value("spec.clusterIPs", Json::array({wanted}),
-                            fmt::format("failed to allocate IP {}: the provided IP is not in the valid "
-                                        "range. The range of valid IPs is {}", wanted, options.service_cidr))};
+      return {
+          invalid_value("spec.clusterIPs", Json::array({wanted}),
+                        fmt::format("failed to allocate IP {}: the provided IP is not in the valid "
+                                    "range. The range of valid IPs is {}",
+                                    wanted, options.service_cidr))};
     }
     if (taken.contains(wanted)) {
-      return {invalid_value("spec.clusterIPs", Json::array({wanted}),
-                            fmt::format("failed to allocate IP {}: provided IP is already allocated", wanted))};
+      return {invalid_value(
+          "spec.clusterIPs", Json::array({wanted}),
+          fmt::format("failed to allocate IP {}: provided IP is already allocated", wanted))};
     }
   }
   if (wanted.empty()) {
@@ -61,7 +65,8 @@ std::vector<Cause> allocate_address(const Store& store, const ApiOptions& option
       const std::string candidate = io::Address::from_ipv4(base + at, 0).ip();
       if (!taken.contains(candidate)) wanted = candidate;
     }
-    if (wanted.empty()) return {invalid_value("spec.clusterIP", "", "the range of service addresses is full")};
+    if (wanted.empty())
+      return {invalid_value("spec.clusterIP", "", "the range of service addresses is full")};
   }
   spec["clusterIP"] = wanted;
   spec["clusterIPs"] = {wanted};
@@ -73,7 +78,8 @@ std::vector<Cause> allocate_ports(const Store& store, const ApiOptions& options,
   std::set<int> taken;
   for (const Object& other : store.list("services")) {
     if (is_self(*other, service)) continue;
-    for (const auto& port : at_path(*other, {"spec", "ports"})) taken.insert(port.value("nodePort", 0));
+    for (const auto& port : at_path(*other, {"spec", "ports"}))
+      taken.insert(port.value("nodePort", 0));
   }
   Json& ports = service["spec"]["ports"];
   for (std::size_t i = 0; i < ports.size(); ++i) {
@@ -90,14 +96,17 @@ std::vector<Cause> allocate_ports(const Store& store, const ApiOptions& options,
     }
     const std::string field = fmt::format("spec.ports[{}].nodePort", i);
     if (wanted == 0) {
-      for (int each = options.node_port_first; each <= options.node_port_last && wanted == 0; ++each) {
+      for (int each = options.node_port_first; each <= options.node_port_last && wanted == 0;
+           ++each) {
         if (!taken.contains(each)) wanted = each;
       }
       if (wanted == 0) return {invalid_value(field, 0, "no node port is free")};
     } else if (wanted < options.node_port_first || wanted > options.node_port_last) {
-      return {invalid_value(field, wanted,
-                            fmt::format("provided port is not in the valid range. The range of valid "
-                                        "ports is {}-{}", options.node_port_first, options.node_port_last))};
+      return {
+          invalid_value(field, wanted,
+                        fmt::format("provided port is not in the valid range. The range of valid "
+                                    "ports is {}-{}",
+                                    options.node_port_first, options.node_port_last))};
     } else if (taken.contains(wanted)) {
       return {invalid_value(field, wanted, "provided port is already allocated")};
     }
@@ -120,7 +129,8 @@ std::vector<Cause> allocate_service(const Store& store, const ApiOptions& option
   }
   if (auto causes = allocate_address(store, options, service, old); !causes.empty()) return causes;
   if (type == "NodePort" || type == "LoadBalancer") {
-    return spec.contains("ports") ? allocate_ports(store, options, service, old) : std::vector<Cause>();
+    return spec.contains("ports") ? allocate_ports(store, options, service, old)
+                                  : std::vector<Cause>();
   }
   if (spec.contains("ports")) {
     for (auto& port : spec["ports"]) port.erase("nodePort");

@@ -42,7 +42,8 @@ bool known_subresource(const Type& type, std::string_view name) {
   if (name == "scale") return type.scale;
   const std::string resource = type.resource();
   if (resource == "pods") {
-    for (std::string_view each : {"log", "exec", "attach", "portforward", "proxy", "eviction", "binding"}) {
+    for (std::string_view each :
+         {"log", "exec", "attach", "portforward", "proxy", "eviction", "binding"}) {
       if (each == name) return true;
     }
   }
@@ -74,7 +75,8 @@ Query parse_query(std::string_view query) {
   if (query.empty()) return parsed;
   for (auto pair : split(query, '&')) {
     const auto equals = pair.find('=');
-    const auto value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+    const auto value =
+        equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
     parsed.emplace(url_decoded(pair.substr(0, equals), true), url_decoded(value, true));
   }
   return parsed;
@@ -128,8 +130,10 @@ Result<Filter> filter_of(const Target& target) {
 Api::Parts::Parts(Api& api, Store& store, ApiOptions& options, Types& types)
     : api_(api), store_(store), options_(options), types_(types) {
   if (options_.token_key_pem.empty()) return;
-  if (auto key = pki::PrivateKey::from_pem(options_.token_key_pem)) token_key_ = std::move(*key);
-  else log::error("apiserver", "service account key: {}", key.error().message);
+  if (auto key = pki::PrivateKey::from_pem(options_.token_key_pem))
+    token_key_ = std::move(*key);
+  else
+    log::error("apiserver", "service account key: {}", key.error().message);
 }
 
 Api::Api(Store& store, ApiOptions options)
@@ -160,7 +164,8 @@ std::expected<Target, ApiResponse> Api::Parts::route(const ApiRequest& request) 
   } else {
     return std::unexpected(path_not_found());
   }
-  // /namespaces/NS/RESOURCE..., but /namespaces/NS and /namespaces/NS/status are the namespace itself.
+  // /namespaces/NS/RESOURCE..., but /namespaces/NS and /namespaces/NS/status are the namespace
+  // itself.
   if (parts[at] == "namespaces" && parts.size() > at + 2 &&
       !(group.empty() && (parts[at + 2] == "status" || parts[at + 2] == "finalize"))) {
     target.ns = parts[at + 1];
@@ -184,8 +189,9 @@ std::expected<Target, ApiResponse> Api::Parts::route(const ApiRequest& request) 
 
 void Api::handle(ApiRequest request, Done done) {
   const auto& path = request.path;
-  if (path == "/healthz" || path == "/readyz" || path == "/livez" || path.starts_with("/healthz/") ||
-      path.starts_with("/readyz/") || path.starts_with("/livez/")) {
+  if (path == "/healthz" || path == "/readyz" || path == "/livez" ||
+      path.starts_with("/healthz/") || path.starts_with("/readyz/") ||
+      path.starts_with("/livez/")) {
     ApiResponse ok;
     ok.content_type = "text/plain; charset=utf-8";
     ok.body = "ok";
@@ -246,7 +252,8 @@ std::optional<Target> Api::find_target(const ApiRequest& request) const {
 // For controllers: the same way as a client's request, as the system itself.
 namespace {
 
-void finish_object(const ApiResponse& response, const Key& key, const Store& store, const Api::ObjectDone& done) {
+void finish_object(const ApiResponse& response, const Key& key, const Store& store,
+                   const Api::ObjectDone& done) {
   if (response.status < 300) {
     const Json body = Json::parse(response.body, nullptr, false);
     Object stored = store.get({key.resource, key.ns, name_of(body)});
@@ -256,12 +263,25 @@ void finish_object(const ApiResponse& response, const Key& key, const Store& sto
   const Json body = Json::parse(response.body, nullptr, false);
   Code code = Code::kInternal;
   switch (response.status) {
-    case 404: code = Code::kNotFound; break;
-    case 409: code = text_at(body, {"reason"}) == "AlreadyExists" ? Code::kExists : Code::kConflict; break;
-    case 400: case 422: code = Code::kInvalid; break;
-    case 403: code = Code::kDenied; break;
-    case 503: case 504: code = Code::kUnavailable; break;
-    default: break;
+    case 404:
+      code = Code::kNotFound;
+      break;
+    case 409:
+      code = text_at(body, {"reason"}) == "AlreadyExists" ? Code::kExists : Code::kConflict;
+      break;
+    case 400:
+    case 422:
+      code = Code::kInvalid;
+      break;
+    case 403:
+      code = Code::kDenied;
+      break;
+    case 503:
+    case 504:
+      code = Code::kUnavailable;
+      break;
+    default:
+      break;
   }
   done(fail(code, text_at(body, {"message"})));
 }
@@ -272,13 +292,16 @@ void Api::submit(Json object, bool create, ObjectDone done) {
   auto kind = object::kind_of(object);
   if (!kind) return done(std::unexpected(kind.error()));
   TypeRef type = types_->find_kind(kind->group, kind->version, kind->kind);
-  if (!type) return done(fail(Code::kNotFound, fmt::format("no kind {} in {}", kind->kind, kind->api_version())));
+  if (!type)
+    return done(
+        fail(Code::kNotFound, fmt::format("no kind {} in {}", kind->kind, kind->api_version())));
   Target target;
   target.type = type;
   target.version = kind->version;
   target.ns = type->namespaced ? namespace_of(object) : "";
   ApiRequest request;
-  request.caller = {"system:kube-controller-manager", {"system:masters", "system:authenticated"}, ""};
+  request.caller = {
+      "system:kube-controller-manager", {"system:masters", "system:authenticated"}, ""};
   request.method = create ? "POST" : "PUT";
   request.body = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (!create) target.name = name_of(object);
@@ -286,11 +309,17 @@ void Api::submit(Json object, bool create, ObjectDone done) {
   auto finish = [this, key, done = std::move(done)](ApiResponse response) {
     finish_object(response, key, store_, done);
   };
-  if (create) parts_->create(std::move(request), std::move(target), std::move(finish));
-  else parts_->update(std::move(request), std::move(target), std::move(finish));
+  if (create)
+    parts_->create(std::move(request), std::move(target), std::move(finish));
+  else
+    parts_->update(std::move(request), std::move(target), std::move(finish));
 }
 
-void Api::create_object(Json object, ObjectDone done) { submit(std::move(object), true, std::move(done)); }
-void Api::update_object(Json object, ObjectDone done) { submit(std::move(object), false, std::move(done)); }
+void Api::create_object(Json object, ObjectDone done) {
+  submit(std::move(object), true, std::move(done));
+}
+void Api::update_object(Json object, ObjectDone done) {
+  submit(std::move(object), false, std::move(done));
+}
 
 }  // namespace mizzen::local

@@ -43,12 +43,12 @@ struct ApiResponse {
 
 // A webhook call, or an aggregated answer, that leaves the process. `done` exactly once.
 struct WebhookCall {
-  std::string url;          // https://host:port/path; for Services the host is NAME.NS.svc
-  std::string service_name; // "" when the webhook has a url
+  std::string url;           // https://host:port/path; for Services the host is NAME.NS.svc
+  std::string service_name;  // "" when the webhook has a url
   std::string service_ns;
   std::uint16_t service_port = 443;
   std::string ca_bundle_pem;
-  std::string body;         // AdmissionReview
+  std::string body;  // AdmissionReview
   Duration timeout{};
 };
 using WebhookCaller = std::function<void(WebhookCall, std::function<void(Result<std::string>)>)>;
@@ -58,13 +58,14 @@ struct ApiOptions {
   int node_port_first = 30000;
   int node_port_last = 32767;
   std::string token_issuer = "https://kubernetes.default.svc.cluster.local";
-  std::string token_key_pem;  // PKCS#8; signs service account tokens
-  std::string root_ca_pem;    // goes to ConfigMap kube-root-ca.crt of each namespace
-  WebhookCaller webhooks;     // null: a matching webhook fails as unreachable
-  std::string server_address; // "127.0.0.1:6443": what legacy /api tells
+  std::string token_key_pem;   // PKCS#8; signs service account tokens
+  std::string root_ca_pem;     // goes to ConfigMap kube-root-ca.crt of each namespace
+  WebhookCaller webhooks;      // null: a matching webhook fails as unreachable
+  std::string server_address;  // "127.0.0.1:6443": what legacy /api tells
 };
 
-// A watch that stands. Events are lines of JSON, with tables in them when the client asked for those.
+// A watch that stands. Events are lines of JSON, with tables in them when the client asked for
+// those.
 struct ApiWatch {
   std::unique_ptr<Watch> watch;
   Duration timeout{};                     // asked for by the client; 0: none
@@ -79,8 +80,8 @@ class Api {
   Api(Store& store, ApiOptions options);
   ~Api();
 
-  // Answers every request but watches and the streaming subresources (log, exec, attach, portforward,
-  // proxy). `done` is called exactly once, perhaps before this returns.
+  // Answers every request but watches and the streaming subresources (log, exec, attach,
+  // portforward, proxy). `done` is called exactly once, perhaps before this returns.
   void handle(ApiRequest request, std::function<void(ApiResponse)> done);
 
   // Whether `request` is a watch; then start_watch() serves it: `send` gets one encoded event
@@ -100,11 +101,12 @@ class Api {
   Result<std::string> issue_token(const std::string& ns, const std::string& service_account,
                                   std::vector<std::string> audiences, Duration ttl,
                                   const std::string& pod, const std::string& pod_uid);
-  // Who a bearer token speaks for; kUnauthenticated otherwise. Empty `audience`: the API server's own.
+  // Who a bearer token speaks for; kUnauthenticated otherwise. Empty `audience`: the API server's
+  // own.
   Result<Caller> authenticate(std::string_view token, std::string_view audience = {}) const;
 
-  // Fills what every cluster has: namespaces, service accounts, kubernetes Service, root CA ConfigMaps.
-  // Safe to call again.
+  // Fills what every cluster has: namespaces, service accounts, kubernetes Service, root CA
+  // ConfigMaps. Safe to call again.
   void bootstrap();
   // Drops what has had its time (events after an hour). To be called every few minutes.
   void housekeep();

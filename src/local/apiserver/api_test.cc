@@ -12,7 +12,8 @@ namespace {
 class ApiTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto store = Store::open({}, [this](std::function<void()> fn) { work_.push_back(std::move(fn)); });
+    auto store =
+        Store::open({}, [this](std::function<void()> fn) { work_.push_back(std::move(fn)); });
     store_ = std::move(*store);
     ApiOptions options;
     options.token_key_pem = pki::PrivateKey::generate_p256()->to_pem();
@@ -32,7 +33,8 @@ class ApiTest : public testing::Test {
     }
   }
   ApiResponse send(const std::string& method, const std::string& path, const Json& body = nullptr,
-                   const std::string& content_type = "application/json", const std::string& accept = "") {
+                   const std::string& content_type = "application/json",
+                   const std::string& accept = "") {
     ApiRequest request;
     request.method = method;
     request.path = path.substr(0, path.find('?'));
@@ -52,21 +54,36 @@ class ApiTest : public testing::Test {
   }
   static Json json(const ApiResponse& response) { return Json::parse(response.body); }
   static Json pod(const std::string& name) {
-    return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", {{"name", name}, {"labels", {{"app", name}}}}},
+    return {{"apiVersion", "v1"},
+            {"kind", "Pod"},
+            {"metadata", {{"name", name}, {"labels", {{"app", name}}}}},
             {"spec", {{"containers", Json::array({{{"name", "c"}, {"image", "i"}}})}}}};
   }
   void add_webhook(bool mutating, const std::string& policy = "Fail") {
-    const std::string kind = mutating ? "MutatingWebhookConfiguration" : "ValidatingWebhookConfiguration";
-    const Json rule = {{"operations", {"CREATE"}}, {"apiGroups", {""}}, {"apiVersions", {"v1"}}, {"resources", {"pods"}}};
-    const Json hook = {{"name", "hook.test"},
-                       {"clientConfig", {{"service", {{"name", "istiod"}, {"namespace", "istio-system"}, {"path", "/inject"}}}}},
-                       {"rules", Json::array({rule})},
-                       {"failurePolicy", policy},
-                       {"sideEffects", "None"},
-                       {"admissionReviewVersions", {"v1"}},
-                       {"objectSelector", {{"matchExpressions", Json::array({{{"key", "plain"}, {"operator", "DoesNotExist"}}})}}}};
-    const auto made = send("POST", "/apis/admissionregistration.k8s.io/v1/" + std::string(mutating ? "mutating" : "validating") + "webhookconfigurations",
-                           {{"apiVersion", "admissionregistration.k8s.io/v1"}, {"kind", kind}, {"metadata", {{"name", "w"}}}, {"webhooks", Json::array({hook})}});
+    const std::string kind =
+        mutating ? "MutatingWebhookConfiguration" : "ValidatingWebhookConfiguration";
+    const Json rule = {{"operations", {"CREATE"}},
+                       {"apiGroups", {""}},
+                       {"apiVersions", {"v1"}},
+                       {"resources", {"pods"}}};
+    const Json hook = {
+        {"name", "hook.test"},
+        {"clientConfig",
+         {{"service", {{"name", "istiod"}, {"namespace", "istio-system"}, {"path", "/inject"}}}}},
+        {"rules", Json::array({rule})},
+        {"failurePolicy", policy},
+        {"sideEffects", "None"},
+        {"admissionReviewVersions", {"v1"}},
+        {"objectSelector",
+         {{"matchExpressions", Json::array({{{"key", "plain"}, {"operator", "DoesNotExist"}}})}}}};
+    const auto made =
+        send("POST",
+             "/apis/admissionregistration.k8s.io/v1/" +
+                 std::string(mutating ? "mutating" : "validating") + "webhookconfigurations",
+             {{"apiVersion", "admissionregistration.k8s.io/v1"},
+              {"kind", kind},
+              {"metadata", {{"name", "w"}}},
+              {"webhooks", Json::array({hook})}});
     ASSERT_EQ(made.status, 201) << made.body;
   }
 
@@ -84,7 +101,8 @@ TEST_F(ApiTest, PodsGetTheirDefaults) {
   EXPECT_EQ(made["spec"]["restartPolicy"], "Always");
   EXPECT_EQ(made["spec"]["serviceAccountName"], "default");
   EXPECT_EQ(made["spec"]["containers"][0]["imagePullPolicy"], "Always");
-  EXPECT_EQ(made["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+  EXPECT_EQ(made["spec"]["containers"][0]["volumeMounts"][0]["mountPath"],
+            "/var/run/secrets/kubernetes.io/serviceaccount");
   EXPECT_EQ(made["spec"]["volumes"][0]["projected"]["sources"].size(), 3u);
   EXPECT_EQ(made["status"]["phase"], "Pending");
 }
@@ -95,7 +113,8 @@ TEST_F(ApiTest, ErrorsReadAsKubernetesWritesThem) {
   EXPECT_EQ(json(send("POST", kPods, pod("p")))["message"], "pods \"p\" already exists");
   Json bad = pod("q");
   bad["spec"]["containers"][0].erase("image");
-  EXPECT_EQ(json(send("POST", kPods, bad))["message"], "Pod \"q\" is invalid: spec.containers[0].image: Required value");
+  EXPECT_EQ(json(send("POST", kPods, bad))["message"],
+            "Pod \"q\" is invalid: spec.containers[0].image: Required value");
   Json unknown = pod("q");
   unknown["spec"]["contaners"] = 1;
   EXPECT_EQ(send("POST", std::string(kPods) + "?fieldValidation=Strict", unknown).status, 400);
@@ -113,9 +132,17 @@ TEST_F(ApiTest, MutatingWebhooksPatch) {
   webhook_ = [](const Json& review) -> Result<std::string> {
     EXPECT_EQ(review["request"]["operation"], "CREATE");
     EXPECT_EQ(review["request"]["namespace"], "default");
-    const Json patch = Json::array({{{"op", "add"}, {"path", "/metadata/labels/injected"}, {"value", "yes"}},
-                                    {{"op", "add"}, {"path", "/spec/containers/-"}, {"value", {{"name", "side"}, {"image", "s"}}}}});
-    return Json{{"response", {{"uid", review["request"]["uid"]}, {"allowed", true}, {"patchType", "JSONPatch"}, {"patch", base64_encode(patch.dump())}}}}.dump();
+    const Json patch =
+        Json::array({{{"op", "add"}, {"path", "/metadata/labels/injected"}, {"value", "yes"}},
+                     {{"op", "add"},
+                      {"path", "/spec/containers/-"},
+                      {"value", {{"name", "side"}, {"image", "s"}}}}});
+    return Json{{"response",
+                 {{"uid", review["request"]["uid"]},
+                  {"allowed", true},
+                  {"patchType", "JSONPatch"},
+                  {"patch", base64_encode(patch.dump())}}}}
+        .dump();
   };
   const Json made = json(send("POST", kPods, pod("p")));
   EXPECT_EQ(made["metadata"]["labels"]["injected"], "yes");
@@ -133,11 +160,16 @@ TEST_F(ApiTest, WebhooksRefuseOrFail) {
   add_webhook(false);
   EXPECT_EQ(send("POST", kPods, pod("p")).status, 500);
   webhook_ = [](const Json& review) -> Result<std::string> {
-    return Json{{"response", {{"uid", review["request"]["uid"]}, {"allowed", false}, {"status", {{"message", "not today"}}}}}}.dump();
+    return Json{{"response",
+                 {{"uid", review["request"]["uid"]},
+                  {"allowed", false},
+                  {"status", {{"message", "not today"}}}}}}
+        .dump();
   };
   const auto refused = send("POST", kPods, pod("p"));
   EXPECT_EQ(refused.status, 403);
-  EXPECT_EQ(json(refused)["message"], "admission webhook \"hook.test\" denied the request: not today");
+  EXPECT_EQ(json(refused)["message"],
+            "admission webhook \"hook.test\" denied the request: not today");
   EXPECT_EQ(store_->count("pods"), 0u);
 }
 
@@ -160,40 +192,62 @@ TEST_F(ApiTest, ControllersCreateThroughAdmission) {
 TEST_F(ApiTest, PatchesOfEveryKind) {
   send("POST", kPods, pod("p"));
   const std::string path = std::string(kPods) + "/p";
-  EXPECT_EQ(send("PATCH", path, {{"metadata", {{"labels", {{"a", "b"}}}}}}, "application/merge-patch+json").status, 200);
-  EXPECT_EQ(send("PATCH", path, Json::array({{{"op", "remove"}, {"path", "/metadata/labels/a"}}}), "application/json-patch+json").status, 200);
+  EXPECT_EQ(send("PATCH", path, {{"metadata", {{"labels", {{"a", "b"}}}}}},
+                 "application/merge-patch+json")
+                .status,
+            200);
+  EXPECT_EQ(send("PATCH", path, Json::array({{{"op", "remove"}, {"path", "/metadata/labels/a"}}}),
+                 "application/json-patch+json")
+                .status,
+            200);
   const Json patch = {{"spec", {{"containers", Json::array({{{"name", "c"}, {"image", "new"}}})}}}};
   const Json patched = json(send("PATCH", path, patch, "application/strategic-merge-patch+json"));
   EXPECT_EQ(patched["spec"]["containers"][0]["image"], "new");
   EXPECT_EQ(patched["spec"]["containers"][0]["terminationMessagePolicy"], "File");
   EXPECT_EQ(send("PATCH", path, patch, "text/plain").status, 415);
-  const Json map = {{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", {{"name", "m"}}}, {"data", {{"k", "v"}}}};
-  EXPECT_EQ(send("PATCH", "/api/v1/namespaces/default/configmaps/m?fieldManager=t", map, "application/apply-patch+yaml").status, 201);
+  const Json map = {{"apiVersion", "v1"},
+                    {"kind", "ConfigMap"},
+                    {"metadata", {{"name", "m"}}},
+                    {"data", {{"k", "v"}}}};
+  EXPECT_EQ(send("PATCH", "/api/v1/namespaces/default/configmaps/m?fieldManager=t", map,
+                 "application/apply-patch+yaml")
+                .status,
+            201);
 }
 
 TEST_F(ApiTest, ServicesGetAddressesAndPorts) {
   auto service = [](const std::string& name, Json spec) {
     spec["ports"] = Json::array({{{"port", 80}}});
-    return Json{{"apiVersion", "v1"}, {"kind", "Service"}, {"metadata", {{"name", name}}}, {"spec", std::move(spec)}};
+    return Json{{"apiVersion", "v1"},
+                {"kind", "Service"},
+                {"metadata", {{"name", name}}},
+                {"spec", std::move(spec)}};
   };
   const std::string path = "/api/v1/namespaces/default/services";
   const Json first = json(send("POST", path, service("a", Json::object())));
   EXPECT_TRUE(first["spec"]["clusterIP"].get<std::string>().starts_with("10.96."));
-  EXPECT_EQ(json(send("POST", path, service("b", {{"clusterIP", "None"}})))["spec"]["clusterIPs"][0], "None");
-  EXPECT_EQ(json(send("POST", path, service("c", {{"type", "NodePort"}})))["spec"]["ports"][0]["nodePort"], 30000);
-  EXPECT_EQ(send("POST", path, service("d", {{"clusterIP", first["spec"]["clusterIP"]}})).status, 422);
+  EXPECT_EQ(
+      json(send("POST", path, service("b", {{"clusterIP", "None"}})))["spec"]["clusterIPs"][0],
+      "None");
+  EXPECT_EQ(json(send("POST", path,
+                      service("c", {{"type", "NodePort"}})))["spec"]["ports"][0]["nodePort"],
+            30000);
+  EXPECT_EQ(send("POST", path, service("d", {{"clusterIP", first["spec"]["clusterIP"]}})).status,
+            422);
   EXPECT_EQ(send("POST", path, service("e", {{"clusterIP", "1.2.3.4"}})).status, 422);
 }
 
 TEST_F(ApiTest, TokensNameTheirAccount) {
   const Json asked = {{"spec", {{"audiences", {"istio-ca"}}, {"expirationSeconds", 3600}}}};
-  const Json answer = json(send("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", asked));
+  const Json answer =
+      json(send("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", asked));
   const std::string token = answer["status"]["token"];
   auto caller = api_->authenticate(token, "istio-ca");
   ASSERT_TRUE(caller) << caller.error().message;
   EXPECT_EQ(caller->user, "system:serviceaccount:default:default");
   EXPECT_FALSE(api_->authenticate(token));
-  const Json review = json(send("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {{"spec", {{"token", token}, {"audiences", {"istio-ca"}}}}}));
+  const Json review = json(send("POST", "/apis/authentication.k8s.io/v1/tokenreviews",
+                                {{"spec", {{"token", token}, {"audiences", {"istio-ca"}}}}}));
   EXPECT_EQ(review["status"]["authenticated"], true);
   EXPECT_EQ(review["status"]["user"]["username"], "system:serviceaccount:default:default");
 }
@@ -202,10 +256,12 @@ TEST_F(ApiTest, ListsPageByPageAndAsTables) {
   for (const char* name : {"a", "b", "c"}) send("POST", kPods, pod(name));
   const Json first = json(send("GET", std::string(kPods) + "?limit=2"));
   EXPECT_EQ(first["items"].size(), 2u);
-  const Json rest = json(send("GET", std::string(kPods) + "?limit=2&continue=" + first["metadata"]["continue"].get<std::string>()));
+  const Json rest = json(send("GET", std::string(kPods) + "?limit=2&continue=" +
+                                         first["metadata"]["continue"].get<std::string>()));
   ASSERT_EQ(rest["items"].size(), 1u);
   EXPECT_EQ(rest["items"][0]["metadata"]["name"], "c");
-  const Json table = json(send("GET", std::string(kPods) + "?labelSelector=app%3Da", nullptr, "", "application/json;as=Table;v=v1;g=meta.k8s.io"));
+  const Json table = json(send("GET", std::string(kPods) + "?labelSelector=app%3Da", nullptr, "",
+                               "application/json;as=Table;v=v1;g=meta.k8s.io"));
   EXPECT_EQ(table["kind"], "Table");
   ASSERT_EQ(table["rows"].size(), 1u);
   EXPECT_EQ(table["rows"][0]["cells"][0], "a");

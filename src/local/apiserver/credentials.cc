@@ -54,8 +54,8 @@ Result<io::TlsIdentity> issue_leaf(const Credentials& credentials, const pki::Su
 
 }  // namespace
 
-Result<Credentials> load_credentials(const std::string& folder, const std::vector<std::string>& names,
-                                     WallTime now) {
+Result<Credentials> load_credentials(const std::string& folder,
+                                     const std::vector<std::string>& names, WallTime now) {
   Credentials credentials;
   if (!folder.empty()) {
     std::error_code error;

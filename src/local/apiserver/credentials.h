@@ -12,14 +12,14 @@ namespace mizzen::local {
 struct Credentials {
   std::string ca_pem;
   std::string ca_key_pem;
-  std::string token_key_pem;   // signs service account tokens
-  io::TlsIdentity server;      // made anew at each start
+  std::string token_key_pem;  // signs service account tokens
+  io::TlsIdentity server;     // made anew at each start
 };
 
 // Loads what `folder` holds (ca.crt, ca.key, sa.key; mode 0600) and makes what is missing. "" keeps
 // nothing. `names`: DNS names and IPs of the serving certificate.
-Result<Credentials> load_credentials(const std::string& folder, const std::vector<std::string>& names,
-                                     WallTime now);
+Result<Credentials> load_credentials(const std::string& folder,
+                                     const std::vector<std::string>& names, WallTime now);
 
 // A client certificate of group system:masters.
 Result<io::TlsIdentity> issue_admin(const Credentials& credentials, WallTime now);

@@ -170,13 +170,15 @@ void default_stateful_set(Json& spec) {
   fallback(spec, "replicas", 1);
   fallback(spec, "revisionHistoryLimit", 10);
   fallback(spec, "podManagementPolicy", "OrderedReady");
-  fallback(spec, "updateStrategy", {{"type", "RollingUpdate"}, {"rollingUpdate", {{"partition", 0}}}});
+  fallback(spec, "updateStrategy",
+           {{"type", "RollingUpdate"}, {"rollingUpdate", {{"partition", 0}}}});
 }
 
 void default_daemon_set(Json& spec) {
   fallback(spec, "revisionHistoryLimit", 10);
-  fallback(spec, "updateStrategy",
-           {{"type", "RollingUpdate"}, {"rollingUpdate", {{"maxSurge", 0}, {"maxUnavailable", 1}}}});
+  fallback(
+      spec, "updateStrategy",
+      {{"type", "RollingUpdate"}, {"rollingUpdate", {{"maxSurge", 0}, {"maxUnavailable", 1}}}});
 }
 
 void default_job(Json& spec) {
@@ -328,10 +330,13 @@ void admit_service_account(Json& pod) {
                        {"items", Json::array({{{"key", "ca.crt"}, {"path", "ca.crt"}}})}}}};
   const Json ns = {
       {"downwardAPI",
-       {{"items", Json::array({{{"path", "namespace"},
-                                {"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}}}}})}}}};
+       {{"items",
+         Json::array(
+             {{{"path", "namespace"},
+               {"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}}}}})}}}};
   (*spec)["volumes"].push_back(
-      {{"name", wanted}, {"projected", {{"defaultMode", 420}, {"sources", Json::array({token, root, ns})}}}});
+      {{"name", wanted},
+       {"projected", {{"defaultMode", 420}, {"sources", Json::array({token, root, ns})}}}});
 }
 
 }  // namespace mizzen::local

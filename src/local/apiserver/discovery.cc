@@ -27,12 +27,12 @@ std::vector<Sub> subresources_of(const Type& type) {
     subs.push_back({"exec", "", "v1", "PodExecOptions", {"create", "get"}});
     subs.push_back({"log", "", "v1", "Pod", {"get"}});
     subs.push_back({"portforward", "", "v1", "PodPortForwardOptions", {"create", "get"}});
-    subs.push_back({"proxy", "", "v1", "PodProxyOptions",
-                    {"create", "delete", "get", "patch", "update"}});
+    subs.push_back(
+        {"proxy", "", "v1", "PodProxyOptions", {"create", "delete", "get", "patch", "update"}});
   }
   if (type.resource() == "services") {
-    subs.push_back({"proxy", "", "v1", "ServiceProxyOptions",
-                    {"create", "delete", "get", "patch", "update"}});
+    subs.push_back(
+        {"proxy", "", "v1", "ServiceProxyOptions", {"create", "delete", "get", "patch", "update"}});
   }
   if (type.resource() == "serviceaccounts") {
     subs.push_back({"token", "authentication.k8s.io", "v1", "TokenRequest", {"create"}});
@@ -51,8 +51,10 @@ Json resource_list(const Types& types, std::string_view group, std::string_view 
   Json resources = Json::array();
   for (const auto& [name, type] : types.all()) {
     if (type->group != group || !type->serves(version)) continue;
-    Json entry = {{"name", type->plural},       {"singularName", type->singular},
-                  {"namespaced", type->namespaced}, {"kind", type->kind},
+    Json entry = {{"name", type->plural},
+                  {"singularName", type->singular},
+                  {"namespaced", type->namespaced},
+                  {"kind", type->kind},
                   {"verbs", verbs_of(*type)}};
     if (!type->short_names.empty()) entry["shortNames"] = type->short_names;
     if (!type->categories.empty()) entry["categories"] = type->categories;
@@ -70,10 +72,11 @@ Json resource_list(const Types& types, std::string_view group, std::string_view 
       resources.push_back(std::move(line));
     }
   }
-  return {{"kind", "APIResourceList"},
-          {"apiVersion", "v1"},
-          {"groupVersion", group.empty() ? std::string(version) : fmt::format("{}/{}", group, version)},
-          {"resources", std::move(resources)}};
+  return {
+      {"kind", "APIResourceList"},
+      {"apiVersion", "v1"},
+      {"groupVersion", group.empty() ? std::string(version) : fmt::format("{}/{}", group, version)},
+      {"resources", std::move(resources)}};
 }
 
 Json group_entry(const Types& types, const std::string& group) {
@@ -82,7 +85,9 @@ Json group_entry(const Types& types, const std::string& group) {
     versions.push_back({{"groupVersion", group + "/" + version}, {"version", version}});
   }
   Json preferred = versions.empty() ? Json::object() : versions[0];
-  return {{"name", group}, {"versions", std::move(versions)}, {"preferredVersion", std::move(preferred)}};
+  return {{"name", group},
+          {"versions", std::move(versions)},
+          {"preferredVersion", std::move(preferred)}};
 }
 
 Json kind_object(std::string_view group, std::string_view version, std::string_view kind) {
@@ -103,7 +108,9 @@ Json aggregated_version(const Types& types, std::string_view group, const std::s
     for (const Sub& sub : subresources_of(*type)) {
       entry["subresources"].push_back(
           {{"subresource", sub.name},
-           {"responseKind", kind_object(sub.group, sub.version.empty() ? std::string_view(version) : sub.version, sub.kind)},
+           {"responseKind",
+            kind_object(sub.group, sub.version.empty() ? std::string_view(version) : sub.version,
+                        sub.kind)},
            {"verbs", sub.verbs}});
     }
     resources.push_back(std::move(entry));
@@ -123,10 +130,11 @@ ApiResponse aggregated(const Types& types, const std::vector<std::string>& group
     }
     items.push_back(std::move(item));
   }
-  ApiResponse response = json_response({{"kind", "APIGroupDiscoveryList"},
-                                        {"apiVersion", fmt::format("apidiscovery.k8s.io/{}", api_version)},
-                                        {"metadata", Json::object()},
-                                        {"items", std::move(items)}});
+  ApiResponse response =
+      json_response({{"kind", "APIGroupDiscoveryList"},
+                     {"apiVersion", fmt::format("apidiscovery.k8s.io/{}", api_version)},
+                     {"metadata", Json::object()},
+                     {"items", std::move(items)}});
   response.content_type = fmt::format(
       "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", api_version);
   return response;
@@ -159,17 +167,19 @@ std::optional<ApiResponse> discover(const Types& types, const ApiOptions& option
   const auto parts = path_segments(request.path);
   const auto wish = aggregated_wish(request.accept);
   if (parts.empty()) {
-    return json_response({{"paths", {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2",
-                                     "/openapi/v3", "/readyz", "/version"}}});
+    return json_response({{"paths",
+                           {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2",
+                            "/openapi/v3", "/readyz", "/version"}}});
   }
   if (parts.size() == 1) {
     if (parts[0] == "version") return version();
     if (parts[0] == "api") {
       if (!wish.empty()) return aggregated(types, {""}, wish);
-      return json_response({{"kind", "APIVersions"},
-                            {"versions", {"v1"}},
-                            {"serverAddressByClientCIDRs",
-                             {{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", options.server_address}}}}});
+      return json_response(
+          {{"kind", "APIVersions"},
+           {"versions", {"v1"}},
+           {"serverAddressByClientCIDRs",
+            {{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", options.server_address}}}}});
     }
     if (parts[0] == "apis") {
       if (!wish.empty()) return aggregated(types, types.groups(), wish);
@@ -191,7 +201,8 @@ std::optional<ApiResponse> discover(const Types& types, const ApiOptions& option
     entry["apiVersion"] = "v1";
     return json_response(entry);
   }
-  if (std::find(versions.begin(), versions.end(), parts[2]) == versions.end()) return path_not_found();
+  if (std::find(versions.begin(), versions.end(), parts[2]) == versions.end())
+    return path_not_found();
   return json_response(resource_list(types, parts[1], parts[2]));
 }
 

@@ -20,8 +20,11 @@ enum class Channel : std::uint8_t { kStdin = 0, kStdout = 1, kStderr = 2, kError
 std::string exit_status(const ExitResult& result) {
   Json status = {{"metadata", Json::object()}, {"status", "Success"}};
   if (!result.error.empty()) {
-    status = {{"metadata", Json::object()}, {"status", "Failure"}, {"reason", "InternalError"},
-              {"message", result.error}, {"code", 500}};
+    status = {{"metadata", Json::object()},
+              {"status", "Failure"},
+              {"reason", "InternalError"},
+              {"message", result.error},
+              {"code", 500}};
   } else if (result.exit_code != 0) {
     const std::string code = std::to_string(result.exit_code);
     status["status"] = "Failure";
@@ -36,7 +39,10 @@ std::string exit_status(const ExitResult& result) {
 class Remote : public std::enable_shared_from_this<Remote> {
  public:
   Remote(io::Loop& loop, PodAccess& pods, ContainerRef where, const Target& target)
-      : loop_(loop), pods_(pods), where_(std::move(where)), attach_(target.subresource == "attach") {
+      : loop_(loop),
+        pods_(pods),
+        where_(std::move(where)),
+        attach_(target.subresource == "attach") {
     options_.tty = target.flag("tty");
     options_.with_stdin = target.flag("stdin");
     wants_stdout_ = target.flag("stdout");
@@ -54,10 +60,12 @@ class Remote : public std::enable_shared_from_this<Remote> {
     PodSessionEvents events;
     std::weak_ptr<Remote> weak = weak_from_this();
     events.on_stdout = [weak](std::string_view bytes) {
-      if (auto self = weak.lock(); self && self->wants_stdout_) self->output(Channel::kStdout, bytes);
+      if (auto self = weak.lock(); self && self->wants_stdout_)
+        self->output(Channel::kStdout, bytes);
     };
     events.on_stderr = [weak](std::string_view bytes) {
-      if (auto self = weak.lock(); self && self->wants_stderr_) self->output(Channel::kStderr, bytes);
+      if (auto self = weak.lock(); self && self->wants_stderr_)
+        self->output(Channel::kStderr, bytes);
     };
     events.on_exit = [weak](ExitResult result) {
       if (auto self = weak.lock()) self->over(result);
@@ -75,7 +83,8 @@ class Remote : public std::enable_shared_from_this<Remote> {
       const Json size = Json::parse(bytes, nullptr, false);
       const auto columns = object::int_at(size, {"Width"});
       const auto rows = object::int_at(size, {"Height"});
-      if (columns > 0 && rows > 0) session_->resize(static_cast<int>(columns), static_cast<int>(rows));
+      if (columns > 0 && rows > 0)
+        session_->resize(static_cast<int>(columns), static_cast<int>(rows));
     }
   }
   void input_ended() {
@@ -161,7 +170,9 @@ class SpdyRemote final : public Remote {
     connection_ = std::move(connection);
     auto self = std::static_pointer_cast<SpdyRemote>(shared_from_this());
     spdy::Events frames;
-    frames.on_stream = [this](std::uint32_t id, const spdy::Headers& headers) { on_stream(id, headers); };
+    frames.on_stream = [this](std::uint32_t id, const spdy::Headers& headers) {
+      on_stream(id, headers);
+    };
     frames.on_data = [this](std::uint32_t id, std::string_view data) {
       if (auto found = channels_.find(id); found != channels_.end()) input(found->second, data);
     };
@@ -170,7 +181,8 @@ class SpdyRemote final : public Remote {
       if (found != channels_.end() && found->second == Channel::kStdin) input_ended();
     };
     frames.on_reset = [](std::uint32_t) {};
-    session_ = std::make_unique<spdy::Session>(std::move(frames), [this](std::string_view bytes) { connection_->send(bytes); });
+    session_ = std::make_unique<spdy::Session>(
+        std::move(frames), [this](std::string_view bytes) { connection_->send(bytes); });
     UpgradedEvents events;
     events.message = [self](std::string_view bytes) {
       if (Status fed = self->session_->feed(bytes); !fed) {
@@ -188,11 +200,16 @@ class SpdyRemote final : public Remote {
   void on_stream(std::uint32_t id, const spdy::Headers& headers) {
     const auto type = spdy::header(headers, "streamtype");
     Channel channel = Channel::kError;
-    if (type == "stdin") channel = Channel::kStdin;
-    else if (type == "stdout") channel = Channel::kStdout;
-    else if (type == "stderr") channel = Channel::kStderr;
-    else if (type == "resize") channel = Channel::kResize;
-    else if (type != "error") return session_->reset(id);
+    if (type == "stdin")
+      channel = Channel::kStdin;
+    else if (type == "stdout")
+      channel = Channel::kStdout;
+    else if (type == "stderr")
+      channel = Channel::kStderr;
+    else if (type == "resize")
+      channel = Channel::kResize;
+    else if (type != "error")
+      return session_->reset(id);
     session_->reply(id);
     channels_[id] = channel;
     if (static_cast<int>(channels_.size()) == expected_streams()) begin();
@@ -257,13 +274,18 @@ void serve_exec(io::Loop& loop, PodAccess& pods, const ContainerRef& where, cons
                 std::shared_ptr<net::Exchange> exchange) {
   const auto command = commands(exchange->query());
   if (target.subresource == "exec" && command.empty()) {
-    return respond(*exchange, bad_request("you must specify at least one command for the container"));
+    return respond(*exchange,
+                   bad_request("you must specify at least one command for the container"));
   }
   const std::string upgrade = lower(exchange->request().upgrade);
   if (upgrade == "websocket") {
-    const std::string protocol =
-        offered_protocol(*exchange, "sec-websocket-protocol", {"v5.channel.k8s.io", "v4.channel.k8s.io"});
-    if (protocol.empty()) return respond(*exchange, bad_request("no WebSocket protocol of ours is offered: v5.channel.k8s.io, v4.channel.k8s.io"));
+    const std::string protocol = offered_protocol(*exchange, "sec-websocket-protocol",
+                                                  {"v5.channel.k8s.io", "v4.channel.k8s.io"});
+    if (protocol.empty())
+      return respond(
+          *exchange,
+          bad_request(
+              "no WebSocket protocol of ours is offered: v5.channel.k8s.io, v4.channel.k8s.io"));
     auto connection = accept_websocket(*exchange, protocol);
     if (!connection) return respond(*exchange, bad_request("Upgrade request required"));
     auto remote = std::make_shared<WebSocketRemote>(loop, pods, where, target);
@@ -271,8 +293,13 @@ void serve_exec(io::Loop& loop, PodAccess& pods, const ContainerRef& where, cons
     return remote->serve(std::move(connection), protocol.starts_with("v5"));
   }
   if (upgrade == "spdy/3.1") {
-    const std::string protocol = offered_protocol(*exchange, "x-stream-protocol-version", {"v4.channel.k8s.io"});
-    if (protocol.empty()) return respond(*exchange, status_response(403, "Forbidden", "no SPDY stream protocol of ours is offered: v4.channel.k8s.io"));
+    const std::string protocol =
+        offered_protocol(*exchange, "x-stream-protocol-version", {"v4.channel.k8s.io"});
+    if (protocol.empty())
+      return respond(
+          *exchange,
+          status_response(403, "Forbidden",
+                          "no SPDY stream protocol of ours is offered: v4.channel.k8s.io"));
     auto connection = accept_spdy(*exchange, protocol);
     if (!connection) return respond(*exchange, bad_request("Upgrade request required"));
     auto remote = std::make_shared<SpdyRemote>(loop, pods, where, target);

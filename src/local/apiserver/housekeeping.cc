@@ -1,5 +1,5 @@
-// What the API server does unasked: a new cluster's first objects, namespaces from their birth to their
-// end, custom kinds as their definitions come and go, old events.
+// What the API server does unasked: a new cluster's first objects, namespaces from their birth to
+// their end, custom kinds as their definitions come and go, old events.
 #include <fmt/core.h>
 
 #include "base/log.h"
@@ -13,8 +13,12 @@ namespace {
 constexpr const char* kCrds = "customresourcedefinitions.apiextensions.k8s.io";
 constexpr auto kEventLife = std::chrono::hours(1);
 
-Json condition(std::string_view type, std::string_view reason, std::string_view message, WallTime now) {
-  return {{"type", type}, {"status", "True"}, {"reason", reason}, {"message", message},
+Json condition(std::string_view type, std::string_view reason, std::string_view message,
+               WallTime now) {
+  return {{"type", type},
+          {"status", "True"},
+          {"reason", reason},
+          {"message", message},
           {"lastTransitionTime", rfc3339(now)}};
 }
 
@@ -40,13 +44,14 @@ void Api::Parts::bootstrap() {
       const auto& b = range->base().bytes();
       address = fmt::format("{}.{}.{}.{}", b[0], b[1], b[2], b[3] + 1);
     }
-    Json service = {{"apiVersion", "v1"},
-                    {"kind", "Service"},
-                    {"metadata",
-                     {{"name", "kubernetes"},
-                      {"namespace", "default"},
-                      {"labels", {{"component", "apiserver"}, {"provider", "kubernetes"}}}}},
-                    {"spec", {{"type", "ClusterIP"}, {"clusterIP", address}, {"ports", Json::array()}}}};
+    Json service = {
+        {"apiVersion", "v1"},
+        {"kind", "Service"},
+        {"metadata",
+         {{"name", "kubernetes"},
+          {"namespace", "default"},
+          {"labels", {{"component", "apiserver"}, {"provider", "kubernetes"}}}}},
+        {"spec", {{"type", "ClusterIP"}, {"clusterIP", address}, {"ports", Json::array()}}}};
     service["spec"]["ports"].push_back(
         {{"name", "https"}, {"port", 443}, {"protocol", "TCP"}, {"targetPort", 6443}});
     apply_defaults(*types_.find_resource("services"), service);
@@ -55,7 +60,8 @@ void Api::Parts::bootstrap() {
     (void)store_.create("services", std::move(service));
   }
   if (!watches_.empty()) return;
-  if (auto watch = store_.watch("namespaces", {}, [this](const Event& event) { on_namespace(event); })) {
+  if (auto watch =
+          store_.watch("namespaces", {}, [this](const Event& event) { on_namespace(event); })) {
     watches_.push_back(std::move(*watch));
   }
   if (auto watch = store_.watch(kCrds, {}, [this](const Event& event) { on_crd(event); })) {
@@ -84,17 +90,19 @@ void Api::Parts::on_namespace(const Event& event) {
 
 void Api::Parts::fill_namespace(const std::string& ns) {
   if (!store_.get({"serviceaccounts", ns, "default"})) {
-    (void)store_.create("serviceaccounts", {{"apiVersion", "v1"},
-                                            {"kind", "ServiceAccount"},
-                                            {"metadata", {{"name", "default"}, {"namespace", ns}}}});
+    (void)store_.create("serviceaccounts",
+                        {{"apiVersion", "v1"},
+                         {"kind", "ServiceAccount"},
+                         {"metadata", {{"name", "default"}, {"namespace", ns}}}});
   }
   const Key key{"configmaps", ns, "kube-root-ca.crt"};
   Object current = store_.get(key);
   if (!current) {
-    (void)store_.create("configmaps", {{"apiVersion", "v1"},
-                                       {"kind", "ConfigMap"},
-                                       {"metadata", {{"name", "kube-root-ca.crt"}, {"namespace", ns}}},
-                                       {"data", {{"ca.crt", options_.root_ca_pem}}}});
+    (void)store_.create("configmaps",
+                        {{"apiVersion", "v1"},
+                         {"kind", "ConfigMap"},
+                         {"metadata", {{"name", "kube-root-ca.crt"}, {"namespace", ns}}},
+                         {"data", {{"ca.crt", options_.root_ca_pem}}}});
   } else if (text_at(*current, {"data", "ca.crt"}) != options_.root_ca_pem) {
     (void)store_.modify(key, [this](Json& object) {
       object["data"]["ca.crt"] = options_.root_ca_pem;
@@ -144,7 +152,8 @@ void Api::Parts::on_crd(const Event& event) {
         {"storedVersions", stored},
         {"conditions",
          Json::array({condition("NamesAccepted", "NoConflicts", "no conflicts found", now),
-                      condition("Established", "InitialNamesAccepted", "the initial names have been accepted", now)})}};
+                      condition("Established", "InitialNamesAccepted",
+                                "the initial names have been accepted", now)})}};
     return true;
   });
 }

@@ -54,16 +54,19 @@ class CannedPods final : public PodAccess {
     });
     return std::make_unique<Session>(loop_, alive, events);
   }
-  Result<std::unique_ptr<PodSession>> attach(const ContainerRef&, const ExecOptions&, PodSessionEvents) override {
+  Result<std::unique_ptr<PodSession>> attach(const ContainerRef&, const ExecOptions&,
+                                             PodSessionEvents) override {
     return fail(Code::kUnavailable, "nothing to attach to");
   }
-  void port_forward(const std::string&, const std::string&, std::uint16_t port, io::ConnectDone done) override {
+  void port_forward(const std::string&, const std::string&, std::uint16_t port,
+                    io::ConnectDone done) override {
     dial("127.0.0.1", port, std::move(done));
   }
   void dial(const std::string&, std::uint16_t, io::ConnectDone done) override {
     // Whoever connects meets a server that says one line of HTTP.
     auto [ours, theirs] = io::memory_pair(loop_);
-    constexpr std::string_view kAnswer = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n";
+    constexpr std::string_view kAnswer =
+        "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n";
     (void)static_cast<io::Stream&>(*theirs).write(kAnswer);
     kept_.push_back(std::move(theirs));
     done(std::move(ours));
@@ -111,7 +114,8 @@ std::vector<std::string> kubectls() {
 class KubectlTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("mizzen-kubectl-" + std::to_string(::getpid()));
+    folder_ =
+        std::filesystem::temp_directory_path() / ("mizzen-kubectl-" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
     pods_ = std::make_unique<CannedPods>(loop_);
     ServerOptions options;
@@ -131,17 +135,21 @@ class KubectlTest : public testing::TestWithParam<std::string> {
 
   // Runs kubectl with `arguments` (as a shell takes them); standard output and error together.
   std::string run(const std::string& arguments, int expected = 0) {
-    const std::string line = "export HOME=" + folder_.string() + " KUBECONFIG=" + (folder_ / "config").string() +
-                             "; timeout 60 " + GetParam() + " " + arguments;
+    const std::string line = "export HOME=" + folder_.string() +
+                             " KUBECONFIG=" + (folder_ / "config").string() + "; timeout 60 " +
+                             GetParam() + " " + arguments;
     std::FILE* pipe = ::popen(("{ " + line + "; } 2>&1").c_str(), "r");
     std::string text;
     std::array<char, 4096> buffer;
-    while (std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), size);
+    while (std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
+      text.append(buffer.data(), size);
     const int status = ::pclose(pipe);
     EXPECT_EQ(WEXITSTATUS(status), expected) << GetParam() << " " << arguments << "\n" << text;
     return text;
   }
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+  }
   std::string path(const std::string& name) { return (folder_ / name).string(); }
 
   io::EpollLoop loop_;
@@ -165,7 +173,8 @@ TEST_P(KubectlTest, DeploymentsLiveTheirDays) {
   run("annotate deploy web note=hello");
   run("scale deploy web --replicas=3");
   EXPECT_EQ(run("get deploy web -o jsonpath='{.spec.replicas}'"), "3");
-  run("patch deploy web --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":2}]'");
+  run("patch deploy web --type=json -p "
+      "'[{\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":2}]'");
   run("patch deploy web --type=merge -p '{\"spec\":{\"replicas\":4}}'");
   run("set image deploy/web nginx=nginx:1.3");
   run("rollout restart deploy web");
@@ -177,7 +186,8 @@ TEST_P(KubectlTest, DeploymentsLiveTheirDays) {
   expect_has(run("edit deploy web"), "edited");
   EXPECT_EQ(run("get deploy web -o jsonpath='{.spec.replicas}'"), "5");
   expect_has(run("delete deploy web"), "deleted");
-  expect_has(run("get deploy web", 1), "Error from server (NotFound): deployments.apps \"web\" not found");
+  expect_has(run("get deploy web", 1),
+             "Error from server (NotFound): deployments.apps \"web\" not found");
 }
 
 TEST_P(KubectlTest, SmallKindsAndQuestions) {
@@ -215,14 +225,19 @@ TEST_P(KubectlTest, PortsOfPods) {
       return true;
     });
   });
-  for (int i = 0; i < 50 && run("get pod box -o jsonpath='{.status.phase}'") != "Running"; ++i) continue;
+  for (int i = 0; i < 50 && run("get pod box -o jsonpath='{.status.phase}'") != "Running"; ++i)
+    continue;
   EXPECT_EQ(run("get --raw /api/v1/namespaces/default/pods/box:80/proxy/some/page"), "hello\n");
   if (std::system("command -v curl >/dev/null 2>&1") != 0) GTEST_SKIP() << "no curl is found";
-  write("forward", "#!/bin/sh\n" + GetParam() + " port-forward pod/box :80 >\"$1\" 2>&1 &\npid=$!\n"
-        "for i in $(seq 200); do grep -q Forwarding \"$1\" && break; sleep 0.05; done\n"
-        "port=$(sed -n 's/^Forwarding from 127.0.0.1:\\([0-9]*\\).*/\\1/p' \"$1\")\n"
-        "for i in 1 2 3; do curl -s -m 10 http://127.0.0.1:$port/; done\nkill $pid\ncat \"$1\" >&2\n");
-  const std::string out = run("version --client >/dev/null; sh " + path("forward") + " " + path("out"));
+  write("forward",
+        "#!/bin/sh\n" + GetParam() +
+            " port-forward pod/box :80 >\"$1\" 2>&1 &\npid=$!\n"
+            "for i in $(seq 200); do grep -q Forwarding \"$1\" && break; sleep 0.05; done\n"
+            "port=$(sed -n 's/^Forwarding from 127.0.0.1:\\([0-9]*\\).*/\\1/p' \"$1\")\n"
+            "for i in 1 2 3; do curl -s -m 10 http://127.0.0.1:$port/; done\nkill $pid\ncat \"$1\" "
+            ">&2\n");
+  const std::string out =
+      run("version --client >/dev/null; sh " + path("forward") + " " + path("out"));
   EXPECT_TRUE(out.starts_with("hello\nhello\nhello\n")) << out;
 }
 
@@ -249,10 +264,12 @@ spec:
 )");
   run("apply -f " + path("crd.yaml"));
   run("wait --for=condition=established crd/boats.sea.example --timeout=10s");
-  write("boat.yaml", "apiVersion: sea.example/v1\nkind: Boat\nmetadata: {name: b}\nspec: {masts: 2}\n");
+  write("boat.yaml",
+        "apiVersion: sea.example/v1\nkind: Boat\nmetadata: {name: b}\nspec: {masts: 2}\n");
   expect_has(run("apply -f " + path("boat.yaml")), "created");
   expect_has(run("get bo"), "2");
-  write("bad.yaml", "apiVersion: sea.example/v1\nkind: Boat\nmetadata: {name: c}\nspec: {masts: many}\n");
+  write("bad.yaml",
+        "apiVersion: sea.example/v1\nkind: Boat\nmetadata: {name: c}\nspec: {masts: many}\n");
   expect_has(run("apply -f " + path("bad.yaml"), 1), "spec.masts");
   run("patch boat b --type=merge -p '{\"spec\":{\"masts\":3}}'");
   EXPECT_EQ(run("get boat b -o jsonpath='{.spec.masts} {.metadata.generation}'"), "3 2");
@@ -268,7 +285,9 @@ TEST_P(KubectlTest, ManifestsApply) {
   run("delete -f " + bookinfo);
 }
 
-std::string label(const testing::TestParamInfo<std::string>& info) { return "n" + std::to_string(info.index); }
+std::string label(const testing::TestParamInfo<std::string>& info) {
+  return "n" + std::to_string(info.index);
+}
 INSTANTIATE_TEST_SUITE_P(Each, KubectlTest, testing::ValuesIn(kubectls()), label);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(KubectlTest);
 

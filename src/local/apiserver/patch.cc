@@ -34,8 +34,11 @@ Result<Json> parse_patch(const ApiRequest& request, PatchKind kind) {
 Status patch_in_place(Json& object, const Json& patch, PatchKind kind, const Target& target,
                       WallTime now) {
   switch (kind) {
-    case PatchKind::kJson: return object::json_patch(object, patch);
-    case PatchKind::kMerge: object::merge_patch(object, patch); return {};
+    case PatchKind::kJson:
+      return object::json_patch(object, patch);
+    case PatchKind::kMerge:
+      object::merge_patch(object, patch);
+      return {};
     case PatchKind::kStrategic:
       return object::strategic_merge_patch(object, patch, target.type->kind);
     case PatchKind::kApply:
@@ -50,7 +53,9 @@ ApiResponse patch_refused(const Target& target, const Error& error) {
     return status_response(409, "Conflict", error.message,
                            {{"name", target.name}, {"kind", target.type->plural}});
   }
-  return status_response(422, "Invalid", "the server rejected our request due to an error in our request: " + error.message);
+  return status_response(
+      422, "Invalid",
+      "the server rejected our request due to an error in our request: " + error.message);
 }
 
 }  // namespace

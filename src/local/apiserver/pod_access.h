@@ -1,5 +1,5 @@
-// What the API server asks of the runtime: into running containers, and to addresses of the cluster's
-// network. The runtime implements it (src/local/runtime).
+// What the API server asks of the runtime: into running containers, and to addresses of the
+// cluster's network. The runtime implements it (src/local/runtime).
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct ContainerRef {
 struct LogOptions {
   bool follow = false;
   bool previous = false;
-  bool timestamps = false;               // each line led by RFC 3339 with nanoseconds
+  bool timestamps = false;  // each line led by RFC 3339 with nanoseconds
   std::optional<std::int64_t> tail_lines;
   std::optional<std::int64_t> limit_bytes;
   std::optional<WallTime> since;
@@ -65,10 +65,13 @@ class PodAccess {
  public:
   virtual ~PodAccess() = default;
 
-  // Errors: kNotFound (no such container), kUnavailable (it is not running yet; says what it waits for).
-  virtual Result<std::unique_ptr<PodSession>> logs(const ContainerRef& where, const LogOptions& options,
+  // Errors: kNotFound (no such container), kUnavailable (it is not running yet; says what it waits
+  // for).
+  virtual Result<std::unique_ptr<PodSession>> logs(const ContainerRef& where,
+                                                   const LogOptions& options,
                                                    PodSessionEvents events) = 0;
-  virtual Result<std::unique_ptr<PodSession>> exec(const ContainerRef& where, const ExecOptions& options,
+  virtual Result<std::unique_ptr<PodSession>> exec(const ContainerRef& where,
+                                                   const ExecOptions& options,
                                                    PodSessionEvents events) = 0;
   virtual Result<std::unique_ptr<PodSession>> attach(const ContainerRef& where,
                                                      const ExecOptions& options,

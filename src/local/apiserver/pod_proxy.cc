@@ -24,7 +24,8 @@ Behind parse_name(std::string_view text) {
   Behind behind;
   const auto parts = split(text, ':');
   std::size_t at = 0;
-  if (parts.size() > 1 && (parts[0] == "http" || parts[0] == "https")) behind.tls = parts[at++] == "https";
+  if (parts.size() > 1 && (parts[0] == "http" || parts[0] == "https"))
+    behind.tls = parts[at++] == "https";
   behind.name = parts[at++];
   if (at < parts.size()) behind.port = parts[at];
   return behind;
@@ -36,21 +37,25 @@ Result<EndpointAddress> address_of(const Store& store, const Target& target, con
     if (!service) return fail(Code::kNotFound, behind.name);
     for (const auto& port : at_path(*service, {"spec", "ports"})) {
       const auto number = object::int_at(port, {"port"});
-      if (behind.port.empty() || behind.port == text_at(port, {"name"}) || behind.port == std::to_string(number)) {
+      if (behind.port.empty() || behind.port == text_at(port, {"name"}) ||
+          behind.port == std::to_string(number)) {
         return pick_endpoint(store, target.ns, behind.name, static_cast<std::uint16_t>(number));
       }
     }
-    return fail(Code::kUnavailable, fmt::format("no service port \"{}\" found for service \"{}\"", behind.port, behind.name));
+    return fail(Code::kUnavailable, fmt::format("no service port \"{}\" found for service \"{}\"",
+                                                behind.port, behind.name));
   }
   Object pod = store.get({"pods", target.ns, behind.name});
   if (!pod) return fail(Code::kNotFound, behind.name);
   const std::string ip = text_at(*pod, {"status", "podIP"});
-  if (ip.empty()) return fail(Code::kUnavailable, fmt::format("pod {} has no address yet", behind.name));
+  if (ip.empty())
+    return fail(Code::kUnavailable, fmt::format("pod {} has no address yet", behind.name));
   if (auto port = parse_int<std::uint16_t>(behind.port)) return EndpointAddress{ip, *port};
   for (const auto& container : at_path(*pod, {"spec", "containers"})) {
     for (const auto& port : at_path(container, {"ports"})) {
       if (behind.port.empty() || text_at(port, {"name"}) == behind.port) {
-        return EndpointAddress{ip, static_cast<std::uint16_t>(object::int_at(port, {"containerPort"}))};
+        return EndpointAddress{ip,
+                               static_cast<std::uint16_t>(object::int_at(port, {"containerPort"}))};
       }
     }
   }
@@ -58,8 +63,9 @@ Result<EndpointAddress> address_of(const Store& store, const Target& target, con
 }
 
 bool hop_by_hop(std::string_view name) {
-  for (std::string_view each : {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer",
-                                "content-length", "host", "authorization", "proxy-connection"}) {
+  for (std::string_view each :
+       {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer",
+        "content-length", "host", "authorization", "proxy-connection"}) {
     if (each == name) return true;
   }
   return false;
@@ -89,15 +95,19 @@ void serve_proxy(io::Loop& loop, Store& store, PodAccess& pods, const Target& ta
     io::TlsClientOptions tls;
     tls.insecure = true;  // as Kubernetes: the caller asked for this very pod
     auto context = io::make_tls_client_context(tls);
-    if (!context) return respond(*exchange, status_response(500, "InternalError", context.error().message));
+    if (!context)
+      return respond(*exchange, status_response(500, "InternalError", context.error().message));
     options.tls = *context;
   }
   options.dial = [&loop, &pods, ip = address->ip, port = address->port](io::ConnectDone done) {
     return dial_pod(loop, &pods, ip, port, std::move(done));
   };
-  auto client = std::make_shared<std::unique_ptr<net::HttpClient>>(std::make_unique<net::HttpClient>(loop, std::move(options)));
+  auto client = std::make_shared<std::unique_ptr<net::HttpClient>>(
+      std::make_unique<net::HttpClient>(loop, std::move(options)));
   exchange->read_body(kMaxBody, [&loop, exchange, client](Result<std::string> body) {
-    if (!body) return respond(*exchange, status_response(413, "RequestEntityTooLarge", body.error().message));
+    if (!body)
+      return respond(*exchange,
+                     status_response(413, "RequestEntityTooLarge", body.error().message));
     net::Request request;
     request.method = exchange->method();
     request.target = rest_of(*exchange);
@@ -111,7 +121,8 @@ void serve_proxy(io::Loop& loop, Store& store, PodAccess& pods, const Target& ta
           loop.dispose(std::move(*client));
           if (!response) {
             return respond(*exchange, status_response(503, "ServiceUnavailable",
-                                                      "error trying to reach service: " + response.error().message));
+                                                      "error trying to reach service: " +
+                                                          response.error().message));
           }
           net::HeaderList headers;
           for (const auto& [name, value] : response->headers) {

@@ -26,7 +26,8 @@ class Forwarder;
 // One forwarded connection.
 class Link final : private io::StreamHandler {
  public:
-  Link(Forwarder& owner, std::uint32_t data, std::uint32_t error) : owner_(owner), data_(data), error_(error) {}
+  Link(Forwarder& owner, std::uint32_t data, std::uint32_t error)
+      : owner_(owner), data_(data), error_(error) {}
 
   std::uint32_t data_stream() const { return data_; }
   std::uint32_t error_stream() const { return error_; }
@@ -38,8 +39,10 @@ class Link final : private io::StreamHandler {
   }
   void take(std::string_view bytes) {
     output_ += bytes;
-    if (stream_) flush();
-    else if (output_.size() > kMaxEarly) end();
+    if (stream_)
+      flush();
+    else if (output_.size() > kMaxEarly)
+      end();
   }
   void take_end() {
     ends_ = true;
@@ -91,8 +94,9 @@ class Forwarder final : public std::enable_shared_from_this<Forwarder> {
   std::string pod_;
   std::shared_ptr<Upgraded> connection_;
   std::unique_ptr<spdy::Session> session_;
-  std::map<std::string, std::uint32_t, std::less<>> error_streams_;  // by request id, until data follows
-  std::map<std::uint32_t, std::unique_ptr<Link>> links_;             // by data stream
+  std::map<std::string, std::uint32_t, std::less<>>
+      error_streams_;                                     // by request id, until data follows
+  std::map<std::uint32_t, std::unique_ptr<Link>> links_;  // by data stream
 };
 
 void Link::on_readable() {
@@ -121,7 +125,9 @@ void Link::end() { owner_.finish(*this, ""); }
 void Forwarder::serve(std::shared_ptr<Upgraded> connection) {
   connection_ = std::move(connection);
   spdy::Events frames;
-  frames.on_stream = [this](std::uint32_t id, const spdy::Headers& headers) { on_stream(id, headers); };
+  frames.on_stream = [this](std::uint32_t id, const spdy::Headers& headers) {
+    on_stream(id, headers);
+  };
   frames.on_data = [this](std::uint32_t id, std::string_view data) {
     if (auto found = links_.find(id); found != links_.end()) found->second->take(data);
   };
@@ -131,7 +137,8 @@ void Forwarder::serve(std::shared_ptr<Upgraded> connection) {
   frames.on_reset = [this](std::uint32_t id) {
     if (auto found = links_.find(id); found != links_.end()) finish(*found->second, "");
   };
-  session_ = std::make_unique<spdy::Session>(std::move(frames), [this](std::string_view bytes) { connection_->send(bytes); });
+  session_ = std::make_unique<spdy::Session>(
+      std::move(frames), [this](std::string_view bytes) { connection_->send(bytes); });
   UpgradedEvents events;
   events.message = [self = shared_from_this()](std::string_view bytes) {
     if (Status fed = self->session_->feed(bytes); !fed) {
@@ -151,7 +158,8 @@ void Forwarder::on_stream(std::uint32_t id, const spdy::Headers& headers) {
   const auto type = spdy::header(headers, "streamtype");
   const std::string request(spdy::header(headers, "requestid"));
   const auto port = parse_int<std::uint16_t>(spdy::header(headers, "port"));
-  if (!port || *port == 0 || (type != "error" && type != "data") || links_.size() >= kMaxConnections) {
+  if (!port || *port == 0 || (type != "error" && type != "data") ||
+      links_.size() >= kMaxConnections) {
     return session_->reset(id);
   }
   session_->reply(id);
@@ -167,17 +175,20 @@ void Forwarder::on_stream(std::uint32_t id, const spdy::Headers& headers) {
 }
 
 void Forwarder::connect(std::uint32_t id, std::uint16_t port) {
-  pods_.port_forward(ns_, pod_, port, [weak = weak_from_this(), id, port](Result<std::unique_ptr<io::Stream>> stream) {
-    if (auto self = weak.lock()) self->connected(id, port, std::move(stream));
-  });
+  pods_.port_forward(
+      ns_, pod_, port,
+      [weak = weak_from_this(), id, port](Result<std::unique_ptr<io::Stream>> stream) {
+        if (auto self = weak.lock()) self->connected(id, port, std::move(stream));
+      });
 }
 
-void Forwarder::connected(std::uint32_t id, std::uint16_t port, Result<std::unique_ptr<io::Stream>> stream) {
+void Forwarder::connected(std::uint32_t id, std::uint16_t port,
+                          Result<std::unique_ptr<io::Stream>> stream) {
   auto found = links_.find(id);
   if (found == links_.end()) return;
   if (!stream) {
-    return finish(*found->second, fmt::format("error forwarding port {} to pod {}/{}: {}", port, ns_, pod_,
-                                              stream.error().message));
+    return finish(*found->second, fmt::format("error forwarding port {} to pod {}/{}: {}", port,
+                                              ns_, pod_, stream.error().message));
   }
   found->second->attach(std::move(*stream));
 }
@@ -209,12 +220,17 @@ void serve_port_forward(io::Loop& loop, PodAccess& pods, const Target& target,
   std::shared_ptr<Upgraded> connection;
   if (upgrade == "websocket") {
     if (offered_protocol(*exchange, "sec-websocket-protocol", {kTunnel}).empty()) {
-      return respond(*exchange, bad_request("no WebSocket protocol of ours is offered: SPDY/3.1+portforward.k8s.io"));
+      return respond(
+          *exchange,
+          bad_request("no WebSocket protocol of ours is offered: SPDY/3.1+portforward.k8s.io"));
     }
     connection = accept_websocket(*exchange, std::string(kTunnel));
   } else if (upgrade == "spdy/3.1") {
     if (offered_protocol(*exchange, "x-stream-protocol-version", {kProtocol}).empty()) {
-      return respond(*exchange, status_response(403, "Forbidden", "no SPDY stream protocol of ours is offered: portforward.k8s.io"));
+      return respond(
+          *exchange,
+          status_response(403, "Forbidden",
+                          "no SPDY stream protocol of ours is offered: portforward.k8s.io"));
     }
     connection = accept_spdy(*exchange, std::string(kProtocol));
   }

@@ -39,7 +39,8 @@ std::string pod_selector_text(const Json& object) {
   const Json& labels = at_path(object, {"spec", "selector", "matchLabels"});
   if (!labels.is_object()) return text;
   for (const auto& [key, value] : labels.items()) {
-    text += (text.empty() ? "" : ",") + key + "=" + (value.is_string() ? value.get<std::string>() : "");
+    text +=
+        (text.empty() ? "" : ",") + key + "=" + (value.is_string() ? value.get<std::string>() : "");
   }
   return text;
 }
@@ -56,8 +57,10 @@ ApiResponse Api::Parts::get(const ApiRequest& request, const Target& target) {
       table["metadata"]["resourceVersion"] = std::to_string(version_of(*found));
       return json_response(table);
     }
-    case Shape::kMetadata: return json_response(partial_metadata(*found));
-    case Shape::kObject: break;
+    case Shape::kMetadata:
+      return json_response(partial_metadata(*found));
+    case Shape::kObject:
+      break;
   }
   return json_response(as_version(*target.type, target.version, *found));
 }
@@ -69,7 +72,8 @@ ApiResponse Api::Parts::list(const ApiRequest& request, const Target& target) {
   std::string version = std::to_string(store_.version());
   if (!target.param("continue").empty()) {
     auto page = decode_page(target.param("continue"));
-    if (!page) return bad_request("continue key is not valid: the token was not made by this server");
+    if (!page)
+      return bad_request("continue key is not valid: the token was not made by this server");
     version = page->version;
     std::erase_if(objects, [&](const Object& object) {
       return std::pair(namespace_of(*object), name_of(*object)) <= std::pair(page->ns, page->name);
@@ -172,8 +176,8 @@ class Encoder {
 
  private:
   static std::string line(std::string_view type, Json object) {
-    return Json{{"type", type}, {"object", std::move(object)}}.dump(-1, ' ', false,
-                                                                    Json::error_handler_t::replace) +
+    return Json{{"type", type}, {"object", std::move(object)}}.dump(
+               -1, ' ', false, Json::error_handler_t::replace) +
            "\n";
   }
 
@@ -204,7 +208,8 @@ std::expected<ApiWatch, ApiResponse> Api::start_watch(const ApiRequest& request,
   if (!from_start) {
     auto version = parse_int<std::uint64_t>(asked);
     if (!version) {
-      return std::unexpected(bad_request(fmt::format("resourceVersion: Invalid value: \"{}\"", asked)));
+      return std::unexpected(
+          bad_request(fmt::format("resourceVersion: Invalid value: \"{}\"", asked)));
     }
     options.since = *version;
   }

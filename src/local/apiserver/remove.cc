@@ -10,13 +10,15 @@ namespace {
 
 RemoveOptions options_of(const Target& target, const Json& body) {
   RemoveOptions options;
-  std::string policy = object::string_at(body, {"propagationPolicy"}, target.param("propagationPolicy"));
+  std::string policy =
+      object::string_at(body, {"propagationPolicy"}, target.param("propagationPolicy"));
   if (policy == "Foreground") options.propagation = Propagation::kForeground;
   if (policy == "Orphan" || object::bool_at(body, {"orphanDependents"})) {
     options.propagation = Propagation::kOrphan;
   }
   const Json& grace = at_path(body, {"gracePeriodSeconds"});
-  if (grace.is_number_integer()) options.grace_seconds = grace.get<std::int64_t>();
+  if (grace.is_number_integer())
+    options.grace_seconds = grace.get<std::int64_t>();
   else if (auto seconds = parse_int<std::int64_t>(target.param("gracePeriodSeconds"))) {
     options.grace_seconds = *seconds;
   }
@@ -65,7 +67,8 @@ void Api::Parts::remove(ApiRequest request, Target target, Done done) {
     Json details = {{"name", at.name}, {"kind", at.type->plural}, {"uid", uid_of(**removed)}};
     if (!at.type->group.empty()) details["group"] = at.type->group;
     // Pods and the like are given back whole, as Kubernetes does it.
-    if (key.resource == "pods") return done(json_response(as_version(*at.type, at.version, **removed)));
+    if (key.resource == "pods")
+      return done(json_response(as_version(*at.type, at.version, **removed)));
     done(status_response(200, "", "", std::move(details)));
   };
   admit(write, true, [this, write, finish](std::optional<ApiResponse> refusal) {
@@ -84,7 +87,8 @@ void Api::Parts::remove_collection(const ApiRequest& request, const Target& targ
   for (const Object& object : store_.list(target.type->resource(), target.ns, *filter)) {
     items.push_back(as_version(*target.type, target.version, *object));
     if (dry_run(target, body)) continue;
-    (void)store_.remove({target.type->resource(), namespace_of(*object), name_of(*object)}, options);
+    (void)store_.remove({target.type->resource(), namespace_of(*object), name_of(*object)},
+                        options);
   }
   done(json_response({{"kind", target.type->list_kind()},
                       {"apiVersion", target.type->api_version(target.version)},

@@ -109,11 +109,17 @@ Status LiveServer::begin() {
   }
   MIZZEN_TRY(const auto range, io::Cidr::parse(options_.service_cidr));
   const auto& b = range.base().bytes();
-  std::vector<std::string> names = {"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-                                    "kubernetes.default.svc.cluster.local", "127.0.0.1", "::1",
+  std::vector<std::string> names = {"localhost",
+                                    "kubernetes",
+                                    "kubernetes.default",
+                                    "kubernetes.default.svc",
+                                    "kubernetes.default.svc.cluster.local",
+                                    "127.0.0.1",
+                                    "::1",
                                     fmt::format("{}.{}.{}.{}", b[0], b[1], b[2], b[3] + 1)};
   names.insert(names.end(), options_.server_names.begin(), options_.server_names.end());
-  MIZZEN_TRY(credentials_, load_credentials(data.empty() ? "" : data + "/pki", names, loop_.wall()));
+  MIZZEN_TRY(credentials_,
+             load_credentials(data.empty() ? "" : data + "/pki", names, loop_.wall()));
   StoreOptions store_options;
   store_options.path = data.empty() ? "" : data + "/objects.db";
   MIZZEN_TRY(store_, Store::open(std::move(store_options),
@@ -144,9 +150,9 @@ Status LiveServer::listen() {
   net::HttpServerOptions http;
   MIZZEN_TRY(http.tls, io::make_tls_server_context(tls));
   http.idle_timeout = std::chrono::minutes(10);
-  http_ = std::make_unique<net::HttpServer>(loop_, std::move(http), [this](std::shared_ptr<net::Exchange> exchange) {
-    on_request(std::move(exchange));
-  });
+  http_ = std::make_unique<net::HttpServer>(
+      loop_, std::move(http),
+      [this](std::shared_ptr<net::Exchange> exchange) { on_request(std::move(exchange)); });
   if (options_.listen_fd >= 0) {
     MIZZEN_TRY(address_, http_->adopt(io::UniqueFd(options_.listen_fd)));
   } else {
@@ -177,8 +183,10 @@ Result<std::string> LiveServer::admin_kubeconfig() {
 Result<Caller> LiveServer::caller(const net::Exchange& exchange) const {
   const auto authorization = exchange.header("authorization");
   constexpr std::string_view kBearer = "Bearer ";
-  if (authorization.starts_with(kBearer)) return api_->authenticate(trim(authorization.substr(kBearer.size())));
-  if (const io::TlsInfo* tls = exchange.tls(); tls && tls->peer) return caller_of(tls->peer->subject);
+  if (authorization.starts_with(kBearer))
+    return api_->authenticate(trim(authorization.substr(kBearer.size())));
+  if (const io::TlsInfo* tls = exchange.tls(); tls && tls->peer)
+    return caller_of(tls->peer->subject);
   return Caller{"system:anonymous", {"system:unauthenticated"}, ""};
 }
 
@@ -199,19 +207,23 @@ void LiveServer::on_request(std::shared_ptr<net::Exchange> exchange) {
     return serve_stream(loop_, *store_, pods_, *target, std::move(exchange));
   }
   if (api_->is_watch(request)) return open_watch(std::move(exchange), request);
-  if (request.method == "GET" || request.method == "HEAD") return answer(std::move(exchange), std::move(request));
-  exchange->read_body(kMaxBody, [this, alive = alive_, exchange, request](Result<std::string> body) mutable {
-    if (!*alive) return;
-    if (!body) {
-      return respond(*exchange, status_response(413, "RequestEntityTooLarge", body.error().message));
-    }
-    request.body = std::move(*body);
-    answer(exchange, std::move(request));
-  });
+  if (request.method == "GET" || request.method == "HEAD")
+    return answer(std::move(exchange), std::move(request));
+  exchange->read_body(
+      kMaxBody, [this, alive = alive_, exchange, request](Result<std::string> body) mutable {
+        if (!*alive) return;
+        if (!body) {
+          return respond(*exchange,
+                         status_response(413, "RequestEntityTooLarge", body.error().message));
+        }
+        request.body = std::move(*body);
+        answer(exchange, std::move(request));
+      });
 }
 
 void LiveServer::answer(std::shared_ptr<net::Exchange> exchange, ApiRequest request) {
-  api_->handle(std::move(request), [exchange](ApiResponse response) { respond(*exchange, response); });
+  api_->handle(std::move(request),
+               [exchange](ApiResponse response) { respond(*exchange, response); });
 }
 
 void LiveServer::open_watch(std::shared_ptr<net::Exchange> exchange, const ApiRequest& request) {
@@ -233,7 +245,8 @@ void LiveServer::open_watch(std::shared_ptr<net::Exchange> exchange, const ApiRe
     exchange->write(text);
   });
   if (!watch) return respond(*exchange, watch.error());
-  exchange->begin(200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}});
+  exchange->begin(200,
+                  {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}});
   if (!first->empty()) exchange->write(*first);
   first->clear();
   *begun = true;
@@ -279,7 +292,8 @@ void LiveServer::close_watch(std::uint64_t id) {
 }  // namespace
 
 void respond(net::Exchange& exchange, const ApiResponse& response) {
-  net::HeaderList headers = {{"content-type", response.content_type}, {"cache-control", "no-cache, private"}};
+  net::HeaderList headers = {{"content-type", response.content_type},
+                             {"cache-control", "no-cache, private"}};
   for (const auto& warning : response.warnings) {
     std::string quoted;
     for (char c : warning) {
@@ -289,7 +303,8 @@ void respond(net::Exchange& exchange, const ApiResponse& response) {
     headers.emplace_back("warning", fmt::format("299 - \"{}\"", quoted));
   }
   headers.insert(headers.end(), response.headers.begin(), response.headers.end());
-  exchange.respond(response.status, headers, exchange.method() == "HEAD" ? std::string() : response.body);
+  exchange.respond(response.status, headers,
+                   exchange.method() == "HEAD" ? std::string() : response.body);
 }
 
 Result<std::unique_ptr<Server>> Server::start(io::Loop& loop, ServerOptions options) {

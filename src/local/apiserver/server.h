@@ -14,11 +14,11 @@ namespace mizzen::local {
 
 struct ServerOptions {
   io::Address listen = io::Address::loopback(0);
-  int listen_fd = -1;        // >= 0: adopt this listening socket instead
-  std::string data_dir;      // pki and database; made when missing. "" keeps all in memory
+  int listen_fd = -1;    // >= 0: adopt this listening socket instead
+  std::string data_dir;  // pki and database; made when missing. "" keeps all in memory
   std::vector<std::string> server_names;  // further DNS names and IPs of the serving certificate
   std::string service_cidr = "10.96.0.0/16";
-  PodAccess* pods = nullptr; // outlives the server; null: streams answer 501 and webhooks fail
+  PodAccess* pods = nullptr;  // outlives the server; null: streams answer 501 and webhooks fail
 };
 
 // Owns store and API. On one loop.
@@ -32,8 +32,8 @@ class Server {
   virtual Store& store() = 0;
   virtual Api& api() = 0;
   virtual io::Address address() const = 0;
-  // For pods: they reach the API server by the Service `kubernetes` (first address of service_cidr);
-  // the network redirects it to address().
+  // For pods: they reach the API server by the Service `kubernetes` (first address of
+  // service_cidr); the network redirects it to address().
   virtual std::string root_ca_pem() const = 0;
   // A kubeconfig for an administrator (client certificate of group system:masters).
   virtual Result<std::string> admin_kubeconfig() = 0;

@@ -32,12 +32,15 @@ const std::string& dictionary() {
   static const std::string kDictionary = [] {
     constexpr std::string_view kWords =
         "options,head,post,put,delete,trace,accept,accept-charset,accept-encoding,accept-language,"
-        "accept-ranges,age,allow,authorization,cache-control,connection,content-base,content-encoding,"
-        "content-language,content-length,content-location,content-md5,content-range,content-type,date,"
+        "accept-ranges,age,allow,authorization,cache-control,connection,content-base,content-"
+        "encoding,"
+        "content-language,content-length,content-location,content-md5,content-range,content-type,"
+        "date,"
         "etag,expect,expires,from,host,if-match,if-modified-since,if-none-match,if-range,"
         "if-unmodified-since,last-modified,location,max-forwards,pragma,proxy-authenticate,"
         "proxy-authorization,range,referer,retry-after,server,te,trailer,transfer-encoding,upgrade,"
-        "user-agent,vary,via,warning,www-authenticate,method,get,status,200 OK,version,HTTP/1.1,url,"
+        "user-agent,vary,via,warning,www-authenticate,method,get,status,200 "
+        "OK,version,HTTP/1.1,url,"
         "public,set-cookie,keep-alive,origin";
     std::string text;
     for (auto word : split(kWords, ',')) {
@@ -48,8 +51,10 @@ const std::string& dictionary() {
         "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
         "203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request"
         "401 Unauthorized403 Forbidden404 Not Found500 Internal Server Error501 Not Implemented"
-        "503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, Tue, "
-        "Wed, Thu, Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,"
+        "503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, "
+        "Tue, "
+        "Wed, Thu, Fri, Sat, Sun, "
+        "GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,"
         "application/xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdch"
         "charset=utf-8charset=iso-8859-1,utf-,*,enq=0.";
     return text;
@@ -86,7 +91,8 @@ struct Session::Codec {
       in.avail_out = sizeof(buffer);
       int code = inflate(&in, Z_SYNC_FLUSH);
       if (code == Z_NEED_DICT) {
-        code = inflateSetDictionary(&in, bytes(dictionary()), static_cast<uInt>(dictionary().size()));
+        code =
+            inflateSetDictionary(&in, bytes(dictionary()), static_cast<uInt>(dictionary().size()));
         if (code == Z_OK) continue;
       }
       if (code != Z_OK && code != Z_BUF_ERROR && code != Z_STREAM_END) {
@@ -181,7 +187,8 @@ Status Session::on_frame(std::string_view frame) {
 
 Status Session::on_control(std::uint16_t type, std::uint8_t flags, std::string_view payload) {
   switch (type) {
-    case kSynStream: return on_syn_stream(flags, payload);
+    case kSynStream:
+      return on_syn_stream(flags, payload);
     case kRstStream:
       if (payload.size() >= 8) events_.on_reset(get32(payload) & 0x7fffffff);
       return {};
@@ -193,7 +200,8 @@ Status Session::on_control(std::uint16_t type, std::uint8_t flags, std::string_v
       auto unpacked = codec_->unpack(payload.substr(4));
       return unpacked ? Status() : std::unexpected(unpacked.error());
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 

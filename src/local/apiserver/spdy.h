@@ -1,7 +1,7 @@
 // SPDY/3.1 framing, the server's half, as far as kubectl's exec and port-forward use it
-// (https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/): streams opened by the client,
-// headers compressed with the protocol's dictionary. No flow control: kubectl's side has none, it
-// neither sends WINDOW_UPDATE nor heeds it. Bytes in, events and bytes out.
+// (https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/): streams opened by the
+// client, headers compressed with the protocol's dictionary. No flow control: kubectl's side has
+// none, it neither sends WINDOW_UPDATE nor heeds it. Bytes in, events and bytes out.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ using Headers = std::vector<std::pair<std::string, std::string>>;  // lower-case
 std::string_view header(const Headers& headers, std::string_view name);  // "" when absent
 
 struct Events {
-  std::function<void(std::uint32_t stream, const Headers& headers)> on_stream;  // answer with reply()
+  std::function<void(std::uint32_t stream, const Headers& headers)>
+      on_stream;  // answer with reply()
   std::function<void(std::uint32_t stream, std::string_view data)> on_data;
   std::function<void(std::uint32_t stream)> on_end;  // the client's half is over
   std::function<void(std::uint32_t stream)> on_reset;
@@ -39,7 +40,7 @@ class Session {
 
   void reply(std::uint32_t stream, const Headers& headers = {});
   void data(std::uint32_t stream, std::string_view bytes);
-  void end(std::uint32_t stream);    // our half of it
+  void end(std::uint32_t stream);  // our half of it
   void reset(std::uint32_t stream);
 
  private:

@@ -16,7 +16,8 @@ int run_apiserver(const std::vector<std::string_view>& arguments) {
     const auto name = arguments[i];
     const bool known = name == "--listen" || name == "--data" || name == "--kubeconfig";
     if (!known || i + 1 == arguments.size()) {
-      std::fprintf(stderr, "usage: apiserver [--listen ADDRESS:PORT] [--data FOLDER] [--kubeconfig FILE]\n");
+      std::fprintf(
+          stderr, "usage: apiserver [--listen ADDRESS:PORT] [--data FOLDER] [--kubeconfig FILE]\n");
       return 2;
     }
     const auto value = arguments[i + 1];

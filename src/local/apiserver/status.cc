@@ -108,9 +108,9 @@ ApiResponse bad_request(std::string_view message) {
   return status_response(400, "BadRequest", message);
 }
 ApiResponse forbidden(const Type& type, std::string_view name, std::string_view what) {
-  return status_response(
-      403, "Forbidden", fmt::format("{} \"{}\" is forbidden: {}", type.resource(), name, what),
-      details_of(type, name));
+  return status_response(403, "Forbidden",
+                         fmt::format("{} \"{}\" is forbidden: {}", type.resource(), name, what),
+                         details_of(type, name));
 }
 ApiResponse method_not_allowed() {
   return status_response(405, "MethodNotAllowed",
@@ -126,17 +126,24 @@ ApiResponse from_error(const Type& type, std::string_view name, const Error& err
         return status_response(404, "NotFound", error.message, {{"kind", "namespaces"}});
       }
       return not_found(type, name);
-    case Code::kExists: return already_exists(type, name.empty() ? error.message : name);
-    case Code::kConflict: return conflict(type, name, error.message);
-    case Code::kDenied: return forbidden(type, name, error.message);
-    case Code::kLimit: return gone(error.message);
+    case Code::kExists:
+      return already_exists(type, name.empty() ? error.message : name);
+    case Code::kConflict:
+      return conflict(type, name, error.message);
+    case Code::kDenied:
+      return forbidden(type, name, error.message);
+    case Code::kLimit:
+      return gone(error.message);
     case Code::kInvalid: {
       const Cause cause = required("metadata.name", error.message);
       return invalid(type, name, {&cause, 1});
     }
-    case Code::kTimeout: return status_response(504, "Timeout", error.message);
-    case Code::kUnavailable: return status_response(503, "ServiceUnavailable", error.message);
-    default: return status_response(500, "InternalError", "Internal error occurred: " + error.message);
+    case Code::kTimeout:
+      return status_response(504, "Timeout", error.message);
+    case Code::kUnavailable:
+      return status_response(503, "ServiceUnavailable", error.message);
+    default:
+      return status_response(500, "InternalError", "Internal error occurred: " + error.message);
   }
 }
 

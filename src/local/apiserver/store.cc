@@ -62,9 +62,12 @@ bool has_finalizers(const std::string& resource, const Json& object) {
 
 std::string_view to_string(EventType type) {
   switch (type) {
-    case EventType::kAdded: return "ADDED";
-    case EventType::kModified: return "MODIFIED";
-    case EventType::kDeleted: return "DELETED";
+    case EventType::kAdded:
+      return "ADDED";
+    case EventType::kModified:
+      return "MODIFIED";
+    case EventType::kDeleted:
+      return "DELETED";
   }
   return "";
 }
@@ -169,8 +172,10 @@ Status Store::check_namespace(const std::string& ns) const {
   Object owner = find({"namespaces", "", ns});
   if (!owner) return fail(Code::kNotFound, fmt::format("namespaces \"{}\" not found", ns));
   if (is_deleting(*owner)) {
-    return fail(Code::kDenied,
-                fmt::format("unable to create new content in namespace {} because it is being terminated", ns));
+    return fail(
+        Code::kDenied,
+        fmt::format("unable to create new content in namespace {} because it is being terminated",
+                    ns));
   }
   return {};
 }
@@ -216,19 +221,23 @@ Result<Object> Store::write(const std::string& resource, Json object, Part part)
   if (!current) return fail(Code::kNotFound, key.name);
   const std::uint64_t expected = version_of(object);
   if (expected != 0 && expected != version_of(*current)) {
-    return fail(Code::kConflict, "the object has been modified; please apply your changes to the "
-                                 "latest version and try again");
+    return fail(Code::kConflict,
+                "the object has been modified; please apply your changes to the "
+                "latest version and try again");
   }
   const std::string uid = uid_of(object);
   if (!uid.empty() && uid != uid_of(*current)) {
     return fail(Code::kConflict, fmt::format("Precondition failed: UID in precondition: {}, UID in "
-                                             "object meta: {}", uid, uid_of(*current)));
+                                             "object meta: {}",
+                                             uid, uid_of(*current)));
   }
   Json next;
   auto take_status = [](Json& to, const Json& from) {
     auto status = from.find("status");
-    if (status == from.end()) to.erase("status");
-    else to["status"] = *status;
+    if (status == from.end())
+      to.erase("status");
+    else
+      to["status"] = *status;
   };
   if (part == Part::kStatus) {
     next = *current;
@@ -241,8 +250,10 @@ Result<Object> Store::write(const std::string& resource, Json object, Part part)
     for (const char* fixed : {"uid", "creationTimestamp", "deletionTimestamp", "generation",
                               "deletionGracePeriodSeconds", "resourceVersion", "generateName"}) {
       auto value = before.find(fixed);
-      if (value == before.end()) meta.erase(fixed);
-      else meta[fixed] = *value;
+      if (value == before.end())
+        meta.erase(fixed);
+      else
+        meta[fixed] = *value;
     }
   }
   if (next == *current) return current;
@@ -311,7 +322,8 @@ Result<Object> Store::remove(const Key& key, const RemoveOptions& options) {
   if (!current) return fail(Code::kNotFound, key.name);
   if (!options.uid.empty() && options.uid != uid_of(*current)) {
     return fail(Code::kConflict, fmt::format("Precondition failed: UID in precondition: {}, UID in "
-                                             "object meta: {}", options.uid, uid_of(*current)));
+                                             "object meta: {}",
+                                             options.uid, uid_of(*current)));
   }
   if (options.version != 0 && options.version != version_of(*current)) {
     return fail(Code::kConflict, "Precondition failed: ResourceVersion");
@@ -328,11 +340,11 @@ Result<Object> Store::mark_deleted(const Key& key, const Object& current,
   std::int64_t grace = 0;
   if (key.resource == "pods") {
     const std::string phase = text_at(next, {"status", "phase"});
-    const bool running = !text_at(next, {"spec", "nodeName"}).empty() && phase != "Succeeded" &&
-                         phase != "Failed";
+    const bool running =
+        !text_at(next, {"spec", "nodeName"}).empty() && phase != "Succeeded" && phase != "Failed";
     grace = !running ? 0
-                     : options.grace_seconds.value_or(object::int_at(
-                           next, {"spec", "terminationGracePeriodSeconds"}, 30));
+                     : options.grace_seconds.value_or(
+                           object::int_at(next, {"spec", "terminationGracePeriodSeconds"}, 30));
     // A second request may shorten the wait, never lengthen it.
     if (is_deleting(next) && running && options.grace_seconds != 0) {
       grace = std::min(grace, object::int_at(next, {"metadata", "deletionGracePeriodSeconds"}));
@@ -348,7 +360,8 @@ Result<Object> Store::mark_deleted(const Key& key, const Object& current,
     afterwards_.push_back([this, uid] { collect(uid, Propagation::kForeground); });
   }
   if (grace == 0 && !has_finalizers(key.resource, next)) return erase(key, current);
-  if (is_deleting(next) && object::int_at(next, {"metadata", "deletionGracePeriodSeconds"}) <= grace) {
+  if (is_deleting(next) &&
+      object::int_at(next, {"metadata", "deletionGracePeriodSeconds"}) <= grace) {
     return current;
   }
   meta["deletionTimestamp"] = rfc3339(wall() + std::chrono::seconds(grace));

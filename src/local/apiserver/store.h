@@ -1,6 +1,7 @@
-// The cluster's objects: an in-memory index with ordered watches, kept on SQLite. Admission, defaults
-// and validation are not its business: they stand in front of it (api.h). Controllers in this process
-// read and watch here, and write here what needs no admission (status, endpoints, bindings).
+// The cluster's objects: an in-memory index with ordered watches, kept on SQLite. Admission,
+// defaults and validation are not its business: they stand in front of it (api.h). Controllers in
+// this process read and watch here, and write here what needs no admission (status, endpoints,
+// bindings).
 #pragma once
 
 #include <cstdint>
@@ -49,8 +50,8 @@ struct Event {
 using Filter = std::function<bool(const Json&)>;
 
 struct WatchOptions {
-  std::string ns;      // "" for all
-  Filter filter;       // an object that begins or ceases to pass is told as added or deleted
+  std::string ns;  // "" for all
+  Filter filter;   // an object that begins or ceases to pass is told as added or deleted
   // Nothing: first every object there is as kAdded, then changes. A version: changes after it.
   std::optional<std::uint64_t> since;
 };
@@ -77,13 +78,13 @@ struct RemoveOptions {
   // Pods only: nothing means the pod's own terminationGracePeriodSeconds. A pod that is bound to a
   // node gets a deletionTimestamp and goes when the node removes it with 0.
   std::optional<std::int64_t> grace_seconds;
-  std::string uid;               // precondition; "" for none
-  std::uint64_t version = 0;     // precondition; 0 for none
+  std::string uid;            // precondition; "" for none
+  std::uint64_t version = 0;  // precondition; 0 for none
 };
 
 struct StoreOptions {
-  std::string path;                // SQLite file; "" keeps everything in memory only
-  std::size_t history = 8192;      // events kept per resource; an older `since` is refused
+  std::string path;            // SQLite file; "" keeps everything in memory only
+  std::size_t history = 8192;  // events kept per resource; an older `since` is refused
   const Clock* clock = &system_clock();
 };
 
@@ -114,9 +115,9 @@ class Store {
 
   // Replaces all but `status` (which stays as it is; for kinds where status is a subresource).
   // metadata.resourceVersion in `object`, when there, must be the current one. generation goes up
-  // when something outside metadata and status changed. A no-op write gives back the current object.
-  // Removing the last finalizer of a deleted object removes it.
-  // Errors: kNotFound, kConflict.
+  // when something outside metadata and status changed. A no-op write gives back the current
+  // object. Removing the last finalizer of a deleted object removes it. Errors: kNotFound,
+  // kConflict.
   Result<Object> update(const std::string& resource, Json object);
   // Replaces status only (and nothing of metadata but what `object` may not change anyway).
   Result<Object> update_status(const std::string& resource, Json object);

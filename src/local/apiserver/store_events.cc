@@ -84,10 +84,9 @@ void Store::deliver_to(Watcher& watcher) {
   // A callback may change the store, which grows the history: look it up anew for each event.
   while (!watcher.dead) {
     const auto& history = tables_[watcher.resource].history;
-    auto next = std::upper_bound(history.begin(), history.end(), watcher.cursor,
-                                 [](std::uint64_t version, const Event& event) {
-                                   return version < event.version;
-                                 });
+    auto next = std::upper_bound(
+        history.begin(), history.end(), watcher.cursor,
+        [](std::uint64_t version, const Event& event) { return version < event.version; });
     if (next == history.end()) return;
     const Event event = *next;
     watcher.cursor = event.version;
@@ -103,9 +102,12 @@ void Store::tell(Watcher& watcher, const Event& event) {
   const bool after = event.type != EventType::kDeleted && wanted.filter(*event.object);
   if (!before && !after) return;
   Event seen = event;
-  if (!before) seen.type = EventType::kAdded;
-  else if (!after) seen.type = EventType::kDeleted;
-  else seen.type = EventType::kModified;
+  if (!before)
+    seen.type = EventType::kAdded;
+  else if (!after)
+    seen.type = EventType::kDeleted;
+  else
+    seen.type = EventType::kModified;
   watcher.callback(seen);
 }
 
@@ -165,8 +167,10 @@ void Store::collect(const std::string& owner_uid, Propagation propagation) {
       for (const auto& owner : object["metadata"]["ownerReferences"]) {
         if (text_at(owner, {"uid"}) != owner_uid) rest.push_back(owner);
       }
-      if (rest.empty()) object["metadata"].erase("ownerReferences");
-      else object["metadata"]["ownerReferences"] = std::move(rest);
+      if (rest.empty())
+        object["metadata"].erase("ownerReferences");
+      else
+        object["metadata"]["ownerReferences"] = std::move(rest);
       return true;
     });
   }
@@ -181,7 +185,8 @@ void Store::release_foreground(const std::string& owner_uid) {
       Object dependent = find(key);
       if (!dependent) continue;
       for (const auto& reference : at_path(*dependent, {"metadata", "ownerReferences"})) {
-        if (text_at(reference, {"uid"}) == owner_uid && reference.value("blockOwnerDeletion", false)) {
+        if (text_at(reference, {"uid"}) == owner_uid &&
+            reference.value("blockOwnerDeletion", false)) {
           return;
         }
       }
@@ -194,8 +199,10 @@ void Store::release_foreground(const std::string& owner_uid) {
     for (const auto& finalizer : at_path(object, {"metadata", "finalizers"})) {
       if (finalizer != "foregroundDeletion") rest.push_back(finalizer);
     }
-    if (rest.empty()) object["metadata"].erase("finalizers");
-    else object["metadata"]["finalizers"] = std::move(rest);
+    if (rest.empty())
+      object["metadata"].erase("finalizers");
+    else
+      object["metadata"]["finalizers"] = std::move(rest);
     return true;
   });
 }

@@ -1,7 +1,6 @@
 #include "local/apiserver/store.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -18,7 +17,8 @@ class StoreTest : public testing::Test {
     StoreOptions options;
     options.path = path;
     options.history = history;
-    auto store = Store::open(options, [this](std::function<void()> fn) { work_.push_back(std::move(fn)); });
+    auto store =
+        Store::open(options, [this](std::function<void()> fn) { work_.push_back(std::move(fn)); });
     ASSERT_TRUE(store) << store.error().message;
     store_ = std::move(*store);
   }
@@ -37,7 +37,10 @@ class StoreTest : public testing::Test {
     return made ? *made : nullptr;
   }
   static Json owned_by(const Object& owner) {
-    return {{"metadata", {{"ownerReferences", Json::array({{{"uid", uid_of(*owner)}, {"name", name_of(*owner)}, {"blockOwnerDeletion", true}}})}}}};
+    return {{"metadata",
+             {{"ownerReferences", Json::array({{{"uid", uid_of(*owner)},
+                                                {"name", name_of(*owner)},
+                                                {"blockOwnerDeletion", true}}})}}}};
   }
 
   std::vector<std::function<void()>> work_;
@@ -67,15 +70,20 @@ TEST_F(StoreTest, GenerateNameAndNamespaces) {
   auto made = store_->create("things", {{"metadata", {{"generateName", "web-"}}}});
   ASSERT_TRUE(made);
   EXPECT_EQ(name_of(**made).size(), 9u);
-  EXPECT_EQ(store_->create("things", {{"metadata", {{"name", "a"}, {"namespace", "no"}}}}).error().code, Code::kNotFound);
-  EXPECT_EQ(store_->create("things", {{"metadata", {{"name", name_of(**made)}}}}).error().code, Code::kExists);
+  EXPECT_EQ(
+      store_->create("things", {{"metadata", {{"name", "a"}, {"namespace", "no"}}}}).error().code,
+      Code::kNotFound);
+  EXPECT_EQ(store_->create("things", {{"metadata", {{"name", name_of(**made)}}}}).error().code,
+            Code::kExists);
 }
 
 TEST_F(StoreTest, WatchesSeeFilteredChangesInOrder) {
   make("things", "a", {{"metadata", {{"labels", {{"on", "yes"}}}}}});
   std::vector<std::string> seen;
   WatchOptions options;
-  options.filter = [](const Json& object) { return text_at(object, {"metadata", "labels", "on"}) == "yes"; };
+  options.filter = [](const Json& object) {
+    return text_at(object, {"metadata", "labels", "on"}) == "yes";
+  };
   auto watch = store_->watch("things", options, [&](const Event& event) {
     seen.push_back(std::string(to_string(event.type)) + " " + name_of(*event.object));
   });
@@ -161,7 +169,8 @@ TEST_F(StoreTest, PodsOnANodeWaitForIt) {
 }
 
 TEST_F(StoreTest, ComesBackFromItsFile) {
-  const auto path = std::filesystem::temp_directory_path() / ("mizzen-store-" + std::to_string(::getpid()) + ".db");
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("mizzen-store-" + std::to_string(::getpid()) + ".db");
   open(path);
   make("things", "a", {{"spec", {{"x", "ä"}}}});
   make("things", "b");

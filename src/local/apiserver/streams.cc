@@ -24,14 +24,17 @@ Result<std::string> container_of(const Json& pod, std::string_view wanted) {
   }
   const std::string pod_name = name_of(pod);
   if (!wanted.empty()) {
-    return fail(Code::kInvalid, fmt::format("container {} is not valid for pod {}", wanted, pod_name));
+    return fail(Code::kInvalid,
+                fmt::format("container {} is not valid for pod {}", wanted, pod_name));
   }
-  if (auto marked = object::annotation_of(pod, "kubectl.kubernetes.io/default-container")) return *marked;
+  if (auto marked = object::annotation_of(pod, "kubectl.kubernetes.io/default-container"))
+    return *marked;
   const Json& containers = at_path(pod, {"spec", "containers"});
   if (containers.empty()) return fail(Code::kInvalid, "the pod has no containers");
   if (containers.size() > 1) {
-    return fail(Code::kInvalid, fmt::format("a container name must be specified for pod {}, choose one of: [{}]",
-                                            pod_name, names));
+    return fail(Code::kInvalid,
+                fmt::format("a container name must be specified for pod {}, choose one of: [{}]",
+                            pod_name, names));
   }
   return text_at(containers[0], {"name"});
 }
@@ -42,7 +45,8 @@ LogOptions log_options(const Target& target, WallTime now) {
   options.previous = target.flag("previous");
   options.timestamps = target.flag("timestamps");
   if (auto lines = parse_int<std::int64_t>(target.param("tailLines"))) options.tail_lines = *lines;
-  if (auto bytes = parse_int<std::int64_t>(target.param("limitBytes"))) options.limit_bytes = *bytes;
+  if (auto bytes = parse_int<std::int64_t>(target.param("limitBytes")))
+    options.limit_bytes = *bytes;
   if (auto ago = parse_int<std::int64_t>(target.param("sinceSeconds"))) {
     options.since = now - std::chrono::seconds(*ago);
   }
@@ -56,8 +60,8 @@ ApiResponse stream_error(const Error& error) {
   return bad_request(error.message);
 }
 
-void serve_log(io::Loop& loop, PodAccess& pods, const ContainerRef& where, const LogOptions& options,
-               std::shared_ptr<net::Exchange> exchange) {
+void serve_log(io::Loop& loop, PodAccess& pods, const ContainerRef& where,
+               const LogOptions& options, std::shared_ptr<net::Exchange> exchange) {
   struct LogStream {
     std::shared_ptr<net::Exchange> exchange;
     std::unique_ptr<PodSession> session;
@@ -77,7 +81,8 @@ void serve_log(io::Loop& loop, PodAccess& pods, const ContainerRef& where, const
     auto log = weak.lock();
     if (!log || log->over) return;
     if (!log->exchange->begun()) {
-      log->exchange->begin(200, {{"content-type", "text/plain; charset=utf-8"}, {"cache-control", "no-cache, private"}});
+      log->exchange->begin(200, {{"content-type", "text/plain; charset=utf-8"},
+                                 {"cache-control", "no-cache, private"}});
     }
     log->exchange->write(text);
     if (log->exchange->buffered() > kLogBacklog && log->session) log->session->pause(true);
@@ -87,8 +92,10 @@ void serve_log(io::Loop& loop, PodAccess& pods, const ContainerRef& where, const
   events.on_exit = [weak, finish](ExitResult) {
     auto log = weak.lock();
     if (!log || log->over) return;
-    if (log->exchange->begun()) log->exchange->end();
-    else log->exchange->respond(200, {{"content-type", "text/plain; charset=utf-8"}}, "");
+    if (log->exchange->begun())
+      log->exchange->end();
+    else
+      log->exchange->respond(200, {{"content-type", "text/plain; charset=utf-8"}}, "");
     finish();
   };
   auto session = pods.logs(where, options, std::move(events));
@@ -100,7 +107,8 @@ void serve_log(io::Loop& loop, PodAccess& pods, const ContainerRef& where, const
   // The exchange keeps the stream alive until it is closed.
   exchange->on_closed([log, finish](bool) { finish(); });
   if (options.follow && !exchange->begun()) {
-    exchange->begin(200, {{"content-type", "text/plain; charset=utf-8"}, {"cache-control", "no-cache, private"}});
+    exchange->begin(200, {{"content-type", "text/plain; charset=utf-8"},
+                          {"cache-control", "no-cache, private"}});
   }
 }
 
@@ -118,12 +126,15 @@ bool is_stream(const Target& target) {
 void serve_stream(io::Loop& loop, Store& store, PodAccess* pods, const Target& target,
                   std::shared_ptr<net::Exchange> exchange) {
   if (!pods) {
-    return respond(*exchange, status_response(503, "ServiceUnavailable", "this API server runs without pods"));
+    return respond(*exchange,
+                   status_response(503, "ServiceUnavailable", "this API server runs without pods"));
   }
-  if (target.subresource == "proxy") return serve_proxy(loop, store, *pods, target, std::move(exchange));
+  if (target.subresource == "proxy")
+    return serve_proxy(loop, store, *pods, target, std::move(exchange));
   Object found = store.get(target.key());
   if (!found) return respond(*exchange, not_found(*target.type, target.name));
-  if (target.subresource == "portforward") return serve_port_forward(loop, *pods, target, std::move(exchange));
+  if (target.subresource == "portforward")
+    return serve_port_forward(loop, *pods, target, std::move(exchange));
   auto container = container_of(*found, target.param("container"));
   if (!container) return respond(*exchange, bad_request(container.error().message));
   const ContainerRef where{target.ns, target.name, *container};

@@ -35,7 +35,8 @@ Json custom_cell(const Json& wanted, const Json& object, WallTime now) {
     if (found->size() == 1) return value.dump();
     std::string joined;
     for (const auto& each : *found) {
-      joined += (joined.empty() ? "" : ",") + (each.is_string() ? each.get<std::string>() : each.dump());
+      joined +=
+          (joined.empty() ? "" : ",") + (each.is_string() ? each.get<std::string>() : each.dump());
     }
     return joined;
   }
@@ -53,7 +54,8 @@ Columns custom_columns(const Type& type, std::string_view version) {
   const CustomVersion* custom = type.custom_version(version);
   Json wanted = custom && custom->columns.is_array() ? custom->columns : Json::array();
   if (wanted.empty()) {
-    wanted.push_back({{"name", "Age"}, {"type", "date"}, {"jsonPath", ".metadata.creationTimestamp"}});
+    wanted.push_back(
+        {{"name", "Age"}, {"type", "date"}, {"jsonPath", ".metadata.creationTimestamp"}});
   }
   for (const auto& each : wanted) {
     columns.definitions.push_back(column(each.value("name", ""), each.value("type", "string"),

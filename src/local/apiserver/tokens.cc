@@ -40,7 +40,8 @@ Result<std::string> Api::issue_token(const std::string& ns, const std::string& s
   if (!account) return fail(Code::kNotFound, service_account);
   if (audiences.empty()) audiences = {options_.token_issuer};
   const auto now = seconds(store_.wall());
-  const auto lifetime = std::max<std::int64_t>(600, std::chrono::duration_cast<std::chrono::seconds>(ttl).count());
+  const auto lifetime =
+      std::max<std::int64_t>(600, std::chrono::duration_cast<std::chrono::seconds>(ttl).count());
   Json bound = {{"namespace", ns},
                 {"serviceaccount", {{"name", service_account}, {"uid", uid_of(*account)}}}};
   if (!pod.empty()) bound["pod"] = {{"name", pod}, {"uid", pod_uid}};
@@ -59,8 +60,10 @@ Result<Caller> Api::authenticate(std::string_view token, std::string_view audien
   MIZZEN_TRY(const std::string text, pki::verify_jwt(token, parts_->token_key_->public_key()));
   MIZZEN_TRY(const Json claims, object::parse_json(text));
   const auto now = seconds(store_.wall());
-  if (object::int_at(claims, {"exp"}) <= now) return fail(Code::kUnauthenticated, "the token has expired");
-  if (object::int_at(claims, {"nbf"}) > now + 60) return fail(Code::kUnauthenticated, "the token is not valid yet");
+  if (object::int_at(claims, {"exp"}) <= now)
+    return fail(Code::kUnauthenticated, "the token has expired");
+  if (object::int_at(claims, {"nbf"}) > now + 60)
+    return fail(Code::kUnauthenticated, "the token is not valid yet");
   if (text_at(claims, {"iss"}) != options_.token_issuer) {
     return fail(Code::kUnauthenticated, "the token is another issuer's");
   }
@@ -89,7 +92,8 @@ Result<Caller> Api::authenticate(std::string_view token, std::string_view audien
 ApiResponse Api::Parts::token_request(const Target& target, const Json& body) {
   const auto lifetime = object::int_at(body, {"spec", "expirationSeconds"}, 3600);
   if (lifetime < 600) {
-    const Cause cause = invalid_value("spec.expirationSeconds", lifetime, "may not specify a duration less than 10 minutes");
+    const Cause cause = invalid_value("spec.expirationSeconds", lifetime,
+                                      "may not specify a duration less than 10 minutes");
     return invalid(*target.type, target.name, {&cause, 1});
   }
   const auto audiences = strings(at_path(body, {"spec", "audiences"}));
@@ -101,16 +105,20 @@ ApiResponse Api::Parts::token_request(const Target& target, const Json& body) {
     if (!found) return not_found(*types_.find_resource("pods"), pod);
     pod_uid = uid_of(*found);
   }
-  auto token = api_.issue_token(target.ns, target.name, audiences, std::chrono::seconds(lifetime), pod, pod_uid);
+  auto token = api_.issue_token(target.ns, target.name, audiences, std::chrono::seconds(lifetime),
+                                pod, pod_uid);
   if (!token) return from_error(*target.type, target.name, token.error());
   Json answer = body;
   answer["apiVersion"] = "authentication.k8s.io/v1";
   answer["kind"] = "TokenRequest";
-  answer["metadata"] = {{"name", target.name}, {"namespace", target.ns}, {"creationTimestamp", rfc3339(store_.wall())}};
+  answer["metadata"] = {{"name", target.name},
+                        {"namespace", target.ns},
+                        {"creationTimestamp", rfc3339(store_.wall())}};
   if (audiences.empty()) answer["spec"]["audiences"] = {options_.token_issuer};
   answer["spec"]["expirationSeconds"] = lifetime;
-  answer["status"] = {{"token", *token},
-                      {"expirationTimestamp", rfc3339(store_.wall() + std::chrono::seconds(lifetime))}};
+  answer["status"] = {
+      {"token", *token},
+      {"expirationTimestamp", rfc3339(store_.wall() + std::chrono::seconds(lifetime))}};
   return json_response(answer, 201);
 }
 
@@ -129,13 +137,15 @@ ApiResponse Api::Parts::review(const ApiRequest& request, const Target& target, 
         body["status"]["error"] = caller.error().message;
         continue;
       }
-      body["status"] = {{"authenticated", true},
-                        {"audiences", {audience}},
-                        {"user", {{"username", caller->user}, {"groups", caller->groups}, {"uid", caller->uid}}}};
+      body["status"] = {
+          {"authenticated", true},
+          {"audiences", {audience}},
+          {"user", {{"username", caller->user}, {"groups", caller->groups}, {"uid", caller->uid}}}};
       break;
     }
   } else if (kind == "SelfSubjectReview") {
-    body["status"] = {{"userInfo", {{"username", request.caller.user}, {"groups", request.caller.groups}}}};
+    body["status"] = {
+        {"userInfo", {{"username", request.caller.user}, {"groups", request.caller.groups}}}};
   } else if (kind == "SelfSubjectRulesReview") {
     const Json all = {{"verbs", {"*"}}, {"apiGroups", {"*"}}, {"resources", {"*"}}};
     const Json urls = {{"verbs", {"*"}}, {"nonResourceURLs", {"*"}}};

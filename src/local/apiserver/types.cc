@@ -29,7 +29,8 @@ std::tuple<int, int, int> rank(std::string_view version) {
   if (!major) return {0, 0, 0};
   rest.remove_prefix(end);
   if (rest.empty()) return {3, *major, 0};
-  for (auto [word, stage] : {std::pair{std::string_view("beta"), 2}, {std::string_view("alpha"), 1}}) {
+  for (auto [word, stage] :
+       {std::pair{std::string_view("beta"), 2}, {std::string_view("alpha"), 1}}) {
     if (!rest.starts_with(word)) continue;
     if (auto minor = parse_int<int>(rest.substr(word.size()))) return {stage, *major, *minor};
   }
@@ -90,7 +91,8 @@ Types::Types() {
   }
 }
 
-TypeRef Types::find(std::string_view group, std::string_view version, std::string_view plural) const {
+TypeRef Types::find(std::string_view group, std::string_view version,
+                    std::string_view plural) const {
   auto found = types_.find({std::string(group), std::string(plural)});
   if (found == types_.end() || !found->second->serves(version)) return nullptr;
   return found->second;

@@ -12,12 +12,16 @@ constexpr auto kLinger = std::chrono::seconds(5);
 constexpr std::size_t kPiece = 32 * 1024;
 }  // namespace
 
-std::shared_ptr<Upgraded> Upgraded::make(io::Loop& loop, std::unique_ptr<io::Stream> stream, bool websocket) {
+std::shared_ptr<Upgraded> Upgraded::make(io::Loop& loop, std::unique_ptr<io::Stream> stream,
+                                         bool websocket) {
   return std::shared_ptr<Upgraded>(new Upgraded(loop, std::move(stream), websocket));
 }
 
 Upgraded::Upgraded(io::Loop& loop, std::unique_ptr<io::Stream> stream, bool websocket)
-    : loop_(loop), stream_(std::move(stream)), websocket_(websocket), reader_(ws::Role::kServer, kMaxMessage) {}
+    : loop_(loop),
+      stream_(std::move(stream)),
+      websocket_(websocket),
+      reader_(ws::Role::kServer, kMaxMessage) {}
 
 void Upgraded::start(UpgradedEvents events) {
   events_ = std::move(events);
@@ -27,8 +31,10 @@ void Upgraded::start(UpgradedEvents events) {
 
 void Upgraded::send(std::string_view bytes) {
   if (closing_ || closed_) return;
-  if (websocket_) ws::append_frame(output_, ws::Role::kServer, ws::Opcode::kBinary, bytes);
-  else output_ += bytes;
+  if (websocket_)
+    ws::append_frame(output_, ws::Role::kServer, ws::Opcode::kBinary, bytes);
+  else
+    output_ += bytes;
   flush();
 }
 

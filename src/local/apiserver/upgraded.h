@@ -18,10 +18,12 @@ struct UpgradedEvents {
   std::function<void()> drained;                  // buffered() fell to 0
 };
 
-// Keeps itself alive until the connection is closed, then lets go of its callbacks. Loop thread only.
+// Keeps itself alive until the connection is closed, then lets go of its callbacks. Loop thread
+// only.
 class Upgraded final : public std::enable_shared_from_this<Upgraded>, private io::StreamHandler {
  public:
-  static std::shared_ptr<Upgraded> make(io::Loop& loop, std::unique_ptr<io::Stream> stream, bool websocket);
+  static std::shared_ptr<Upgraded> make(io::Loop& loop, std::unique_ptr<io::Stream> stream,
+                                        bool websocket);
 
   void start(UpgradedEvents events);
   void send(std::string_view bytes);  // takes all

@@ -55,8 +55,8 @@ std::unique_ptr<io::Connecting> dial_pod(io::Loop& loop, PodAccess* pods, const 
   return io::connect(loop, *address, {}, std::move(done));
 }
 
-Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns, const std::string& service,
-                                      std::uint16_t port) {
+Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns,
+                                      const std::string& service, std::uint16_t port) {
   Object found = store.get({"services", ns, service});
   if (!found) return fail(Code::kUnavailable, fmt::format("service \"{}\" not found", service));
   std::string port_name;
@@ -66,7 +66,9 @@ Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns,
     port_name = text_at(each, {"name"});
     known = true;
   }
-  if (!known) return fail(Code::kUnavailable, fmt::format("no service port {} found for service \"{}\"", port, service));
+  if (!known)
+    return fail(Code::kUnavailable,
+                fmt::format("no service port {} found for service \"{}\"", port, service));
   Object endpoints = store.get({"endpoints", ns, service});
   if (endpoints) {
     for (const auto& subset : at_path(*endpoints, {"subsets"})) {
@@ -80,7 +82,8 @@ Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns,
       }
     }
   }
-  return fail(Code::kUnavailable, fmt::format("no endpoints available for service \"{}\"", service));
+  return fail(Code::kUnavailable,
+              fmt::format("no endpoints available for service \"{}\"", service));
 }
 
 std::unique_ptr<io::Connecting> WebhookClient::dial(const WebhookCall& call, io::ConnectDone done) {
@@ -89,7 +92,8 @@ std::unique_ptr<io::Connecting> WebhookClient::dial(const WebhookCall& call, io:
   return dial_pod(loop_, pods_, endpoint->ip, endpoint->port, std::move(done));
 }
 
-Result<net::HttpClient*> WebhookClient::client_for(const WebhookCall& call, const net::BaseUrl& base) {
+Result<net::HttpClient*> WebhookClient::client_for(const WebhookCall& call,
+                                                   const net::BaseUrl& base) {
   const std::string key = fmt::format("{} {:x}", base.authority(), fnv1a(call.ca_bundle_pem));
   if (auto found = clients_.find(key); found != clients_.end()) return found->second.get();
   net::HttpClientOptions options;
@@ -121,11 +125,12 @@ void WebhookClient::call(WebhookCall call, Done done) {
     if (!endpoint) return done(std::unexpected(endpoint.error()));
   }
   const MonoTime deadline = loop_.now() + call.timeout;
-  attempt(std::make_shared<const WebhookCall>(std::move(call)), kFirstPause, deadline, std::move(done));
+  attempt(std::make_shared<const WebhookCall>(std::move(call)), kFirstPause, deadline,
+          std::move(done));
 }
 
-void WebhookClient::attempt(std::shared_ptr<const WebhookCall> call, Duration pause, MonoTime deadline,
-                            Done done) {
+void WebhookClient::attempt(std::shared_ptr<const WebhookCall> call, Duration pause,
+                            MonoTime deadline, Done done) {
   auto base = net::parse_base_url(call->url);
   if (!base) return done(std::unexpected(base.error()));
   const std::string path = base->prefix.empty() ? "/" : base->prefix;
@@ -134,26 +139,32 @@ void WebhookClient::attempt(std::shared_ptr<const WebhookCall> call, Duration pa
   if (!client) return done(std::unexpected(client.error()));
   net::Request request;
   request.method = "POST";
-  request.target = fmt::format("{}?timeout={}s", path, std::chrono::duration_cast<std::chrono::seconds>(call->timeout).count());
+  request.target =
+      fmt::format("{}?timeout={}s", path,
+                  std::chrono::duration_cast<std::chrono::seconds>(call->timeout).count());
   request.headers = {{"content-type", "application/json"}, {"accept", "application/json"}};
   request.body = call->body;
   request.timeout = deadline - loop_.now();
   (*client)->fetch(
       std::move(request),
-      [this, alive = alive_, call, pause, deadline, done = std::move(done)](Result<net::Response> response) {
+      [this, alive = alive_, call, pause, deadline,
+       done = std::move(done)](Result<net::Response> response) {
         if (!*alive) return;
         if (!response) {
           const Code code = response.error().code;
-          const bool broken = code == Code::kReset || code == Code::kClosed || code == Code::kUnavailable;
-          if (!broken || loop_.now() + pause >= deadline) return done(std::unexpected(response.error()));
+          const bool broken =
+              code == Code::kReset || code == Code::kClosed || code == Code::kUnavailable;
+          if (!broken || loop_.now() + pause >= deadline)
+            return done(std::unexpected(response.error()));
           loop_.after(pause, [this, alive, call, pause, deadline, done] {
             if (*alive) attempt(call, pause * 2, deadline, done);
           });
           return;
         }
         if (response->status != 200) {
-          return done(fail(Code::kUnavailable, fmt::format("the server answered {}: {}", response->status,
-                                                           response->body.substr(0, 300))));
+          return done(
+              fail(Code::kUnavailable, fmt::format("the server answered {}: {}", response->status,
+                                                   response->body.substr(0, 300))));
         }
         done(std::move(response->body));
       },

@@ -18,8 +18,8 @@ struct EndpointAddress {
   std::uint16_t port = 0;
 };
 // kUnavailable when there is none; the message is Kubernetes'.
-Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns, const std::string& service,
-                                      std::uint16_t port);
+Result<EndpointAddress> pick_endpoint(const Store& store, const std::string& ns,
+                                      const std::string& service, std::uint16_t port);
 
 // On the loop's thread. Clients are kept per webhook, their connections pooled.
 class WebhookClient {
@@ -30,13 +30,14 @@ class WebhookClient {
   // Through `pods` into the cluster's network; null connects directly.
   void set_pods(PodAccess* pods) { pods_ = pods; }
 
-  // A connection that breaks, or is refused, is tried again within the call's timeout (a review may be
-  // asked twice): a webhook that restarts is not noticed.
+  // A connection that breaks, or is refused, is tried again within the call's timeout (a review may
+  // be asked twice): a webhook that restarts is not noticed.
   void call(WebhookCall call, std::function<void(Result<std::string>)> done);
 
  private:
   using Done = std::function<void(Result<std::string>)>;
-  void attempt(std::shared_ptr<const WebhookCall> call, Duration pause, MonoTime deadline, Done done);
+  void attempt(std::shared_ptr<const WebhookCall> call, Duration pause, MonoTime deadline,
+               Done done);
   Result<net::HttpClient*> client_for(const WebhookCall& call, const net::BaseUrl& base);
   std::unique_ptr<io::Connecting> dial(const WebhookCall& call, io::ConnectDone done);
 
@@ -47,8 +48,8 @@ class WebhookClient {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// PodAccess::dial (or a direct connection when `pods` is null) as io::connect has it: abandoned when
-// the Connecting is destroyed, `done` never called from inside.
+// PodAccess::dial (or a direct connection when `pods` is null) as io::connect has it: abandoned
+// when the Connecting is destroyed, `done` never called from inside.
 std::unique_ptr<io::Connecting> dial_pod(io::Loop& loop, PodAccess* pods, const std::string& ip,
                                          std::uint16_t port, io::ConnectDone done);
 
