@@ -14,6 +14,7 @@
 #include "base/strings.h"
 #include "io/sim_loop.h"
 #include "local/apiserver/server.h"
+#include "local/apiserver/upgraded.h"
 
 namespace mizzen::local {
 namespace {
@@ -129,6 +130,8 @@ class KubectlTest : public testing::TestWithParam<std::string> {
   void TearDown() override {
     loop_.stop();
     if (thread_.joinable()) thread_.join();
+    // kubectl has ended: its conversations do so too, as soon as the loop hears of it.
+    loop_.run_until([] { return Upgraded::open() == 0; }, std::chrono::seconds(10));
     server_.reset();
     std::filesystem::remove_all(folder_);
   }

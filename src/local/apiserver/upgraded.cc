@@ -1,6 +1,7 @@
 #include "local/apiserver/upgraded.h"
 
 #include <array>
+#include <atomic>
 
 namespace mizzen::local {
 
@@ -10,6 +11,7 @@ namespace {
 constexpr std::size_t kMaxMessage = 4 << 20;
 constexpr auto kLinger = std::chrono::seconds(5);
 constexpr std::size_t kPiece = 32 * 1024;
+std::atomic<std::size_t> g_open = 0;
 }  // namespace
 
 std::shared_ptr<Upgraded> Upgraded::make(io::Loop& loop, std::unique_ptr<io::Stream> stream,
@@ -26,6 +28,7 @@ Upgraded::Upgraded(io::Loop& loop, std::unique_ptr<io::Stream> stream, bool webs
 void Upgraded::start(UpgradedEvents events) {
   events_ = std::move(events);
   self_ = shared_from_this();
+  ++g_open;
   stream_->set_handler(this);
 }
 
@@ -48,6 +51,8 @@ void Upgraded::close() {
   closing_ = true;
   flush();
 }
+
+std::size_t Upgraded::open() { return g_open; }
 
 void Upgraded::on_readable() {
   std::array<std::byte, kPiece> buffer;
@@ -122,6 +127,7 @@ void Upgraded::finish() {
     auto told = std::move(self->events_.closed);
     if (told && !self->closing_) told();
     self->events_ = {};
+    --g_open;
   });
 }
 

@@ -31,6 +31,8 @@ class Upgraded final : public std::enable_shared_from_this<Upgraded>, private io
   void pause(bool paused);
   // Sends what is buffered (and a WebSocket close frame), then closes.
   void close();
+  // Conversations of this process that are not over yet. Any thread.
+  static std::size_t open();
 
  private:
   Upgraded(io::Loop& loop, std::unique_ptr<io::Stream> stream, bool websocket);
