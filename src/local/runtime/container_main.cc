@@ -210,7 +210,17 @@ std::uint64_t wanted_capabilities(const LaunchSpec& spec) {
   return wanted;
 }
 
+// Programs reopen their output by /dev/stdout, which only the pipe's owner may.
+void give_output_away(const LaunchSpec& spec) {
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat about {};
+    if (fstat(fd, &about) != 0) continue;
+    if (S_ISFIFO(about.st_mode) || isatty(fd) == 1) (void)!fchown(fd, spec.uid, spec.gid);
+  }
+}
+
 Status drop_privileges(const LaunchSpec& spec) {
+  give_output_away(spec);
   std::uint64_t wanted = wanted_capabilities(spec);
   for (unsigned i = 0; i < kCapabilities.size(); ++i) {
     if ((wanted >> i & 1) == 0) prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
