@@ -173,13 +173,24 @@ void Pod::begin_stop() {
   if (life_ == Life::kGone) return;
   bool first = life_ != Life::kStopping;
   life_ = Life::kStopping;
-  node_.loop->cancel(retry_);
+  if (first) node_.loop->cancel(retry_);
   Duration grace = object_gone_ ? Duration{0} : grace_of(*pod_);
   if (first) {
     for (auto& container : main_) {
       if (container->pid() > 0) event("Normal", "Killing", "Stopping container " + container->name(), container->name());
     }
   }
+  if (grace.count() == 0) return stop_containers(grace);
+  if (!first) return;  // only metadata or status has changed
+  // New connections must have stopped coming before the process does: endpoints, rules and proxies
+  // learn of it in the meantime.
+  bool serves = std::any_of(main_.begin(), main_.end(), [](const auto& container) { return container->ready(); });
+  retry_ = node_.loop->after(std::chrono::milliseconds(serves ? 200 : 0), [this, grace] { stop_containers(grace); });
+  changed();
+}
+
+void Pod::stop_containers(Duration grace) {
+  stop_begun_ = true;
   for (auto& container : main_) container->stop(grace);
   // A sidecar outlives the containers that it serves.
   bool main_running = false;
@@ -194,11 +205,11 @@ void Pod::finish_stop() {
   bool main_running = false;
   bool running = false;
   for (auto& container : main_) main_running = main_running || container->pid() > 0;
-  if (!main_running) {
+  if (!main_running && (stop_begun_ || life_ == Life::kEnded)) {
     for (auto& container : init_) container->stop(grace_of(*pod_));
   }
   for (auto& container : init_) running = running || container->pid() > 0;
-  if (main_running || running || life_ != Life::kStopping) return;
+  if (main_running || running || !stop_begun_ || life_ != Life::kStopping) return;
   life_ = Life::kGone;
   remove_volumes(volumes().dir);
   std::error_code error;

@@ -70,6 +70,7 @@ class Pod final : private ContainerHost {
   void step_running();
   bool step_init();
   void begin_stop();
+  void stop_containers(Duration grace);
   void finish_stop();
   void write_status();
   Json status() const;
@@ -105,6 +106,7 @@ class Pod final : private ContainerHost {
   io::TimerId refresh_ = 0;
   bool scheduled_ = false;
   bool object_gone_ = false;
+  bool stop_begun_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
