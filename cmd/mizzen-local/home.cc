@@ -20,7 +20,8 @@ Result<std::string> state_dir() {
   } else if (const char* user = std::getenv("HOME"); user != nullptr && *user == '/') {
     dir = std::string(user) + "/.local/state/mizzen";
   } else {
-    return fail(Code::kInvalid, "neither MIZZEN_HOME nor HOME says where to keep the cluster's state");
+    return fail(Code::kInvalid,
+                "neither MIZZEN_HOME nor HOME says where to keep the cluster's state");
   }
   std::error_code error;
   bool made = std::filesystem::create_directories(dir, error);

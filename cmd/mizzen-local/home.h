@@ -10,7 +10,8 @@
 
 namespace mizzen::local {
 
-// MIZZEN_HOME, or mizzen in XDG_STATE_HOME or ~/.local/state. Made when missing, for its owner only.
+// MIZZEN_HOME, or mizzen in XDG_STATE_HOME or ~/.local/state. Made when missing, for its owner
+// only.
 Result<std::string> state_dir();
 
 // The lock that a running cluster holds. Errors: kExists when another process has it.

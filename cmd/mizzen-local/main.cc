@@ -50,22 +50,28 @@ void add_images(CLI::App& app, int& code) {
   images->require_subcommand(0, 1);
   CLI::App* list = images->add_subcommand("list", "print the catalogue");
   list->callback([&code] { code = with_state(list_images); });
-  CLI::App* add = images->add_subcommand("add", "PATTERN COMMAND [ARG...]: run COMMAND for images like PATTERN");
+  CLI::App* add = images->add_subcommand(
+      "add", "PATTERN COMMAND [ARG...]: run COMMAND for images like PATTERN");
   add->add_option("pattern", pattern)->required();
   add->prefix_command();
   add->callback([&code, add] {
     command = add->remaining();
     if (command.empty()) {
-      fmt::print(stderr, "mizzen-local: a command is needed: images add PATTERN COMMAND [ARG...]\n");
+      fmt::print(stderr,
+                 "mizzen-local: a command is needed: images add PATTERN COMMAND [ARG...]\n");
       code = 64;
       return;
     }
-    code = with_state([](const std::string& dir) { return done(add_to_catalogue(dir + "/images", pattern, command)); });
+    code = with_state([](const std::string& dir) {
+      return done(add_to_catalogue(dir + "/images", pattern, command));
+    });
   });
   CLI::App* remove = images->add_subcommand("remove", "PATTERN: forget an entry of yours");
   remove->add_option("pattern", pattern)->required();
   remove->callback([&code] {
-    code = with_state([](const std::string& dir) { return done(remove_from_catalogue(dir + "/images", pattern)); });
+    code = with_state([](const std::string& dir) {
+      return done(remove_from_catalogue(dir + "/images", pattern));
+    });
   });
   images->callback([images, &code] {
     if (images->get_subcommands().empty()) code = with_state(list_images);
@@ -83,12 +89,19 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   int code = 0;
   UpOptions options;
-  CLI::App* up_command = app.add_subcommand("up", "start the cluster and the mesh, wait until ready");
+  CLI::App* up_command =
+      app.add_subcommand("up", "start the cluster and the mesh, wait until ready");
   add_up_options(up_command, options);
   up_command->callback([&] { code = up(options); });
-  app.add_subcommand("down", "stop the cluster; nothing of it stays behind")->callback([&] { code = down(); });
-  app.add_subcommand("status", "what runs, and where to look")->callback([&] { code = with_state(print_status); });
-  app.add_subcommand("env", "print shell settings")->callback([&] { code = with_state(print_env); });
+  app.add_subcommand("down", "stop the cluster; nothing of it stays behind")->callback([&] {
+    code = down();
+  });
+  app.add_subcommand("status", "what runs, and where to look")->callback([&] {
+    code = with_state(print_status);
+  });
+  app.add_subcommand("env", "print shell settings")->callback([&] {
+    code = with_state(print_env);
+  });
   app.add_subcommand("tunnel", "let the ingress answer on ports 80 and 443")->callback([&] {
     code = with_state(tunnel);
   });

@@ -22,7 +22,8 @@ void add_documents(std::string_view yaml, const std::string& step, std::vector<M
 
 std::vector<Manifest> installation_manifests() {
   std::vector<Manifest> out;
-  for (auto& crd : config::crds()) out.push_back({"Installing Istio's resource definitions", std::move(crd)});
+  for (auto& crd : config::crds())
+    out.push_back({"Installing Istio's resource definitions", std::move(crd)});
   for (const deploy::Manifest& manifest : deploy::manifests()) {
     add_documents(manifest.yaml, "Installing the control plane and the ingress gateway", out);
   }

@@ -7,7 +7,8 @@
 
 namespace mizzen::local {
 
-std::vector<Manifest> installation_manifests();  // Istio's definitions, control plane, ingress gateway
-std::vector<Manifest> demo_manifests();          // Bookinfo behind the gateway
+std::vector<Manifest>
+installation_manifests();                // Istio's definitions, control plane, ingress gateway
+std::vector<Manifest> demo_manifests();  // Bookinfo behind the gateway
 
 }  // namespace mizzen::local

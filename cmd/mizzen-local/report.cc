@@ -40,10 +40,11 @@ int print_status(const std::string& dir) {
   fmt::print("state:      {}\n", dir);
   fmt::print("runs as:    {}\n", state.value("ids", "?"));
   fmt::print("API server: https://{}\n", state.value("api", "?"));
-  if (int port = ingress_port(state, "80"); port != 0) fmt::print("ingress:    http://127.0.0.1:{}\n", port);
+  if (int port = ingress_port(state, "80"); port != 0)
+    fmt::print("ingress:    http://127.0.0.1:{}\n", port);
   for (const Json& door : at_path(state, {"doors"})) {
-    fmt::print("            {}/{}:{} answers on {}\n", door.value("namespace", ""), door.value("service", ""),
-               door.value("port", 0), door.value("address", ""));
+    fmt::print("            {}/{}:{} answers on {}\n", door.value("namespace", ""),
+               door.value("service", ""), door.value("port", 0), door.value("address", ""));
   }
   return 0;
 }
@@ -53,9 +54,13 @@ int print_env(const std::string& dir) {
   if (!running_state(dir, &state)) return 1;
   fmt::print("export KUBECONFIG='{}/kubeconfig'\n", dir);
   if (int port = ingress_port(state, "80"); port != 0) {
-    fmt::print("export INGRESS_HOST=127.0.0.1\nexport INGRESS_PORT={0}\nexport GATEWAY_URL=127.0.0.1:{0}\n", port);
+    fmt::print(
+        "export INGRESS_HOST=127.0.0.1\nexport INGRESS_PORT={0}\nexport "
+        "GATEWAY_URL=127.0.0.1:{0}\n",
+        port);
   }
-  if (int port = ingress_port(state, "443"); port != 0) fmt::print("export SECURE_INGRESS_PORT={}\n", port);
+  if (int port = ingress_port(state, "443"); port != 0)
+    fmt::print("export SECURE_INGRESS_PORT={}\n", port);
   return 0;
 }
 
@@ -63,8 +68,10 @@ int print_where_to_look(const std::string& dir, bool demo) {
   Json state;
   if (!running_state(dir, &state)) return 1;
   int port = ingress_port(state, "80");
-  if (demo && port != 0) fmt::print("Bookinfo:   http://127.0.0.1:{}/productpage\n", port);
-  else if (port != 0) fmt::print("Ingress:    http://127.0.0.1:{}\n", port);
+  if (demo && port != 0)
+    fmt::print("Bookinfo:   http://127.0.0.1:{}/productpage\n", port);
+  else if (port != 0)
+    fmt::print("Ingress:    http://127.0.0.1:{}\n", port);
   fmt::print("kubectl:    export KUBECONFIG={}/kubeconfig\n", dir);
   fmt::print("Settings:   eval \"$(mizzenctl env)\"\n");
   return 0;

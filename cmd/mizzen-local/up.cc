@@ -47,7 +47,8 @@ class Keeper final : private io::FdHandler {
     }
     io::UniqueFd inside(sockets[1]);
     server_ = std::make_unique<OutsideServer>(loop_, io::UniqueFd(sockets[0]), events());
-    std::vector<std::string> arguments = {"mizzen-local", "inside", std::string(1, "rus"[static_cast<int>(ids)]),
+    std::vector<std::string> arguments = {"mizzen-local", "inside",
+                                          std::string(1, "rus"[static_cast<int>(ids)]),
                                           fmt::format("--timeout={}", options.timeout_seconds)};
     if (options.demo) arguments.push_back("--demo");
     if (options.bare) arguments.push_back("--bare");
@@ -167,7 +168,8 @@ int up(const UpOptions& options) {
   }
   Preflight check = preflight();
   for (const std::string& warning : check.warnings) fmt::print(stderr, "note: {}\n", warning);
-  for (const std::string& missing : check.missing) fmt::print(stderr, "mizzen-local: {}\n", missing);
+  for (const std::string& missing : check.missing)
+    fmt::print(stderr, "mizzen-local: {}\n", missing);
   if (!check.missing.empty()) return 1;
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return complain(errno_error("pipe", errno));
@@ -184,7 +186,9 @@ int up(const UpOptions& options) {
     fmt::print("{}\n", last);
     return print_where_to_look(*dir, options.demo);
   }
-  fmt::print(stderr, "mizzen-local: {}\nIts log is {}/log; `mizzen-local down` stops what is there.\n", last, *dir);
+  fmt::print(stderr,
+             "mizzen-local: {}\nIts log is {}/log; `mizzen-local down` stops what is there.\n",
+             last, *dir);
   return 1;
 }
 

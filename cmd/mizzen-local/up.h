@@ -6,8 +6,8 @@
 namespace mizzen::local {
 
 struct UpOptions {
-  bool demo = false;   // Bookinfo too
-  bool bare = false;   // neither mesh nor demo
+  bool demo = false;  // Bookinfo too
+  bool bare = false;  // neither mesh nor demo
   int timeout_seconds = 180;
 };
 

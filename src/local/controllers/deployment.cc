@@ -24,20 +24,25 @@ int spec_replicas(const Json& object) {
 }
 
 std::int64_t revision_of(const Json& object) {
-  return parse_int<std::int64_t>(text_at(object, {"metadata", "annotations", kRevision})).value_or(0);
+  return parse_int<std::int64_t>(text_at(object, {"metadata", "annotations", kRevision}))
+      .value_or(0);
 }
 
-std::string hash_of(const Json& set) { return text_at(set, {"metadata", "labels", "pod-template-hash"}); }
+std::string hash_of(const Json& set) {
+  return text_at(set, {"metadata", "labels", "pod-template-hash"});
+}
 
 Json condition(const Json& before, const std::string& type, bool status, const std::string& reason,
                const std::string& message, const std::string& now) {
-  Json out = {{"type", type},           {"status", status ? "True" : "False"},
-              {"reason", reason},       {"message", message},
-              {"lastUpdateTime", now},  {"lastTransitionTime", now}};
+  Json out = {{"type", type},          {"status", status ? "True" : "False"},
+              {"reason", reason},      {"message", message},
+              {"lastUpdateTime", now}, {"lastTransitionTime", now}};
   for (const Json& old : before) {
     if (old.value("type", "") != type) continue;
-    if (old.value("status", "") == out["status"]) out["lastTransitionTime"] = old.value("lastTransitionTime", now);
-    if (old.value("reason", "") == reason && old.value("message", "") == message && old.value("status", "") == out["status"]) {
+    if (old.value("status", "") == out["status"])
+      out["lastTransitionTime"] = old.value("lastTransitionTime", now);
+    if (old.value("reason", "") == reason && old.value("message", "") == message &&
+        old.value("status", "") == out["status"]) {
       out["lastUpdateTime"] = old.value("lastUpdateTime", now);
     }
   }
@@ -79,13 +84,12 @@ Object Workloads::ensure_replica_set(const Json& deployment, const std::vector<O
                 {"namespace", ns},
                 {"labels", labelled["metadata"]["labels"]},
                 {"annotations", {{kRevision, std::to_string(newest + 1)}}},
-                {"ownerReferences",
-                 Json::array({Json{{"apiVersion", "apps/v1"},
-                                   {"kind", "Deployment"},
-                                   {"name", name_of(deployment)},
-                                   {"uid", uid_of(deployment)},
-                                   {"controller", true},
-                                   {"blockOwnerDeletion", true}}})}}},
+                {"ownerReferences", Json::array({Json{{"apiVersion", "apps/v1"},
+                                                      {"kind", "Deployment"},
+                                                      {"name", name_of(deployment)},
+                                                      {"uid", uid_of(deployment)},
+                                                      {"controller", true},
+                                                      {"blockOwnerDeletion", true}}})}}},
               {"spec", {{"replicas", 0}, {"selector", selector}, {"template", labelled}}},
               {"status", {{"replicas", 0}}}};
   auto created = store_.create("replicasets.apps", std::move(set));
@@ -104,8 +108,8 @@ void Workloads::scale(const Json& set, int replicas) {
                              at_path(set, {"metadata", "ownerReferences"})[0].value("name", "")});
   if (owner == nullptr) return;
   record_event(store_, *owner, "Normal", "ScalingReplicaSet",
-               fmt::format("Scaled {} replica set {} from {} to {}", replicas > before ? "up" : "down", name_of(set),
-                           before, replicas),
+               fmt::format("Scaled {} replica set {} from {} to {}",
+                           replicas > before ? "up" : "down", name_of(set), before, replicas),
                "deployment-controller");
 }
 
@@ -134,8 +138,8 @@ void Workloads::deployment(const Key& key, const Json& deployment) {
   bool recreate = text_at(deployment, {"spec", "strategy", "type"}) == "Recreate";
   rollout.max_surge = int_or_percent(at_path(rolling, {"maxSurge"}), rollout.desired, true,
                                      std::max(1, (rollout.desired + 3) / 4));
-  rollout.max_unavailable =
-      int_or_percent(at_path(rolling, {"maxUnavailable"}), rollout.desired, false, rollout.desired / 4);
+  rollout.max_unavailable = int_or_percent(at_path(rolling, {"maxUnavailable"}), rollout.desired,
+                                           false, rollout.desired / 4);
   if (rollout.max_surge == 0 && rollout.max_unavailable == 0) rollout.max_unavailable = 1;
   rollout.current = {spec_replicas(*current), status_number(*current, "availableReplicas")};
   int old_pods = 0;
@@ -158,7 +162,8 @@ void Workloads::deployment(const Key& key, const Json& deployment) {
       (void)store_.remove({"replicasets.apps", key.ns, name_of(*old[i])});
     }
   }
-  deployment_status(key, deployment, store_.get({"replicasets.apps", key.ns, name_of(*current)}), old);
+  deployment_status(key, deployment, store_.get({"replicasets.apps", key.ns, name_of(*current)}),
+                    old);
 }
 
 void Workloads::deployment_status(const Key& key, const Json& deployment, const Object& current,
@@ -169,7 +174,8 @@ void Workloads::deployment_status(const Key& key, const Json& deployment, const 
   int ready = status_number(*current, "readyReplicas");
   int available = status_number(*current, "availableReplicas");
   int updated = total;
-  bool progressing_done = updated >= desired && status_number(*current, "availableReplicas") >= desired;
+  bool progressing_done =
+      updated >= desired && status_number(*current, "availableReplicas") >= desired;
   for (const Object& set : old) {
     total += status_number(*set, "replicas");
     ready += status_number(*set, "readyReplicas");
@@ -187,10 +193,12 @@ void Workloads::deployment_status(const Key& key, const Json& deployment, const 
                                  enough ? "Deployment has minimum availability."
                                         : "Deployment does not have minimum availability.",
                                  now));
-  conditions.push_back(condition(
-      before, "Progressing", true, progressing_done ? "NewReplicaSetAvailable" : "ReplicaSetUpdated",
-      fmt::format("ReplicaSet \"{}\" {}", name_of(*current), progressing_done ? "has successfully progressed." : "is progressing."),
-      now));
+  conditions.push_back(
+      condition(before, "Progressing", true,
+                progressing_done ? "NewReplicaSetAvailable" : "ReplicaSetUpdated",
+                fmt::format("ReplicaSet \"{}\" {}", name_of(*current),
+                            progressing_done ? "has successfully progressed." : "is progressing."),
+                now));
   Json status = {{"observedGeneration", at_path(deployment, {"metadata", "generation"})},
                  {"conditions", conditions}};
   auto put = [&status](const char* name, int value) {

@@ -20,7 +20,8 @@ bool selected(const Json& selector, const Json& pod) {
 int target_port(const Json& port, const Json& pod) {
   const Json& target = at_path(port, {"targetPort"});
   if (target.is_null()) return port.value("port", 0);
-  if (target.is_number_integer()) return target.get<int>() == 0 ? port.value("port", 0) : target.get<int>();
+  if (target.is_number_integer())
+    return target.get<int>() == 0 ? port.value("port", 0) : target.get<int>();
   for (const char* list : {"containers", "initContainers"}) {
     for (const Json& container : at_path(pod, {"spec", list})) {
       if (int number = container_port(container, target); number != 0) return number;
@@ -51,7 +52,8 @@ Json address_of(const Json& service, const Json& pod) {
                     {"namespace", namespace_of(pod)},
                     {"uid", uid_of(pod)}}}};
   std::string host = text_at(pod, {"spec", "hostname"});
-  if (!host.empty() && text_at(pod, {"spec", "subdomain"}) == name_of(service)) address["hostname"] = host;
+  if (!host.empty() && text_at(pod, {"spec", "subdomain"}) == name_of(service))
+    address["hostname"] = host;
   return address;
 }
 
@@ -64,14 +66,16 @@ Json endpoint_subsets(const Json& service, const std::vector<Object>& pods) {
   for (const Object& pod : pods) {
     std::string phase = text_at(*pod, {"status", "phase"});
     if (!selector.is_object() || selector.empty() || !selected(selector, *pod)) continue;
-    if (text_at(*pod, {"status", "podIP"}).empty() || phase == "Succeeded" || phase == "Failed") continue;
+    if (text_at(*pod, {"status", "podIP"}).empty() || phase == "Succeeded" || phase == "Failed")
+      continue;
     // A pod that is going serves nobody new, so that nothing is lost while it drains.
     if (is_deleting(*pod) && !publish) continue;
     Json ports = ports_of(service, *pod);
     if (ports.empty() && !at_path(service, {"spec", "ports"}).empty()) continue;
     Json& subset = subsets[ports.dump()];
     if (!ports.empty()) subset["ports"] = ports;
-    subset[publish || pod_is_ready(*pod) ? "addresses" : "notReadyAddresses"].push_back(address_of(service, *pod));
+    subset[publish || pod_is_ready(*pod) ? "addresses" : "notReadyAddresses"].push_back(
+        address_of(service, *pod));
   }
   Json out = Json::array();
   for (auto& [ports, subset] : subsets) out.push_back(std::move(subset));
@@ -97,23 +101,24 @@ Json endpoint_slice(const Json& service, const std::string& name, const Json& su
     if (!port.contains("name")) port["name"] = "";
   }
   (void)pods;
-  Json labels = at_path(service, {"metadata", "labels"}).is_object() ? service["metadata"]["labels"] : Json::object();
+  Json labels = at_path(service, {"metadata", "labels"}).is_object() ? service["metadata"]["labels"]
+                                                                     : Json::object();
   labels["kubernetes.io/service-name"] = name_of(service);
   labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io";
-  if (text_at(service, {"spec", "clusterIP"}) == "None") labels["service.kubernetes.io/headless"] = "";
+  if (text_at(service, {"spec", "clusterIP"}) == "None")
+    labels["service.kubernetes.io/headless"] = "";
   return {{"apiVersion", "discovery.k8s.io/v1"},
           {"kind", "EndpointSlice"},
           {"metadata",
            {{"name", name},
             {"namespace", namespace_of(service)},
             {"labels", labels},
-            {"ownerReferences",
-             Json::array({Json{{"apiVersion", "v1"},
-                               {"kind", "Service"},
-                               {"name", name_of(service)},
-                               {"uid", uid_of(service)},
-                               {"controller", true},
-                               {"blockOwnerDeletion", true}}})}}},
+            {"ownerReferences", Json::array({Json{{"apiVersion", "v1"},
+                                                  {"kind", "Service"},
+                                                  {"name", name_of(service)},
+                                                  {"uid", uid_of(service)},
+                                                  {"controller", true},
+                                                  {"blockOwnerDeletion", true}}})}}},
           {"addressType", "IPv4"},
           {"endpoints", endpoints},
           {"ports", ports}};
@@ -122,7 +127,8 @@ Json endpoint_slice(const Json& service, const std::string& name, const Json& su
 std::vector<ServicePort> service_ports(const Json& service, const Json* endpoints) {
   std::vector<ServicePort> out;
   std::string ip = text_at(service, {"spec", "clusterIP"});
-  if (ip.empty() || ip == "None" || text_at(service, {"spec", "type"}) == "ExternalName") return out;
+  if (ip.empty() || ip == "None" || text_at(service, {"spec", "type"}) == "ExternalName")
+    return out;
   if (ip.find(':') != std::string::npos) return out;
   for (const Json& port : at_path(service, {"spec", "ports"})) {
     ServicePort one;
@@ -140,7 +146,8 @@ std::vector<ServicePort> service_ports(const Json& service, const Json* endpoint
         for (const Json& target : at_path(subset, {"ports"})) {
           if (text_at(target, {"name"}) != name) continue;
           for (const Json& address : at_path(subset, {"addresses"})) {
-            one.backends.push_back({text_at(address, {"ip"}), target.value("port", std::uint16_t{0})});
+            one.backends.push_back(
+                {text_at(address, {"ip"}), target.value("port", std::uint16_t{0})});
           }
         }
       }

@@ -7,14 +7,19 @@ namespace {
 
 Object pod(const char* name, const char* ip, bool ready, const char* phase = "Running") {
   return std::make_shared<const Json>(Json{
-      {"metadata", {{"name", name}, {"namespace", "default"}, {"uid", name}, {"labels", {{"app", "web"}}}}},
+      {"metadata",
+       {{"name", name}, {"namespace", "default"}, {"uid", name}, {"labels", {{"app", "web"}}}}},
       {"spec",
        {{"nodeName", "mizzen"},
-        {"containers", Json::array({Json{{"name", "c"}, {"ports", Json::array({Json{{"name", "http"}, {"containerPort", 8080}}})}}})}}},
+        {"containers",
+         Json::array(
+             {Json{{"name", "c"},
+                   {"ports", Json::array({Json{{"name", "http"}, {"containerPort", 8080}}})}}})}}},
       {"status",
        {{"podIP", ip},
         {"phase", phase},
-        {"conditions", Json::array({Json{{"type", "Ready"}, {"status", ready ? "True" : "False"}}})}}}});
+        {"conditions",
+         Json::array({Json{{"type", "Ready"}, {"status", ready ? "True" : "False"}}})}}}});
 }
 
 Json service() {
@@ -24,8 +29,9 @@ Json service() {
 }
 
 TEST(Endpoints, ReadyPodsServeOthersWait) {
-  auto subsets = endpoint_subsets(service(), {pod("a", "10.244.0.10", true), pod("b", "10.244.0.11", false),
-                                              pod("c", "10.244.0.12", true, "Succeeded"), pod("d", "", true)});
+  auto subsets =
+      endpoint_subsets(service(), {pod("a", "10.244.0.10", true), pod("b", "10.244.0.11", false),
+                                   pod("c", "10.244.0.12", true, "Succeeded"), pod("d", "", true)});
   ASSERT_EQ(subsets.size(), 1U);
   EXPECT_EQ(subsets[0]["addresses"].size(), 1U);
   EXPECT_EQ(subsets[0]["addresses"][0]["ip"], "10.244.0.10");
@@ -53,7 +59,8 @@ TEST(Endpoints, RulesSendServicePortsToReadyBackends) {
 }
 
 TEST(Endpoints, SlicesCarryReadiness) {
-  auto subsets = endpoint_subsets(service(), {pod("a", "10.244.0.10", true), pod("b", "10.244.0.11", false)});
+  auto subsets =
+      endpoint_subsets(service(), {pod("a", "10.244.0.10", true), pod("b", "10.244.0.11", false)});
   Json slice = endpoint_slice(service(), "web-x", subsets[0], {});
   EXPECT_EQ(slice["endpoints"][0]["conditions"]["ready"], true);
   EXPECT_EQ(slice["endpoints"][1]["conditions"]["ready"], false);

@@ -26,7 +26,8 @@ class Queue {
       if (!*alive) return;
       scheduled_ = false;
       for (const Key& one : std::exchange(waiting_, {})) {
-        // Objects come from outside; one of a shape that nobody thought of must not end the cluster.
+        // Objects come from outside; one of a shape that nobody thought of must not end the
+        // cluster.
         try {
           reconcile_(one);
         } catch (const Json::exception& error) {

@@ -17,8 +17,8 @@ struct Rollout {
   int desired = 1;
   int max_surge = 1;
   int max_unavailable = 0;
-  RolloutSet current;               // the set of the newest template
-  std::vector<RolloutSet> old_sets; // oldest first
+  RolloutSet current;                // the set of the newest template
+  std::vector<RolloutSet> old_sets;  // oldest first
 };
 
 struct RolloutStep {
@@ -26,8 +26,8 @@ struct RolloutStep {
   std::vector<int> old_sets;  // and each old one
 };
 
-// One step: never more than desired + max_surge pods wanted, never fewer than desired - max_unavailable
-// available. Pods of old sets that are not available go first.
+// One step: never more than desired + max_surge pods wanted, never fewer than desired -
+// max_unavailable available. Pods of old sets that are not available go first.
 RolloutStep plan_rollout(const Rollout& rollout);
 
 // maxSurge and maxUnavailable: a number, or a percentage of `desired`.

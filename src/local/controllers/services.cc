@@ -17,8 +17,8 @@ bool wants_doors(const Json& service) {
   return type == "NodePort" || type == "LoadBalancer";
 }
 
-// Where a service port should answer on 127.0.0.1: the ingress gateway at well-known high ports, so that
-// addresses written down stay true; others at their node port.
+// Where a service port should answer on 127.0.0.1: the ingress gateway at well-known high ports, so
+// that addresses written down stay true; others at their node port.
 std::uint16_t preferred_port(const Json& service, const Json& port) {
   int number = port.value("port", 0);
   if (name_of(service) == "istio-ingressgateway") {
@@ -31,10 +31,16 @@ std::uint16_t preferred_port(const Json& service, const Json& port) {
 
 }  // namespace
 
-Services::Services(io::Loop& loop, Store& store, Outside& outside, Relays& relays, io::Address api_server,
-                   WayOut way_out, std::function<void(const std::vector<Door>&)> doors_changed)
-    : loop_(loop), store_(store), outside_(outside), relays_(relays), api_server_(std::move(api_server)),
-      way_out_(way_out), doors_changed_(std::move(doors_changed)),
+Services::Services(io::Loop& loop, Store& store, Outside& outside, Relays& relays,
+                   io::Address api_server, WayOut way_out,
+                   std::function<void(const std::vector<Door>&)> doors_changed)
+    : loop_(loop),
+      store_(store),
+      outside_(outside),
+      relays_(relays),
+      api_server_(std::move(api_server)),
+      way_out_(way_out),
+      doors_changed_(std::move(doors_changed)),
       queue_(loop, [this](const Key& key) { reconcile(key); }) {}
 
 Services::~Services() { *alive_ = false; }
@@ -46,7 +52,8 @@ Status Services::start() {
     schedule_rules();
   }));
   watches_.push_back(std::move(services));
-  MIZZEN_TRY(auto endpoints, store_.watch("endpoints", {}, [this](const Event&) { schedule_rules(); }));
+  MIZZEN_TRY(auto endpoints,
+             store_.watch("endpoints", {}, [this](const Event&) { schedule_rules(); }));
   watches_.push_back(std::move(endpoints));
   MIZZEN_TRY(auto pods, store_.watch("pods", {}, [this](const Event& event) { pod_event(event); }));
   watches_.push_back(std::move(pods));
@@ -65,7 +72,8 @@ void Services::pod_event(const Event& event) {
       if (pod == nullptr) continue;
       const Json& labels = at_path(*pod, {"metadata", "labels"});
       bool matches = labels.is_object();
-      for (const auto& [key, value] : selector.items()) matches = matches && labels.value(key, Json()) == value;
+      for (const auto& [key, value] : selector.items())
+        matches = matches && labels.value(key, Json()) == value;
       if (matches) queue_.add({"services", ns, name_of(*service)});
     }
   }
@@ -88,8 +96,10 @@ void Services::service(const Key& key, const Json& object) {
     write_endpoints(object, subsets);
     write_slices(object, subsets);
   }
-  if (wants_doors(object)) open_doors(object);
-  else close_doors(key.ns, key.name);
+  if (wants_doors(object))
+    open_doors(object);
+  else
+    close_doors(key.ns, key.name);
   load_balancer_status(key, object);
 }
 
@@ -118,16 +128,19 @@ void Services::write_slices(const Json& service, const Json& subsets) {
   std::string stem = name_of(service) + "-" + short_suffix(fnv1a(uid_of(service)));
   for (std::size_t i = 0; i < wanted; ++i) {
     std::string name = i == 0 ? stem : fmt::format("{}-{}", stem, i);
-    Json slice = endpoint_slice(service, name, i < subsets.size() ? subsets[i] : Json::object(), {});
+    Json slice =
+        endpoint_slice(service, name, i < subsets.size() ? subsets[i] : Json::object(), {});
     auto changed = store_.modify({resource, ns, name}, [&](Json& object) {
-      if (object["endpoints"] == slice["endpoints"] && object["ports"] == slice["ports"]) return false;
+      if (object["endpoints"] == slice["endpoints"] && object["ports"] == slice["ports"])
+        return false;
       object["endpoints"] = slice["endpoints"];
       object["ports"] = slice["ports"];
       return true;
     });
     if (!changed) (void)store_.create(resource, std::move(slice));
   }
-  for (std::size_t i = wanted; store_.get({resource, ns, fmt::format("{}-{}", stem, i)}) != nullptr; ++i) {
+  for (std::size_t i = wanted; store_.get({resource, ns, fmt::format("{}-{}", stem, i)}) != nullptr;
+       ++i) {
     (void)store_.remove({resource, ns, fmt::format("{}-{}", stem, i)});
   }
 }
@@ -136,8 +149,10 @@ void Services::write_slices(const Json& service, const Json& subsets) {
 void Services::publish_kubernetes() {
   Object service = store_.get({"services", "default", "kubernetes"});
   if (service == nullptr) return;
-  Json subset = {{"addresses", Json::array({Json{{"ip", api_server_.ip()}}})},
-                 {"ports", Json::array({Json{{"name", "https"}, {"port", api_server_.port()}, {"protocol", "TCP"}}})}};
+  Json subset = {
+      {"addresses", Json::array({Json{{"ip", api_server_.ip()}}})},
+      {"ports",
+       Json::array({Json{{"name", "https"}, {"port", api_server_.port()}, {"protocol", "TCP"}}})}};
   Json subsets = Json::array({subset});
   write_endpoints(*service, subsets);
   write_slices(*service, subsets);
@@ -170,7 +185,8 @@ void Services::write_rules() {
   std::vector<ServicePort> ports;
   for (const Object& service : store_.list("services")) {
     Object endpoints = store_.get({"endpoints", namespace_of(*service), name_of(*service)});
-    for (ServicePort& port : service_ports(*service, endpoints.get())) ports.push_back(std::move(port));
+    for (ServicePort& port : service_ports(*service, endpoints.get()))
+      ports.push_back(std::move(port));
   }
   std::string rules = service_rules(ports, way_out_);
   if (rules == applied_) return;
@@ -191,22 +207,25 @@ void Services::open_doors(const Json& service) {
     DoorKey key{ns, name, number};
     if (port.value("protocol", "TCP") != "TCP" || doors_.contains(key)) continue;
     doors_[key] = {{ns, name, text_at(port, {"name"}), number, 0}, nullptr};
-    outside_.listen(io::Address::loopback(preferred), true, [this, key, ip, number](Result<io::UniqueFd> fd) {
-      auto found = doors_.find(key);
-      if (found == doors_.end()) return;
-      auto target = io::Address::parse_ip(ip, number);
-      auto forwarder = fd && target ? Forwarder::start(relays_, std::move(*fd), [to = *target] { return to; })
-                                    : Result<std::unique_ptr<Forwarder>>(fail(Code::kUnavailable, "no listening socket"));
-      if (!forwarder) {
-        log::error("network", "{}/{}: {}", std::get<0>(key), std::get<1>(key),
-                   fd ? forwarder.error().message : fd.error().message);
-        doors_.erase(found);
-        return;
-      }
-      found->second.door.outside = (*forwarder)->port();
-      found->second.forwarder = std::move(*forwarder);
-      tell_doors();
-    });
+    outside_.listen(
+        io::Address::loopback(preferred), true, [this, key, ip, number](Result<io::UniqueFd> fd) {
+          auto found = doors_.find(key);
+          if (found == doors_.end()) return;
+          auto target = io::Address::parse_ip(ip, number);
+          auto forwarder = fd && target ? Forwarder::start(relays_, std::move(*fd),
+                                                           [to = *target] { return to; })
+                                        : Result<std::unique_ptr<Forwarder>>(
+                                              fail(Code::kUnavailable, "no listening socket"));
+          if (!forwarder) {
+            log::error("network", "{}/{}: {}", std::get<0>(key), std::get<1>(key),
+                       fd ? forwarder.error().message : fd.error().message);
+            doors_.erase(found);
+            return;
+          }
+          found->second.door.outside = (*forwarder)->port();
+          found->second.forwarder = std::move(*forwarder);
+          tell_doors();
+        });
   }
 }
 

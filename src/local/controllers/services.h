@@ -27,8 +27,8 @@ struct Door {
 
 class Services {
  public:
-  // `api_server` stands behind the Service `kubernetes`. `doors_changed` is told all doors whenever one
-  // opens or closes. Loop thread only; everything outlives this.
+  // `api_server` stands behind the Service `kubernetes`. `doors_changed` is told all doors whenever
+  // one opens or closes. Loop thread only; everything outlives this.
   Services(io::Loop& loop, Store& store, Outside& outside, Relays& relays, io::Address api_server,
            WayOut way_out, std::function<void(const std::vector<Door>&)> doors_changed);
   ~Services();

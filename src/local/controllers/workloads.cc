@@ -50,15 +50,17 @@ int replicas_of(const Json& object) {
 }
 
 Json owner_reference(const Json& owner, const OwnerKind& kind) {
-  return {{"apiVersion", kind.api_version}, {"kind", kind.kind},
-          {"name", name_of(owner)},         {"uid", uid_of(owner)},
-          {"controller", true},             {"blockOwnerDeletion", true}};
+  return {{"apiVersion", kind.api_version}, {"kind", kind.kind},  {"name", name_of(owner)},
+          {"uid", uid_of(owner)},           {"controller", true}, {"blockOwnerDeletion", true}};
 }
 
 }  // namespace
 
 Workloads::Workloads(io::Loop& loop, Api& api)
-    : loop_(loop), api_(api), store_(api.store()), queue_(loop, [this](const Key& key) { reconcile(key); }) {}
+    : loop_(loop),
+      api_(api),
+      store_(api.store()),
+      queue_(loop, [this](const Key& key) { reconcile(key); }) {}
 
 Status Workloads::start() {
   for (const OwnerKind& kind : kOwners) {
@@ -75,7 +77,8 @@ Status Workloads::start() {
 
 void Workloads::workload_event(const std::string& resource, const Event& event) {
   const Json& object = *event.object;
-  if (event.type != EventType::kDeleted) queue_.add({resource, namespace_of(object), name_of(object)});
+  if (event.type != EventType::kDeleted)
+    queue_.add({resource, namespace_of(object), name_of(object)});
   enqueue_owner(object);
 }
 
@@ -89,9 +92,10 @@ void Workloads::pod_event(const Event& event) {
     return true;
   });
   if (bound) {
-    record_event(store_, pod, "Normal", "Scheduled",
-                 fmt::format("Successfully assigned {}/{} to mizzen", namespace_of(pod), name_of(pod)),
-                 "default-scheduler");
+    record_event(
+        store_, pod, "Normal", "Scheduled",
+        fmt::format("Successfully assigned {}/{} to mizzen", namespace_of(pod), name_of(pod)),
+        "default-scheduler");
   }
 }
 
@@ -124,7 +128,8 @@ int Workloads::pending(const std::string& uid) const {
   return found == pending_.end() ? 0 : found->second;
 }
 
-void Workloads::create_pod(const Key& owner_key, const Json& owner, const std::string& name, Json pod_template) {
+void Workloads::create_pod(const Key& owner_key, const Json& owner, const std::string& name,
+                           Json pod_template) {
   const OwnerKind& kind = *owner_resource(owner_key.resource);
   Json pod = {{"apiVersion", "v1"}, {"kind", "Pod"}};
   pod["metadata"] = pod_template.contains("metadata") ? pod_template["metadata"] : Json::object();
@@ -141,25 +146,26 @@ void Workloads::create_pod(const Key& owner_key, const Json& owner, const std::s
   metadata["ownerReferences"] = Json::array({owner_reference(owner, kind)});
   std::string uid = uid_of(owner);
   ++pending_[uid];
-  api_.create_object(std::move(pod), [this, owner_key, uid, alive = alive_](Result<Object> created) {
-    if (!*alive) return;
-    if (--pending_[uid] <= 0) pending_.erase(uid);
-    Object owner = store_.get(owner_key);
-    if (owner == nullptr) return;
-    if (created) {
-      retry_.erase(uid);
-      record_event(store_, *owner, "Normal", "SuccessfulCreate", "Created pod: " + name_of(**created),
-                   "workload-controller");
-      return queue_.add(owner_key);
-    }
-    record_event(store_, *owner, "Warning", "FailedCreate", "Error creating: " + created.error().message,
-                 "workload-controller");
-    // A webhook that is not there yet will be: short at first.
-    Duration& delay = retry_[uid];
-    delay = delay.count() == 0 ? Duration(std::chrono::milliseconds(100))
-                               : std::min<Duration>(delay * 2, std::chrono::seconds(10));
-    queue_.add_after(delay, owner_key);
-  });
+  api_.create_object(
+      std::move(pod), [this, owner_key, uid, alive = alive_](Result<Object> created) {
+        if (!*alive) return;
+        if (--pending_[uid] <= 0) pending_.erase(uid);
+        Object owner = store_.get(owner_key);
+        if (owner == nullptr) return;
+        if (created) {
+          retry_.erase(uid);
+          record_event(store_, *owner, "Normal", "SuccessfulCreate",
+                       "Created pod: " + name_of(**created), "workload-controller");
+          return queue_.add(owner_key);
+        }
+        record_event(store_, *owner, "Warning", "FailedCreate",
+                     "Error creating: " + created.error().message, "workload-controller");
+        // A webhook that is not there yet will be: short at first.
+        Duration& delay = retry_[uid];
+        delay = delay.count() == 0 ? Duration(std::chrono::milliseconds(100))
+                                   : std::min<Duration>(delay * 2, std::chrono::seconds(10));
+        queue_.add_after(delay, owner_key);
+      });
 }
 
 void Workloads::delete_pod(const Json& pod) {
@@ -181,24 +187,28 @@ void Workloads::replica_set(const Key& key, const Json& set) {
   std::erase_if(pods, [](const Object& pod) { return !pod_is_active(*pod); });
   int wanted = replicas_of(set);
   int have = static_cast<int>(pods.size());
-  int ready = static_cast<int>(std::count_if(pods.begin(), pods.end(), [](const Object& p) { return pod_is_ready(*p); }));
+  int ready = static_cast<int>(
+      std::count_if(pods.begin(), pods.end(), [](const Object& p) { return pod_is_ready(*p); }));
   auto waiting = retry_.find(uid_of(set));
   bool creating = pending(uid_of(set)) > 0;
   if (have < wanted && !creating) {
     (void)waiting;
-    for (int i = have; i < wanted; ++i) create_pod(key, set, "", at_path(set, {"spec", "template"}));
+    for (int i = have; i < wanted; ++i)
+      create_pod(key, set, "", at_path(set, {"spec", "template"}));
   } else if (have > wanted && !creating) {
     // Those that serve nobody go first, then the youngest.
     std::stable_sort(pods.begin(), pods.end(), [](const Object& a, const Object& b) {
       bool ready_a = pod_is_ready(*a);
       bool ready_b = pod_is_ready(*b);
       if (ready_a != ready_b) return !ready_a;
-      return text_at(*a, {"metadata", "creationTimestamp"}) > text_at(*b, {"metadata", "creationTimestamp"});
+      return text_at(*a, {"metadata", "creationTimestamp"}) >
+             text_at(*b, {"metadata", "creationTimestamp"});
     });
     for (int i = 0; i < have - wanted; ++i) {
       delete_pod(*pods[static_cast<std::size_t>(i)]);
       record_event(store_, set, "Normal", "SuccessfulDelete",
-                   "Deleted pod: " + name_of(*pods[static_cast<std::size_t>(i)]), "workload-controller");
+                   "Deleted pod: " + name_of(*pods[static_cast<std::size_t>(i)]),
+                   "workload-controller");
     }
   }
   Json status = {{"replicas", have},
@@ -206,6 +216,31 @@ void Workloads::replica_set(const Key& key, const Json& set) {
                  {"observedGeneration", at_path(set, {"metadata", "generation"})}};
   if (ready > 0) status["readyReplicas"] = status["availableReplicas"] = ready;
   set_status(key, status);
+}
+
+// The pod of one ordinal: its own host name, and volumes in place of claims.
+Json Workloads::stateful_template(const Json& set, int ordinal, const std::string& name,
+                                  const std::string& revision) {
+  Json pod_template = at_path(set, {"spec", "template"});
+  pod_template["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = name;
+  pod_template["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = std::to_string(ordinal);
+  pod_template["metadata"]["labels"]["controller-revision-hash"] = revision;
+  pod_template["spec"]["hostname"] = name;
+  if (std::string service = text_at(set, {"spec", "serviceName"}); !service.empty()) {
+    pod_template["spec"]["subdomain"] = service;
+  }
+  for (const Json& claim : at_path(set, {"spec", "volumeClaimTemplates"})) {
+    // There is no storage to claim: the data live as long as the pod, and an event says so.
+    Json& volumes = pod_template["spec"]["volumes"];
+    if (!volumes.is_array()) volumes = Json::array();
+    volumes.push_back({{"name", name_of(claim)}, {"emptyDir", Json::object()}});
+    record_event(
+        store_, set, "Warning", "EphemeralClaim",
+        fmt::format("volumeClaimTemplates {}: the local cluster keeps it only as long as the pod",
+                    name_of(claim)),
+        "workload-controller");
+  }
+  return pod_template;
 }
 
 void Workloads::stateful_set(const Key& key, const Json& set) {
@@ -226,31 +261,14 @@ void Workloads::stateful_set(const Key& key, const Json& set) {
     auto found = by_ordinal.find(i);
     if (found == by_ordinal.end()) {
       if (blocked) continue;
-      Json pod_template = at_path(set, {"spec", "template"});
       std::string name = fmt::format("{}-{}", name_of(set), i);
-      pod_template["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = name;
-      pod_template["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = std::to_string(i);
-      pod_template["metadata"]["labels"]["controller-revision-hash"] = revision;
-      pod_template["spec"]["hostname"] = name;
-      if (std::string service = text_at(set, {"spec", "serviceName"}); !service.empty()) {
-        pod_template["spec"]["subdomain"] = service;
-      }
-      for (const Json& claim : at_path(set, {"spec", "volumeClaimTemplates"})) {
-        // There is no storage to claim: the data live as long as the pod, and an event says so.
-        Json& volumes = pod_template["spec"]["volumes"];
-        if (!volumes.is_array()) volumes = Json::array();
-        volumes.push_back({{"name", name_of(claim)}, {"emptyDir", Json::object()}});
-        record_event(store_, set, "Warning", "EphemeralClaim",
-                     fmt::format("volumeClaimTemplates {}: the local cluster keeps it only as long as the pod",
-                                 name_of(claim)),
-                     "workload-controller");
-      }
-      create_pod(key, set, name, pod_template);
+      create_pod(key, set, name, stateful_template(set, i, name, revision));
       blocked = blocked || !parallel;
       continue;
     }
     bool is_ready = pod_is_ready(*found->second);
-    bool is_current = text_at(*found->second, {"metadata", "labels", "controller-revision-hash"}) == revision;
+    bool is_current =
+        text_at(*found->second, {"metadata", "labels", "controller-revision-hash"}) == revision;
     ready += is_ready ? 1 : 0;
     updated += is_current ? 1 : 0;
     if (!is_ready && !parallel) blocked = true;
@@ -259,7 +277,8 @@ void Workloads::stateful_set(const Key& key, const Json& set) {
   // From the highest ordinal down: first what is too many, then one with an old template at a time.
   for (auto it = by_ordinal.rbegin(); it != by_ordinal.rend(); ++it) {
     if (is_deleting(*it->second)) break;
-    bool stale = text_at(*it->second, {"metadata", "labels", "controller-revision-hash"}) != revision;
+    bool stale =
+        text_at(*it->second, {"metadata", "labels", "controller-revision-hash"}) != revision;
     if (it->first >= wanted || (stale && all_ready)) {
       delete_pod(*it->second);
       if (!parallel) break;
@@ -274,9 +293,9 @@ void Workloads::stateful_set(const Key& key, const Json& set) {
                  {"collisionCount", 0},
                  {"observedGeneration", at_path(set, {"metadata", "generation"})}};
   status["currentRevision"] = updated == wanted ? Json(revision)
-                                                : at_path(set, {"status", "currentRevision"}).is_string()
-                                                      ? at_path(set, {"status", "currentRevision"})
-                                                      : Json(revision);
+                              : at_path(set, {"status", "currentRevision"}).is_string()
+                                  ? at_path(set, {"status", "currentRevision"})
+                                  : Json(revision);
   set_status(key, status);
 }
 
@@ -320,9 +339,12 @@ void Workloads::job(const Key& key, const Json& job) {
   int failed = 0;
   for (const Object& pod : owned("pods", job)) {
     std::string phase = text_at(*pod, {"status", "phase"});
-    if (phase == "Succeeded") ++succeeded;
-    else if (phase == "Failed") ++failed;
-    else if (!is_deleting(*pod)) ++active;
+    if (phase == "Succeeded")
+      ++succeeded;
+    else if (phase == "Failed")
+      ++failed;
+    else if (!is_deleting(*pod))
+      ++active;
   }
   int completions = number("completions", 1);
   int parallelism = number("parallelism", 1);

@@ -24,6 +24,8 @@ class Workloads {
   void deployment(const Key& key, const Json& object);
   void replica_set(const Key& key, const Json& object);
   void stateful_set(const Key& key, const Json& object);
+  Json stateful_template(const Json& set, int ordinal, const std::string& name,
+                         const std::string& revision);
   void daemon_set(const Key& key, const Json& object);
   void job(const Key& key, const Json& object);
 
@@ -39,7 +41,8 @@ class Workloads {
                          const std::vector<Object>& sets);
 
   // Pods by admission; `name` "" lets the API server choose.
-  void create_pod(const Key& owner_key, const Json& owner, const std::string& name, Json pod_template);
+  void create_pod(const Key& owner_key, const Json& owner, const std::string& name,
+                  Json pod_template);
   void delete_pod(const Json& pod);
   int pending(const std::string& uid) const;
   void set_status(const Key& key, const Json& status);
@@ -49,8 +52,8 @@ class Workloads {
   Store& store_;
   Queue queue_;
   std::vector<std::unique_ptr<Watch>> watches_;
-  std::map<std::string, int> pending_;         // pods being created, by owner's uid
-  std::map<std::string, Duration> retry_;      // after refused creations, by owner's uid
+  std::map<std::string, int> pending_;     // pods being created, by owner's uid
+  std::map<std::string, Duration> retry_;  // after refused creations, by owner's uid
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

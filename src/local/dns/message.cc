@@ -34,7 +34,8 @@ std::string encode_name(std::string_view name) {
   return out;
 }
 
-// The OPT record's payload size; it is the only record of a plain EDNS query, right after the question.
+// The OPT record's payload size; it is the only record of a plain EDNS query, right after the
+// question.
 std::uint16_t edns_payload(std::string_view message, std::size_t at) {
   if (u16(message, 10) == 0 || at + 11 > message.size()) return 512;
   if (message[at] != 0 || u16(message, at + 1) != 41) return 512;

@@ -24,7 +24,8 @@ void add_address(Answer& answer, std::string_view ip) {
   if (auto address = parse_ipv4(ip)) answer.addresses.push_back(*address);
 }
 
-// Addresses of a headless service: ready ones, all when it publishes not-ready ones; one host name's only.
+// Addresses of a headless service: ready ones, all when it publishes not-ready ones; one host
+// name's only.
 Answer headless(const Store& store, const Json& service, const std::string& ns,
                 const std::string& name, std::string_view host) {
   Answer answer;
@@ -66,7 +67,8 @@ Answer service_answer(const Store& store, const std::string& ns, const std::stri
 
 std::optional<Answer> lookup(const Store& store, std::string_view name) {
   if (name == kHostName) return Answer{.addresses = {kHostAddress}};
-  if (name != kDomain && !name.ends_with(std::string(".") + std::string(kDomain))) return std::nullopt;
+  if (name != kDomain && !name.ends_with(std::string(".") + std::string(kDomain)))
+    return std::nullopt;
   if (name == kDomain) return Answer{};
   auto labels = split(name.substr(0, name.size() - kDomain.size() - 1), '.');
   std::size_t n = labels.size();
@@ -91,7 +93,8 @@ Result<std::unique_ptr<Server>> Server::start(io::Loop& loop, const Store& store
   auto server = std::unique_ptr<Server>(new Server(store, outside));
   auto socket = io::Datagram::bind(
       loop, address, {},
-      [raw = server.get()](std::span<const std::byte> bytes, const io::Address& from, const io::Address&) {
+      [raw = server.get()](std::span<const std::byte> bytes, const io::Address& from,
+                           const io::Address&) {
         raw->receive({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, from);
       });
   if (!socket) return std::unexpected(socket.error());
@@ -103,11 +106,14 @@ void Server::receive(std::string_view message, const io::Address& from) {
   auto query = parse_query(message);
   if (!query) return;
   auto answer = lookup(store_, query->name);
-  if (!answer && query->name.find('.') == std::string::npos) answer = Answer{.rcode = Rcode::kNxDomain};
+  if (!answer && query->name.find('.') == std::string::npos)
+    answer = Answer{.rcode = Rcode::kNxDomain};
   if (!answer) return forward(std::string(message), *query, from);
   if (!answer->canonical.empty()) {
-    // An alias: its own target is looked up too, so that one query is enough for a client without recursion.
-    if (auto target = lookup(store_, lower(answer->canonical)); target && !target->addresses.empty()) {
+    // An alias: its own target is looked up too, so that one query is enough for a client without
+    // recursion.
+    if (auto target = lookup(store_, lower(answer->canonical));
+        target && !target->addresses.empty()) {
       answer->addresses = target->addresses;
       answer->canonical.clear();
     }

@@ -1,4 +1,5 @@
-// The cluster's name server: `cluster.local` from the store, everything else from the machine's resolvers.
+// The cluster's name server: `cluster.local` from the store, everything else from the machine's
+// resolvers.
 #pragma once
 
 #include <memory>

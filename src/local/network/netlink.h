@@ -26,8 +26,8 @@ class Netlink {
   Status set_up(int index);
   // IPv4 in host byte order.
   Status add_address(int index, std::uint32_t address, int prefix_length);
-  // `gateway` 0 means directly on the link; `prefix_length` 0 is the default route; `source` 0 leaves
-  // the choice of an own address to the kernel.
+  // `gateway` 0 means directly on the link; `prefix_length` 0 is the default route; `source` 0
+  // leaves the choice of an own address to the kernel.
   Status add_route(int index, std::uint32_t destination, int prefix_length, std::uint32_t gateway,
                    std::uint32_t source = 0);
   Status remove_link(const std::string& name);

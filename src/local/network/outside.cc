@@ -20,7 +20,9 @@ using Json = nlohmann::json;
 constexpr std::size_t kMaxMessage = 60000;
 constexpr std::size_t kMaxPending = 4096;
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 // A full socket buffer is waited for: messages are small, the peer reads all the time.
 void send_message(int socket, const Json& message, std::span<const int> fds = {}) {
@@ -84,8 +86,8 @@ void Outside::resolve(std::string_view query, BytesDone done) {
 
 void Outside::listen(const io::Address& where, bool or_any, FdDone done) {
   std::uint64_t id = expect({std::move(done), {}});
-  send_message(socket_.get(), {{"op", "listen"}, {"id", id}, {"address", where.to_string()},
-                               {"orAny", or_any}});
+  send_message(socket_.get(),
+               {{"op", "listen"}, {"id", id}, {"address", where.to_string()}, {"orAny", or_any}});
 }
 
 void Outside::progress(std::string_view line) {
@@ -146,9 +148,8 @@ OutsideServer::~OutsideServer() {
 }
 
 void OutsideServer::on_events(unsigned) {
-  bool open = drain(socket_.get(), [this](std::string_view text, std::vector<io::UniqueFd>) {
-    serve(text);
-  });
+  bool open = drain(socket_.get(),
+                    [this](std::string_view text, std::vector<io::UniqueFd>) { serve(text); });
   if (open) return;
   loop_.unwatch(socket_.get());
   events_.closed();
@@ -161,7 +162,8 @@ void OutsideServer::serve(std::string_view text) {
   std::uint64_t id = message.value("id", std::uint64_t{0});
   if (op == "connect") return connect(id, message.value("address", ""));
   if (op == "resolve") return resolve(id, base64_decode(message.value("query", "")).value_or(""));
-  if (op == "listen") return listen(id, message.value("address", ""), message.value("orAny", false));
+  if (op == "listen")
+    return listen(id, message.value("address", ""), message.value("orAny", false));
   if (op == "progress") return events_.progress(message.value("text", ""));
   if (op == "started") return events_.started(message.value("text", ""));
   if (op == "failed") return events_.failed(message.value("text", ""));
@@ -173,15 +175,16 @@ void OutsideServer::connect(std::uint64_t id, const std::string& text) {
   if (connecting_.size() >= kMaxPending) {
     return reply_error(id, {Code::kLimit, Side::kInternal, true, "too many connections under way"});
   }
-  connecting_[id] = io::connect(loop_, *address, {}, [this, id](Result<std::unique_ptr<io::Stream>> r) {
-    if (r) {
-      io::UniqueFd fd = (*r)->release_fd();
-      reply_fd(id, fd.get());
-    } else {
-      reply_error(id, r.error());
-    }
-    connecting_.erase(id);
-  });
+  connecting_[id] =
+      io::connect(loop_, *address, {}, [this, id](Result<std::unique_ptr<io::Stream>> r) {
+        if (r) {
+          io::UniqueFd fd = (*r)->release_fd();
+          reply_fd(id, fd.get());
+        } else {
+          reply_error(id, r.error());
+        }
+        connecting_.erase(id);
+      });
 }
 
 void OutsideServer::resolve(std::uint64_t id, const std::string& query) {
@@ -211,7 +214,8 @@ void OutsideServer::resolve(std::uint64_t id, const std::string& query) {
     (void)lookup->socket->send(std::as_bytes(std::span(query)), resolver);
   }
   lookup->timer = loop_.after(std::chrono::seconds(5), [this, id, finish] {
-    reply_error(id, {Code::kTimeout, Side::kUpstream, true, "the machine's resolvers do not answer"});
+    reply_error(id,
+                {Code::kTimeout, Side::kUpstream, true, "the machine's resolvers do not answer"});
     finish();
   });
   lookups_[id] = std::move(lookup);
@@ -233,7 +237,8 @@ void OutsideServer::reply_bytes(std::uint64_t id, std::string_view bytes) {
   send_message(socket_.get(), {{"id", id}, {"bytes", base64_encode(bytes)}});
 }
 void OutsideServer::reply_error(std::uint64_t id, const Error& error) {
-  send_message(socket_.get(), {{"id", id}, {"error", error.message}, {"code", static_cast<int>(error.code)}});
+  send_message(socket_.get(),
+               {{"id", id}, {"error", error.message}, {"code", static_cast<int>(error.code)}});
 }
 
 }  // namespace mizzen::local

@@ -32,7 +32,8 @@ class Outside final : private io::FdHandler {
   void connect(const io::Address& to, FdDone done);
   // A DNS query (wire format) to the machine's resolvers, and the answer.
   void resolve(std::string_view query, BytesDone done);
-  // A listening TCP socket outside; with `or_any`, on a port of the kernel's choice when that one is taken.
+  // A listening TCP socket outside; with `or_any`, on a port of the kernel's choice when that one
+  // is taken.
   void listen(const io::Address& where, bool or_any, FdDone done);
 
   // For the person at the terminal: one line of progress; the end of starting, well or not.

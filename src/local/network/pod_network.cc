@@ -29,7 +29,8 @@ Status configure_pod_side(std::uint32_t address) {
   MIZZEN_CHECKED(netlink.set_up(eth0));
   MIZZEN_CHECKED(netlink.add_route(eth0, kNodeAddress, 32, 0));
   MIZZEN_CHECKED(netlink.add_route(eth0, 0, 0, kNodeAddress));
-  // Absent where the machine has no such knob; a pod that binds low ports as a user then fails visibly.
+  // Absent where the machine has no such knob; a pod that binds low ports as a user then fails
+  // visibly.
   (void)write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   return {};
 }
@@ -71,8 +72,8 @@ Status set_up_node_network() {
   // Packets of the node itself to other addresses need a route for nft to see them at all.
   MIZZEN_CHECKED(netlink.add_route(1, 0, 0, 0, kNodeAddress));
   MIZZEN_CHECKED(write_sysctl("/proc/sys/net/ipv4/ip_forward", "1"));
-  for (const char* path : {"/proc/sys/net/ipv4/conf/all/rp_filter",
-                           "/proc/sys/net/ipv4/conf/default/rp_filter"}) {
+  for (const char* path :
+       {"/proc/sys/net/ipv4/conf/all/rp_filter", "/proc/sys/net/ipv4/conf/default/rp_filter"}) {
     MIZZEN_CHECKED(write_sysctl(path, "0"));
   }
   // A redirected connection of the node itself leaves by lo with a foreign destination.
@@ -83,7 +84,8 @@ Status set_up_node_network() {
 Result<PodNetwork> make_pod_network(std::uint32_t address) {
   MIZZEN_TRY(io::UniqueFd home, current_netns());
   MIZZEN_TRY(Netlink node, Netlink::open());
-  if (unshare(CLONE_NEWNET) != 0) return std::unexpected(errno_error("new network namespace", errno));
+  if (unshare(CLONE_NEWNET) != 0)
+    return std::unexpected(errno_error("new network namespace", errno));
   auto netns = current_netns();
   MIZZEN_CHECKED(enter_netns(home.get()));
   if (!netns) return std::unexpected(netns.error());

@@ -15,11 +15,13 @@ inline constexpr std::uint32_t kNodeAddress = 0x0AF40001;       // 10.244.0.1
 inline constexpr std::uint32_t kPodRangeBase = 0x0AF40000;      // 10.244.0.0/16
 inline constexpr std::uint32_t kServiceRangeBase = 0x0A600000;  // 10.96.0.0/16
 inline constexpr std::uint32_t kDnsAddress = 0x0A60000A;        // 10.96.0.10
-inline constexpr std::uint32_t kHostAddress = 0x0AF40002;       // 10.244.0.2: the machine's loopback, by the way out
+inline constexpr std::uint32_t kHostAddress =
+    0x0AF40002;  // 10.244.0.2: the machine's loopback, by the way out
 
 std::string ipv4_text(std::uint32_t address);
 
-// Hands out pod addresses; an address comes back into use as late as possible, since peers may remember it.
+// Hands out pod addresses; an address comes back into use as late as possible, since peers may
+// remember it.
 class PodAddresses {
  public:
   // 0 when all are taken.
@@ -40,11 +42,13 @@ struct PodNetwork {
 // calling thread's namespace; needs CAP_NET_ADMIN there.
 Status set_up_node_network();
 
-// Makes a pod's namespace: lo and eth0 up, `address`/32, default route by the node, unprivileged ports from 0.
-// Blocking, about a millisecond. The thread is back in its own namespace when this returns.
+// Makes a pod's namespace: lo and eth0 up, `address`/32, default route by the node, unprivileged
+// ports from 0. Blocking, about a millisecond. The thread is back in its own namespace when this
+// returns.
 Result<PodNetwork> make_pod_network(std::uint32_t address);
 
-// Runs `fn` with the calling thread in the namespace behind `netns_fd`: sockets made there stay there.
+// Runs `fn` with the calling thread in the namespace behind `netns_fd`: sockets made there stay
+// there.
 template <class Fn>
 Status within_netns(int netns_fd, Fn&& fn);
 

@@ -116,9 +116,10 @@ void Relays::remove(Pair* pair) {
 Result<std::unique_ptr<Forwarder>> Forwarder::start(Relays& relays, io::UniqueFd listening,
                                                     Target target) {
   auto forwarder = std::unique_ptr<Forwarder>(new Forwarder(relays, std::move(target)));
-  auto listener = io::Listener::adopt(
-      relays.loop(), std::move(listening),
-      [raw = forwarder.get()](std::unique_ptr<io::Stream> stream) { raw->accepted(std::move(stream)); });
+  auto listener = io::Listener::adopt(relays.loop(), std::move(listening),
+                                      [raw = forwarder.get()](std::unique_ptr<io::Stream> stream) {
+                                        raw->accepted(std::move(stream));
+                                      });
   if (!listener) return std::unexpected(listener.error());
   forwarder->listener_ = std::move(*listener);
   return forwarder;
@@ -146,9 +147,10 @@ void Forwarder::accepted(std::unique_ptr<io::Stream> stream) {
 
 Result<std::unique_ptr<WayOutRelay>> WayOutRelay::start(Relays& relays, Outside& outside) {
   auto relay = std::unique_ptr<WayOutRelay>(new WayOutRelay(relays, outside));
-  auto listener = io::Listener::listen(
-      relays.loop(), io::Address::any(0), {},
-      [raw = relay.get()](std::unique_ptr<io::Stream> stream) { raw->accepted(std::move(stream)); });
+  auto listener = io::Listener::listen(relays.loop(), io::Address::any(0), {},
+                                       [raw = relay.get()](std::unique_ptr<io::Stream> stream) {
+                                         raw->accepted(std::move(stream));
+                                       });
   if (!listener) return std::unexpected(listener.error());
   relay->listener_ = std::move(*listener);
   return relay;

@@ -35,7 +35,8 @@ class Relays {
 class Forwarder {
  public:
   using Target = std::function<io::Address()>;
-  static Result<std::unique_ptr<Forwarder>> start(Relays& relays, io::UniqueFd listening, Target target);
+  static Result<std::unique_ptr<Forwarder>> start(Relays& relays, io::UniqueFd listening,
+                                                  Target target);
   std::uint16_t port() const { return listener_->address().port(); }
 
  private:

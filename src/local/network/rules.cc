@@ -34,8 +34,8 @@ std::string affinity_map(const std::vector<ServiceBackend>& backends) {
 std::string service_chain(std::size_t index, const ServicePort& service) {
   if (service.backends.empty()) return {};
   std::string protocol = service.udp ? "udp" : "tcp";
-  std::string choice = service.client_ip_affinity ? affinity_map(service.backends)
-                                                  : backend_map(service.backends);
+  std::string choice =
+      service.client_ip_affinity ? affinity_map(service.backends) : backend_map(service.backends);
   return fmt::format("  chain svc{} {{\n    meta l4proto {} dnat ip to {}\n  }}\n", index, protocol,
                      choice);
 }
@@ -62,8 +62,8 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
     if (service.backends.empty()) continue;
     const char* protocol = service.udp ? "udp" : "tcp";
     for (const std::string& address : service.addresses) {
-      by_address += fmt::format("      {} . {} . {} : goto svc{},\n", address, protocol,
-                                service.port, i);
+      by_address +=
+          fmt::format("      {} . {} . {} : goto svc{},\n", address, protocol, service.port, i);
     }
     if (service.node_port != 0) {
       by_node_port += fmt::format("      {} . {} : goto svc{},\n", protocol, service.node_port, i);
@@ -81,18 +81,21 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
       way_out.relay_port == 0
           ? std::string()
           // Not `redirect`: a veth without an address of its own has none to redirect to.
-          : fmt::format("    ip daddr != {{ 10.96.0.0/16, 127.0.0.0/8 }} ip daddr != {{ 10.244.0.0/31, "
-                        "10.244.0.3-10.244.255.255 }} meta l4proto tcp "
-                        "dnat to 10.244.0.1:{}\n",
-                        way_out.relay_port);
+          : fmt::format(
+                "    ip daddr != {{ 10.96.0.0/16, 127.0.0.0/8 }} ip daddr != {{ 10.244.0.0/31, "
+                "10.244.0.3-10.244.255.255 }} meta l4proto tcp "
+                "dnat to 10.244.0.1:{}\n",
+                way_out.relay_port);
   std::string lookup =
       "    ip daddr . meta l4proto . th dport vmap @services\n"
       "    ip daddr 10.244.0.1 meta l4proto . th dport vmap @node_ports\n";
   out += "  chain prerouting {\n    type nat hook prerouting priority dstnat;\n" + lookup +
          redirect + "  }\n";
   out += "  chain output {\n    type nat hook output priority -100;\n" + lookup + "  }\n";
-  // A pod that calls its own service meets itself: its own address must not come back as the source.
-  out += "  set hairpin {\n    type ipv4_addr . ipv4_addr\n" + elements(hairpins(services)) + "  }\n";
+  // A pod that calls its own service meets itself: its own address must not come back as the
+  // source.
+  out +=
+      "  set hairpin {\n    type ipv4_addr . ipv4_addr\n" + elements(hairpins(services)) + "  }\n";
   out +=
       "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n"
       "    ct status dnat ip saddr . ip daddr @hairpin masquerade\n  }\n";
@@ -100,8 +103,8 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
   const char* refuse =
       "    ip daddr 10.96.0.0/16 ip daddr != 10.96.0.10 meta l4proto tcp reject with tcp reset\n"
       "    ip daddr 10.96.0.0/16 ip daddr != 10.96.0.10 reject\n";
-  out += std::string("  chain forward {\n    type filter hook forward priority filter;\n") + refuse +
-         "  }\n";
+  out += std::string("  chain forward {\n    type filter hook forward priority filter;\n") +
+         refuse + "  }\n";
   out += std::string("  chain local {\n    type filter hook output priority filter;\n") + refuse +
          "  }\n}\n";
   return out;
@@ -120,7 +123,8 @@ Status apply_rules(const std::string& rules) {
   posix_spawn_file_actions_adddup2(&actions, input.get(), 0);
   posix_spawn_file_actions_adddup2(&actions, output.get(), 1);
   posix_spawn_file_actions_adddup2(&actions, output.get(), 2);
-  char* argv[] = {const_cast<char*>("nft"), const_cast<char*>("-f"), const_cast<char*>("-"), nullptr};
+  char* argv[] = {const_cast<char*>("nft"), const_cast<char*>("-f"), const_cast<char*>("-"),
+                  nullptr};
   pid_t pid = -1;
   int error = posix_spawn(&pid, "/usr/sbin/nft", &actions, nullptr, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
@@ -131,8 +135,9 @@ Status apply_rules(const std::string& rules) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   char text[2000];
   ssize_t n = pread(output.get(), text, sizeof text, 0);
-  return fail(Code::kInternal, fmt::format("nft refused the service rules: {}",
-                                           std::string_view(text, n > 0 ? static_cast<std::size_t>(n) : 0)));
+  return fail(Code::kInternal,
+              fmt::format("nft refused the service rules: {}",
+                          std::string_view(text, n > 0 ? static_cast<std::size_t>(n) : 0)));
 }
 
 }  // namespace mizzen::local

@@ -1,5 +1,5 @@
-// Service addresses as nftables rules: a pure function from services to text, and its application as
-// one transaction. Text as nft(8) reads it.
+// Service addresses as nftables rules: a pure function from services to text, and its application
+// as one transaction. Text as nft(8) reads it.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ struct WayOut {
   std::uint16_t relay_port = 0;  // of the node: TCP that is not the cluster's is redirected there
 };
 
-// The whole table `mizzen`, replacing the one before in one transaction. Connections that exist keep
-// their backends (conntrack).
+// The whole table `mizzen`, replacing the one before in one transaction. Connections that exist
+// keep their backends (conntrack).
 std::string service_rules(const std::vector<ServicePort>& services, const WayOut& way_out);
 
 // Runs `nft -f -` in the calling process's namespace. Blocking, a few milliseconds.

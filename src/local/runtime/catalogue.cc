@@ -21,8 +21,10 @@ Words shell_words(std::string_view line) {
   for (std::size_t i = 0; i < line.size(); ++i) {
     char c = line[i];
     if (quote != 0) {
-      if (c == quote) quote = 0;
-      else word.push_back(c);
+      if (c == quote)
+        quote = 0;
+      else
+        word.push_back(c);
     } else if (c == '\'' || c == '"') {
       quote = c;
       in_word = true;
@@ -58,9 +60,11 @@ std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
   for (const char* version : {"v1", "v2", "v3"}) {
     std::string v = version;
     for (const char* app : {"productpage", "details", "reviews", "ratings"}) {
-      out.push_back(sample(fmt::format("*examples-bookinfo-{}-{}:*", app, v), {app, "--version", v}));
+      out.push_back(
+          sample(fmt::format("*examples-bookinfo-{}-{}:*", app, v), {app, "--version", v}));
     }
-    out.push_back(sample(fmt::format("*examples-helloworld-{}:*", v), {"helloworld", "--version", v}));
+    out.push_back(
+        sample(fmt::format("*examples-helloworld-{}:*", v), {"helloworld", "--version", v}));
   }
   for (const char* pattern : {"*httpbin:*", "*httpbin-gunicorn:*"}) {
     out.push_back(sample(pattern, {"httpbin"}));
@@ -69,20 +73,23 @@ std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
   for (const char* name : {"mizzen/samples", "mizzen-samples"}) {
     out.push_back({fmt::format("{}:*", name), {"mizzen-samples"}, {"mizzen-samples"}, {}});
   }
-  for (const char* name : {"*mizzen/proxyv2:*", "*istio/proxyv2:*", "*release/proxyv2:*", "auto:*"}) {
+  for (const char* name :
+       {"*mizzen/proxyv2:*", "*istio/proxyv2:*", "*release/proxyv2:*", "auto:*"}) {
     out.push_back({name, {"mizzen-proxy"}, {"mizzen-proxy"}, {}});
   }
   for (const char* name : {"*mizzen/pilot:*", "*istio/pilot:*"}) {
     out.push_back({name, {"mizzend"}, {"mizzend"}, {}});
   }
-  for (const char* name : {"*mizzen/curl:*", "*curlimages/curl:*", "*governmentpaas/curl-ssl:*", "*pstauffer/curl:*"}) {
+  for (const char* name : {"*mizzen/curl:*", "*curlimages/curl:*", "*governmentpaas/curl-ssl:*",
+                           "*pstauffer/curl:*"}) {
     out.push_back({name, {"sleep", "infinity"}, {"curl"}, {}});
   }
   for (const char* name : {"busybox:*", "alpine:*", "debian:*", "ubuntu:*"}) {
     out.push_back({name, {"sh"}, {}, {}});
   }
   out.push_back({"*prom/prometheus:*", {"prometheus"}, {"prometheus"}, {}});
-  out.push_back({"redis:*", {"redis-server", "--protected-mode", "no", "--save", ""}, {"redis-server"}, {}});
+  out.push_back(
+      {"redis:*", {"redis-server", "--protected-mode", "no", "--save", ""}, {"redis-server"}, {}});
   out.push_back({"nginx:*", {"nginx", "-g", "daemon off;"}, {"nginx"}, {}});
   return out;
 }
@@ -113,8 +120,10 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
 }
 
 std::string canonical_image(std::string_view image) {
-  if (auto digest = image.find('@'); digest != std::string_view::npos) image = image.substr(0, digest);
-  for (std::string_view prefix : {"docker.io/library/", "docker.io/", "index.docker.io/", "library/"}) {
+  if (auto digest = image.find('@'); digest != std::string_view::npos)
+    image = image.substr(0, digest);
+  for (std::string_view prefix :
+       {"docker.io/library/", "docker.io/", "index.docker.io/", "library/"}) {
     if (image.starts_with(prefix)) {
       image.remove_prefix(prefix.size());
       break;
@@ -137,7 +146,8 @@ Status Catalogue::load(const std::string& path) {
     if (trim(line).empty() || trim(line).starts_with('#')) continue;
     Words words = shell_words(line);
     if (words.size() < 2) {
-      return fail(Code::kInvalid, fmt::format("{}:{}: a pattern and a command are needed", path, number));
+      return fail(Code::kInvalid,
+                  fmt::format("{}:{}: a pattern and a command are needed", path, number));
     }
     std::string pattern = words[0];
     words.erase(words.begin());
@@ -153,20 +163,23 @@ const CatalogueEntry* Catalogue::find(std::string_view image) const {
       if (glob_matches(entry.pattern, name) || glob_matches(entry.pattern, image)) return &entry;
       // A pattern without a tag stands for every tag.
       auto slash = entry.pattern.rfind('/');
-      bool tagged = entry.pattern.find(':', slash == std::string::npos ? 0 : slash) != std::string::npos;
+      bool tagged =
+          entry.pattern.find(':', slash == std::string::npos ? 0 : slash) != std::string::npos;
       if (!tagged && glob_matches(entry.pattern + ":*", name)) return &entry;
     }
   }
   return nullptr;
 }
 
-Result<Program> Catalogue::resolve(std::string_view image, const Words& command, const Words& args) const {
+Result<Program> Catalogue::resolve(std::string_view image, const Words& command,
+                                   const Words& args) const {
   const CatalogueEntry* entry = find(image);
   if (entry == nullptr) {
-    return fail(Code::kNotFound,
-                fmt::format("no program on this machine stands for image \"{}\"; map it: mizzen-local "
-                            "images add '{}' COMMAND [ARG...]",
-                            image, canonical_image(image)));
+    return fail(
+        Code::kNotFound,
+        fmt::format("no program on this machine stands for image \"{}\"; map it: mizzen-local "
+                    "images add '{}' COMMAND [ARG...]",
+                    image, canonical_image(image)));
   }
   Program program{{}, entry->env};
   if (!command.empty()) {
@@ -183,7 +196,8 @@ Result<Program> Catalogue::resolve(std::string_view image, const Words& command,
 
 namespace {
 
-Result<std::string> without_pattern(const std::string& path, const std::string& pattern, bool* found) {
+Result<std::string> without_pattern(const std::string& path, const std::string& pattern,
+                                    bool* found) {
   std::ifstream in(path);
   std::string out;
   for (std::string line; std::getline(in, line);) {

@@ -12,8 +12,8 @@
 namespace mizzen::local {
 
 struct CatalogueEntry {
-  std::string pattern;               // glob over the image's name: `*` for any text
-  std::vector<std::string> command;  // what ENTRYPOINT and CMD would be together
+  std::string pattern;                  // glob over the image's name: `*` for any text
+  std::vector<std::string> command;     // what ENTRYPOINT and CMD would be together
   std::vector<std::string> entrypoint;  // put before a container's `args`; "" as first: none
   std::vector<std::pair<std::string, std::string>> env;  // of the image itself
 };
@@ -49,8 +49,8 @@ class Catalogue {
 // Whether `pattern` matches the whole of `text`; only `*` is special.
 bool glob_matches(std::string_view pattern, std::string_view text);
 
-// The name that patterns are matched against: registry and digest away, `:latest` when no tag is there.
-// "docker.io/curlimages/curl:8.16.0" -> "curlimages/curl:8.16.0".
+// The name that patterns are matched against: registry and digest away, `:latest` when no tag is
+// there. "docker.io/curlimages/curl:8.16.0" -> "curlimages/curl:8.16.0".
 std::string canonical_image(std::string_view image);
 
 // Adds a line to the user's catalogue file, replacing one with the same pattern.

@@ -12,10 +12,12 @@ using Words = std::vector<std::string>;
 
 TEST(Catalogue, KnowsTheSampleImages) {
   Catalogue catalogue;
-  auto reviews = catalogue.resolve("registry.istio.io/release/examples-bookinfo-reviews-v3:1.20.3", {}, {});
+  auto reviews =
+      catalogue.resolve("registry.istio.io/release/examples-bookinfo-reviews-v3:1.20.3", {}, {});
   ASSERT_TRUE(reviews);
   EXPECT_EQ(reviews->argv, (Words{"mizzen-samples", "reviews", "--version", "v3"}));
-  auto echo = catalogue.resolve("registry.istio.io/release/tcp-echo-server:1.3", {}, {"9000,9001", "hello"});
+  auto echo = catalogue.resolve("registry.istio.io/release/tcp-echo-server:1.3", {},
+                                {"9000,9001", "hello"});
   ASSERT_TRUE(echo);
   EXPECT_EQ(echo->argv, (Words{"mizzen-samples", "tcp-echo", "9000,9001", "hello"}));
   auto curl = catalogue.resolve("docker.io/curlimages/curl:8.16.0", {"/bin/sleep", "infinity"}, {});

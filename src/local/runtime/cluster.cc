@@ -27,14 +27,16 @@ Status write_private(const std::string& path, const std::string& text) {
     if (!out) return fail(Code::kInternal, "cannot write " + next);
   }
   std::error_code error;
-  std::filesystem::permissions(next, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
+  std::filesystem::permissions(
+      next, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
   std::filesystem::rename(next, path, error);
   if (error) return fail(Code::kInternal, fmt::format("write {}: {}", path, error.message()));
   return {};
 }
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+  for (std::size_t at = text.find(from); at != std::string::npos;
+       at = text.find(from, at + to.size())) {
     text.replace(at, from.size(), to);
   }
 }
@@ -52,7 +54,9 @@ Json read_state(const std::string& state_dir) {
 }
 
 Cluster::Cluster(io::Loop& loop, io::UniqueFd control, ClusterOptions options)
-    : loop_(loop), options_(std::move(options)), outside_(loop, std::move(control), [this] { loop_.stop(); }),
+    : loop_(loop),
+      options_(std::move(options)),
+      outside_(loop, std::move(control), [this] { loop_.stop(); }),
       relays_(loop) {}
 
 Cluster::~Cluster() = default;
@@ -74,19 +78,27 @@ Status Cluster::start_parts() {
   ServerOptions server;
   server.listen = io::Address::from_ipv4(kNodeAddress, kApiPort);
   server.data_dir = options_.state_dir + "/api";
-  server.server_names = {"127.0.0.1", "localhost", "10.96.0.1", ipv4_text(kNodeAddress), "kubernetes",
-                         "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"};
+  server.server_names = {"127.0.0.1",
+                         "localhost",
+                         "10.96.0.1",
+                         ipv4_text(kNodeAddress),
+                         "kubernetes",
+                         "kubernetes.default",
+                         "kubernetes.default.svc",
+                         "kubernetes.default.svc.cluster.local"};
   MIZZEN_TRY(server_, Server::start(loop_, server));
   forget_statuses();
   MIZZEN_TRY(way_out_, WayOutRelay::start(relays_, outside_));
   Store& store = server_->store();
-  services_ = std::make_unique<Services>(loop_, store, outside_, relays_, server_->address(),
-                                         WayOut{way_out_->port()}, [this](const std::vector<Door>& doors) {
-                                           doors_ = doors;
-                                           write_state();
-                                         });
+  services_ =
+      std::make_unique<Services>(loop_, store, outside_, relays_, server_->address(),
+                                 WayOut{way_out_->port()}, [this](const std::vector<Door>& doors) {
+                                   doors_ = doors;
+                                   write_state();
+                                 });
   MIZZEN_CHECKED(services_->start());
-  MIZZEN_TRY(dns_, dns::Server::start(loop_, store, outside_, io::Address::from_ipv4(kDnsAddress, 53)));
+  MIZZEN_TRY(dns_,
+             dns::Server::start(loop_, store, outside_, io::Address::from_ipv4(kDnsAddress, 53)));
   NodeContext context;
   context.loop = &loop_;
   context.store = &store;
@@ -97,10 +109,12 @@ Status Cluster::start_parts() {
   context.ids = options_.ids;
   context.issue_token = [api = &server_->api()](const std::string& ns, const std::string& account,
                                                 const std::string& audience, std::int64_t seconds,
-                                                const std::string& pod, const std::string& pod_uid) {
+                                                const std::string& pod,
+                                                const std::string& pod_uid) {
     std::vector<std::string> audiences;
     if (!audience.empty()) audiences.push_back(audience);
-    return api->issue_token(ns, account, std::move(audiences), std::chrono::seconds(seconds), pod, pod_uid);
+    return api->issue_token(ns, account, std::move(audiences), std::chrono::seconds(seconds), pod,
+                            pod_uid);
   };
   node_ = std::make_unique<Node>(std::move(context));
   server_->set_pods(node_.get());
@@ -109,7 +123,8 @@ Status Cluster::start_parts() {
   return workloads_->start();
 }
 
-// Pods of an earlier life of the cluster run no more: they start anew, and nobody may take them for ready.
+// Pods of an earlier life of the cluster run no more: they start anew, and nobody may take them for
+// ready.
 void Cluster::forget_statuses() {
   Store& store = server_->store();
   for (const Object& pod : store.list("pods")) {
@@ -131,7 +146,8 @@ void Cluster::publish(io::UniqueFd listening) {
   if (!kubeconfig) return fail_start(kubeconfig.error());
   std::string text = std::move(*kubeconfig);
   replace_all(text, inside.to_string(), fmt::format("127.0.0.1:{}", api_door_->port()));
-  if (auto status = write_private(options_.state_dir + "/kubeconfig", text); !status) return fail_start(status.error());
+  if (auto status = write_private(options_.state_dir + "/kubeconfig", text); !status)
+    return fail_start(status.error());
   write_state();
   // Before the first pod: what is not injected at its creation never is.
   label_namespaces();
@@ -151,18 +167,22 @@ void Cluster::apply_next() {
   const Types& types = server_->api().types();
   std::string api_version = object.value("apiVersion", "");
   auto slash = api_version.find('/');
-  auto type = types.find_kind(slash == std::string::npos ? "" : api_version.substr(0, slash),
-                              slash == std::string::npos ? api_version : api_version.substr(slash + 1),
-                              object.value("kind", ""));
+  auto type =
+      types.find_kind(slash == std::string::npos ? "" : api_version.substr(0, slash),
+                      slash == std::string::npos ? api_version : api_version.substr(slash + 1),
+                      object.value("kind", ""));
   if (type == nullptr) {
-    return applied(manifest, fail(Code::kNotFound, "no kind " + object.value("kind", "") + " in " + api_version));
+    return applied(manifest, fail(Code::kNotFound,
+                                  "no kind " + object.value("kind", "") + " in " + api_version));
   }
   if (type->namespaced && namespace_of(object).empty()) object["metadata"]["namespace"] = "default";
-  Object present = server_->store().get({type->resource(), type->namespaced ? namespace_of(object) : "", name_of(object)});
+  Object present = server_->store().get(
+      {type->resource(), type->namespaced ? namespace_of(object) : "", name_of(object)});
   auto done = [this, &manifest](Result<Object> result) { applied(manifest, std::move(result)); };
   if (present == nullptr) return server_->api().create_object(std::move(object), done);
   // What was applied before is left as the user has made it since.
-  if (text_at(*present, {"metadata", "annotations", kAppliedHash}) == hash) return applied(manifest, present);
+  if (text_at(*present, {"metadata", "annotations", kAppliedHash}) == hash)
+    return applied(manifest, present);
   Json merged = *present;
   object::merge_patch(merged, object);
   server_->api().update_object(std::move(merged), done);
@@ -173,7 +193,8 @@ void Cluster::applied(const Manifest& manifest, Result<Object> result) {
     // A webhook may not be up yet, and a definition not served yet.
     bool late = loop_.now() - began_ > std::chrono::seconds(30);
     if (late) return fail_start(result.error().in(describe(manifest.object)));
-    if (++tries_ % 20 == 1) log::info("up", "{}: {}", describe(manifest.object), result.error().message);
+    if (++tries_ % 20 == 1)
+      log::info("up", "{}: {}", describe(manifest.object), result.error().message);
     loop_.after(std::chrono::milliseconds(50), [this] { apply_next(); });
     return;
   }
@@ -207,7 +228,8 @@ std::string Cluster::not_ready() const {
         }
         return pod_is_active(*pod) && pod_is_ready(*pod);
       });
-      if (ready < (wanted.is_number_integer() ? wanted.get<std::int64_t>() : 1)) return ns + "/" + name_of(*deployment);
+      if (ready < (wanted.is_number_integer() ? wanted.get<std::int64_t>() : 1))
+        return ns + "/" + name_of(*deployment);
     }
   }
   return {};
@@ -218,7 +240,8 @@ void Cluster::wait_ready() {
   if (waiting.empty()) return options_.page.empty() ? finished() : wait_page();
   if (loop_.now() - began_ > options_.ready_timeout) {
     return fail_start({Code::kTimeout, Side::kInternal, false,
-                       fmt::format("Deployment {} did not become ready; look at it with: kubectl --kubeconfig {}/kubeconfig "
+                       fmt::format("Deployment {} did not become ready; look at it with: kubectl "
+                                   "--kubeconfig {}/kubeconfig "
                                    "get pods -A",
                                    waiting, options_.state_dir)});
   }
@@ -246,7 +269,8 @@ void Cluster::wait_page() {
     if (loop_.now() - began_ > options_.ready_timeout) {
       return fail_start({Code::kTimeout, Side::kInternal, false,
                          fmt::format("{} does not answer at the ingress gateway: {}", options_.page,
-                                     response ? fmt::format("status {}", response->status) : response.error().message)});
+                                     response ? fmt::format("status {}", response->status)
+                                              : response.error().message)});
     }
     loop_.after(std::chrono::milliseconds(20), [this] { wait_page(); });
   });
@@ -270,8 +294,11 @@ void Cluster::write_state() {
   Json doors = Json::array();
   Json ingress = Json::object();
   for (const Door& door : doors_) {
-    doors.push_back({{"namespace", door.ns}, {"service", door.service}, {"port", door.port},
-                     {"name", door.port_name}, {"address", fmt::format("127.0.0.1:{}", door.outside)}});
+    doors.push_back({{"namespace", door.ns},
+                     {"service", door.service},
+                     {"port", door.port},
+                     {"name", door.port_name},
+                     {"address", fmt::format("127.0.0.1:{}", door.outside)}});
     if (door.service == "istio-ingressgateway" && door.ns == "istio-system") {
       ingress[std::to_string(door.port)] = door.outside;
     }
@@ -289,7 +316,8 @@ void Cluster::write_state() {
 
 void Cluster::close() {
   if (server_ == nullptr) return;
-  if (auto status = server_->store().flush(); !status) log::error("local", "store: {}", status.error().message);
+  if (auto status = server_->store().flush(); !status)
+    log::error("local", "store: {}", status.error().message);
 }
 
 }  // namespace mizzen::local

@@ -1,4 +1,5 @@
-// Everything that runs inside the sandbox, put together: API server, controllers, node, network, names.
+// Everything that runs inside the sandbox, put together: API server, controllers, node, network,
+// names.
 #pragma once
 
 #include <memory>
@@ -29,10 +30,10 @@ struct ClusterOptions {
   std::string state_dir;
   std::string program_dir;
   IdMap ids = IdMap::kRoot;
-  std::vector<Manifest> manifests;                    // in this order
-  std::vector<std::string> inject_namespaces;         // get the label istio-injection=enabled
-  std::vector<std::string> wait_namespaces;           // all their Deployments are to be ready
-  std::string page;                                   // "/productpage": must answer 200 at the ingress gateway
+  std::vector<Manifest> manifests;             // in this order
+  std::vector<std::string> inject_namespaces;  // get the label istio-injection=enabled
+  std::vector<std::string> wait_namespaces;    // all their Deployments are to be ready
+  std::string page;  // "/productpage": must answer 200 at the ingress gateway
   Duration ready_timeout = std::chrono::minutes(3);
 };
 
@@ -44,8 +45,8 @@ class Cluster {
   Cluster(io::Loop& loop, io::UniqueFd control, ClusterOptions options);
   ~Cluster();
 
-  // Starts everything in steps; tells progress and the outcome to the process outside. The loop is stopped when the outside
-  // goes away, or when starting fails.
+  // Starts everything in steps; tells progress and the outcome to the process outside. The loop is
+  // stopped when the outside goes away, or when starting fails.
   void start();
   // Writes what is to be kept.
   void close();

@@ -25,7 +25,9 @@ bool handles_term(pid_t pid) {
   return false;
 }
 
-void signal_process(int pidfd, int number) { syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0); }
+void signal_process(int pidfd, int number) {
+  syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0);
+}
 
 }  // namespace
 
@@ -63,7 +65,11 @@ class Container::Output final : public io::StreamHandler {
 };
 
 Container::Container(io::Loop& loop, ContainerHost& host, Json spec, bool init, Restart restart)
-    : loop_(loop), host_(host), spec_(std::move(spec)), name_(spec_.value("name", "")), init_(init),
+    : loop_(loop),
+      host_(host),
+      spec_(std::move(spec)),
+      name_(spec_.value("name", "")),
+      init_(init),
       restart_(restart) {
   if (init) waiting_reason_ = "PodInitializing";
 }
@@ -99,7 +105,8 @@ void Container::start() {
     std::shared_ptr<ContainerLog> log = log_;
     return std::make_unique<Output>(
         std::move(*adopted),
-        [this, log, stream](std::string_view bytes) { log->append(stream, bytes, loop_.wall()); }, nullptr);
+        [this, log, stream](std::string_view bytes) { log->append(stream, bytes, loop_.wall()); },
+        nullptr);
   };
   stdout_ = reader(std::move(out_read), "stdout");
   stderr_ = reader(std::move(err_read), "stderr");
@@ -149,11 +156,13 @@ void Container::start_probes() {
                             std::function<void(Result<int>)> done) {
                        exec(std::move(command), timeout, std::move(done));
                      }};
-  auto make = [&](const char* kind, bool initially, Probe::Changed changed) -> std::unique_ptr<Probe> {
+  auto make = [&](const char* kind, bool initially,
+                  Probe::Changed changed) -> std::unique_ptr<Probe> {
     if (!spec_.contains(kind)) return nullptr;
     auto probe = Probe::start(loop_, spec_[kind], target, initially, std::move(changed));
     if (probe) return std::move(*probe);
-    host_.event("Warning", "ProbeIgnored", fmt::format("{}: {}", kind, probe.error().message), name_);
+    host_.event("Warning", "ProbeIgnored", fmt::format("{}: {}", kind, probe.error().message),
+                name_);
     return nullptr;
   };
   startup_ = make("startupProbe", false,
@@ -220,7 +229,8 @@ void Container::exited(int status) {
   for (auto* output : {&stdout_, &stderr_, &failure_}) {
     if (*output != nullptr) (*output)->drain();
   }
-  // What is left of the pipes belongs to nobody: the PID namespace has ended with its first process.
+  // What is left of the pipes belongs to nobody: the PID namespace has ended with its first
+  // process.
   for (auto* output : {&stdout_, &stderr_, &failure_}) loop_.dispose(std::move(*output));
   if (log_ != nullptr) log_->close(loop_.wall());
   loop_.cancel(kill_timer_);
@@ -261,7 +271,8 @@ void Container::consider_restart(bool failed) {
   // Ten good minutes wipe the slate.
   bool lasted = loop_.now() - running_since_ > std::chrono::minutes(10);
   if (lasted) backoff_ = Duration{0};
-  // The first restart is immediate, and quick ones stay cheap: a proxy that was killed comes back at once.
+  // The first restart is immediate, and quick ones stay cheap: a proxy that was killed comes back
+  // at once.
   Duration delay = backoff_;
   bool quick = loop_.now() - running_since_ > std::chrono::seconds(10);
   backoff_ = backoff_.count() == 0 ? Duration(std::chrono::seconds(quick ? 1 : 10))
@@ -275,8 +286,9 @@ void Container::consider_restart(bool failed) {
   if (delay.count() > 0) {
     state_ = State::kWaiting;
     waiting_reason_ = "CrashLoopBackOff";
-    waiting_message_ = fmt::format("back-off {}s restarting failed container={}",
-                                   std::chrono::duration_cast<std::chrono::seconds>(delay).count(), name_);
+    waiting_message_ =
+        fmt::format("back-off {}s restarting failed container={}",
+                    std::chrono::duration_cast<std::chrono::seconds>(delay).count(), name_);
     host_.event("Warning", "BackOff", "Back-off restarting failed container " + name_, name_);
   }
 }

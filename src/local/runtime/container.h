@@ -74,7 +74,8 @@ class Container {
   Json status() const;
 
   // Runs a command within, its output dropped.
-  void exec(std::vector<std::string> command, Duration timeout, std::function<void(Result<int>)> done);
+  void exec(std::vector<std::string> command, Duration timeout,
+            std::function<void(Result<int>)> done);
 
  private:
   class Output;

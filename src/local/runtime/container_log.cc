@@ -47,7 +47,8 @@ std::string format(const std::vector<std::string_view>& lines, const LogOptions&
     if (!parse_log_line(raw, &line) || line.time < since) continue;
     if (!continues) {
       out.emplace_back(options.timestamps ? std::string(line.time) + " " : "");
-      if (options.tail_lines && out.size() > static_cast<std::size_t>(std::max<std::int64_t>(0, *options.tail_lines))) {
+      if (options.tail_lines &&
+          out.size() > static_cast<std::size_t>(std::max<std::int64_t>(0, *options.tail_lines))) {
         out.pop_front();
       }
     }
@@ -123,9 +124,11 @@ std::uint64_t ContainerLog::follow(std::function<void()> changed) {
   return last_follower_;
 }
 
-void ContainerLog::write_line(std::string_view stream, std::string_view text, bool whole, WallTime now) {
+void ContainerLog::write_line(std::string_view stream, std::string_view text, bool whole,
+                              WallTime now) {
   if (file_ == nullptr) return;
-  std::string line = fmt::format("{} {} {} {}\n", rfc3339_nanos(now), stream, whole ? 'F' : 'P', text);
+  std::string line =
+      fmt::format("{} {} {} {}\n", rfc3339_nanos(now), stream, whole ? 'F' : 'P', text);
   std::fwrite(line.data(), 1, line.size(), file_);
   size_ += line.size();
   if (size_ > max_bytes_) rotate();

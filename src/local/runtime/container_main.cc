@@ -1,5 +1,5 @@
-// The steps that turn a fresh process into a container. Each failure goes to the failure pipe as one
-// line for a person; the runtime puts it into the pod's status.
+// The steps that turn a fresh process into a container. Each failure goes to the failure pipe as
+// one line for a person; the runtime puts it into the pod's status.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <grp.h>
@@ -35,7 +35,8 @@ Result<LaunchSpec> read_spec(int fd) {
   std::string text;
   char buffer[8192];
   ssize_t n = 0;
-  while ((n = read(fd, buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<std::size_t>(n));
+  while ((n = read(fd, buffer, sizeof buffer)) > 0)
+    text.append(buffer, static_cast<std::size_t>(n));
   close(fd);
   return parse_launch_spec(text);
 }
@@ -69,7 +70,7 @@ Status set_read_only(const std::string& path) {
 }
 
 Status bind(const std::string& source, const std::string& target, bool read_only) {
-  struct stat info{};
+  struct stat info {};
   if (stat(source.c_str(), &info) != 0) return std::unexpected(errno_error(source, errno));
   if (S_ISDIR(info.st_mode)) {
     MIZZEN_CHECKED(make_dirs(target));
@@ -87,7 +88,7 @@ Status bind(const std::string& source, const std::string& target, bool read_only
 // The machine's programs and libraries, read-only; on a merged /usr the top-level names are links.
 Status bind_system(const std::string& root) {
   for (const char* name : {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}) {
-    struct stat info{};
+    struct stat info {};
     if (lstat(name, &info) != 0) continue;
     if (S_ISLNK(info.st_mode)) {
       char target[256];
@@ -99,10 +100,11 @@ Status bind_system(const std::string& root) {
       MIZZEN_CHECKED(bind(name, root + name, true));
     }
   }
-  for (const char* name : {"/etc/ssl", "/etc/ca-certificates", "/etc/alternatives",
-                           "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
-                           "/etc/localtime", "/etc/mime.types", "/etc/services", "/etc/protocols"}) {
-    struct stat info{};
+  for (const char* name :
+       {"/etc/ssl", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache",
+        "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types",
+        "/etc/services", "/etc/protocols"}) {
+    struct stat info {};
     if (stat(name, &info) == 0) (void)bind(name, root + name, true);
   }
   return {};
@@ -118,9 +120,9 @@ Status make_dev(const std::string& root) {
   MIZZEN_CHECKED(os(mount("devpts", (dev + "/pts").c_str(), "devpts", MS_NOSUID | MS_NOEXEC,
                           "newinstance,ptmxmode=0666,mode=0620"),
                     "mount /dev/pts"));
-  MIZZEN_CHECKED(os(mount("shm", (dev + "/shm").c_str(), "tmpfs", MS_NOSUID | MS_NODEV,
-                          "mode=1777,size=64m"),
-                    "mount /dev/shm"));
+  MIZZEN_CHECKED(
+      os(mount("shm", (dev + "/shm").c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=64m"),
+         "mount /dev/shm"));
   (void)symlink("pts/ptmx", (dev + "/ptmx").c_str());
   (void)symlink("/proc/self/fd", (dev + "/fd").c_str());
   (void)symlink("/proc/self/fd/0", (dev + "/stdin").c_str());
@@ -132,8 +134,9 @@ Status make_dev(const std::string& root) {
 Status make_root(const LaunchSpec& spec) {
   const std::string& root = spec.staging_dir;
   MIZZEN_CHECKED(os(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "private mounts"));
-  MIZZEN_CHECKED(os(mount("root", root.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=256m"),
-                    "mount the container's root"));
+  MIZZEN_CHECKED(
+      os(mount("root", root.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=256m"),
+         "mount the container's root"));
   for (const char* dir : {"/etc", "/proc", "/tmp", "/run", "/var/tmp", "/var/lib", "/var/log",
                           "/var/cache", "/home", "/root", "/opt", "/srv", "/mnt", "/app"}) {
     MIZZEN_CHECKED(make_dirs(root + dir));
@@ -151,9 +154,9 @@ Status make_root(const LaunchSpec& spec) {
     MIZZEN_CHECKED(write_file(root + path, content));
   }
   MIZZEN_CHECKED(make_dev(root));
-  MIZZEN_CHECKED(os(mount("proc", (root + "/proc").c_str(), "proc",
-                          MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
-                    "mount /proc"));
+  MIZZEN_CHECKED(
+      os(mount("proc", (root + "/proc").c_str(), "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
+         "mount /proc"));
   for (const Mount& one : spec.mounts) {
     // A link that a volume or program put there must not lead the mount out of the root.
     std::string target = one.target.starts_with("/var/run/") ? one.target.substr(4) : one.target;
@@ -176,18 +179,54 @@ Status enter_root(const LaunchSpec& spec) {
   return {};
 }
 
-constexpr std::array<const char*, 41> kCapabilities = {
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-    "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
-    "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-    "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
-    "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"};
+constexpr std::array<const char*, 41> kCapabilities = {"CHOWN",
+                                                       "DAC_OVERRIDE",
+                                                       "DAC_READ_SEARCH",
+                                                       "FOWNER",
+                                                       "FSETID",
+                                                       "KILL",
+                                                       "SETGID",
+                                                       "SETUID",
+                                                       "SETPCAP",
+                                                       "LINUX_IMMUTABLE",
+                                                       "NET_BIND_SERVICE",
+                                                       "NET_BROADCAST",
+                                                       "NET_ADMIN",
+                                                       "NET_RAW",
+                                                       "IPC_LOCK",
+                                                       "IPC_OWNER",
+                                                       "SYS_MODULE",
+                                                       "SYS_RAWIO",
+                                                       "SYS_CHROOT",
+                                                       "SYS_PTRACE",
+                                                       "SYS_PACCT",
+                                                       "SYS_ADMIN",
+                                                       "SYS_BOOT",
+                                                       "SYS_NICE",
+                                                       "SYS_RESOURCE",
+                                                       "SYS_TIME",
+                                                       "SYS_TTY_CONFIG",
+                                                       "MKNOD",
+                                                       "LEASE",
+                                                       "AUDIT_WRITE",
+                                                       "AUDIT_CONTROL",
+                                                       "SETFCAP",
+                                                       "MAC_OVERRIDE",
+                                                       "MAC_ADMIN",
+                                                       "SYSLOG",
+                                                       "WAKE_ALARM",
+                                                       "BLOCK_SUSPEND",
+                                                       "AUDIT_READ",
+                                                       "PERFMON",
+                                                       "BPF",
+                                                       "CHECKPOINT_RESTORE"};
 
 // What container runtimes grant by default.
 constexpr std::array<const char*, 14> kDefaultCapabilities = {
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID",
-    "SETUID", "SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"};
+    "CHOWN",   "DAC_OVERRIDE", "FSETID",           "FOWNER",
+    "MKNOD",   "NET_RAW",      "SETGID",           "SETUID",
+    "SETFCAP", "SETPCAP",      "NET_BIND_SERVICE", "SYS_CHROOT",
+    "KILL",    "AUDIT_WRITE"};
 
 std::uint64_t capability_bit(std::string_view name) {
   if (name.starts_with("CAP_")) name.remove_prefix(4);
@@ -229,8 +268,10 @@ Status drop_privileges(const LaunchSpec& spec) {
   if (setgroups(groups.size(), groups.data()) != 0 && errno != EPERM) {
     return std::unexpected(errno_error("setgroups", errno));
   }
-  MIZZEN_CHECKED(os(setresgid(spec.gid, spec.gid, spec.gid), fmt::format("run as group {}", spec.gid)));
-  MIZZEN_CHECKED(os(setresuid(spec.uid, spec.uid, spec.uid), fmt::format("run as user {}", spec.uid)));
+  MIZZEN_CHECKED(
+      os(setresgid(spec.gid, spec.gid, spec.gid), fmt::format("run as group {}", spec.gid)));
+  MIZZEN_CHECKED(
+      os(setresuid(spec.uid, spec.uid, spec.uid), fmt::format("run as user {}", spec.uid)));
   if (spec.no_new_privileges) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   return {};
 }
@@ -304,8 +345,9 @@ int wait_for(pid_t pid) {
 Status enter_namespaces(pid_t target_pid) {
   int pidfd = static_cast<int>(syscall(SYS_pidfd_open, target_pid, 0));
   MIZZEN_CHECKED(os(pidfd, "container has ended"));
-  MIZZEN_CHECKED(os(setns(pidfd, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC),
-                    "enter the container"));
+  MIZZEN_CHECKED(
+      os(setns(pidfd, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC),
+         "enter the container"));
   close(pidfd);
   return {};
 }
@@ -324,7 +366,8 @@ int enter_main(int spec_fd, int failure_fd, pid_t target_pid) {
   fcntl(failure_fd, F_SETFD, FD_CLOEXEC);
   auto spec = read_spec(spec_fd);
   if (!spec) return report(failure_fd, spec.error());
-  if (auto status = enter_namespaces(target_pid); !status) return report(failure_fd, status.error());
+  if (auto status = enter_namespaces(target_pid); !status)
+    return report(failure_fd, status.error());
   // A PID namespace counts for children only.
   pid_t child = fork();
   if (child < 0) return report(failure_fd, errno_error("fork", errno));

@@ -24,8 +24,10 @@ std::string double_quoted(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -84,7 +86,8 @@ Result<Object> source_object(const Store& store, const char* resource, const Jso
   Object object = store.get({resource, ns, name});
   if (object == nullptr && !reference.value("optional", false)) {
     bool secret = std::string_view(resource) == "secrets";
-    return fail(Code::kNotFound, fmt::format("{} \"{}\" not found", secret ? "secret" : "configmap", name));
+    return fail(Code::kNotFound,
+                fmt::format("{} \"{}\" not found", secret ? "secret" : "configmap", name));
   }
   return object;
 }
@@ -108,7 +111,8 @@ Result<std::optional<std::string>> key_value(const Store& store, const char* res
 
 Status add_env_from(Environment& out, const Store& store, const Json& from, const std::string& ns) {
   std::string prefix = from.value("prefix", "");
-  for (auto [member, resource] : {std::pair{"configMapRef", "configmaps"}, {"secretRef", "secrets"}}) {
+  for (auto [member, resource] :
+       {std::pair{"configMapRef", "configmaps"}, {"secretRef", "secrets"}}) {
     if (!from.contains(member)) continue;
     MIZZEN_TRY(Object object, source_object(store, resource, from[member], ns));
     if (object == nullptr) continue;
@@ -122,8 +126,9 @@ Status add_env_from(Environment& out, const Store& store, const Json& from, cons
   return {};
 }
 
-Status add_env_value_from(Environment& out, const Store& store, const Json& pod, const Json& container,
-                          const PodPlace& place, const std::string& name, const Json& from) {
+Status add_env_value_from(Environment& out, const Store& store, const Json& pod,
+                          const Json& container, const PodPlace& place, const std::string& name,
+                          const Json& from) {
   std::string ns = namespace_of(pod);
   if (from.contains("fieldRef")) {
     MIZZEN_TRY(std::string value, field_value(pod, place, from["fieldRef"].value("fieldPath", "")));
@@ -189,7 +194,8 @@ Result<std::string> field_value(const Json& pod, const PodPlace& place, std::str
     const Json& values = at_path(pod, {"metadata", map});
     if (path == whole) return map_lines(values);
     if (path.starts_with(whole + "['") && path.ends_with("']")) {
-      return text_at(values, {std::string(path.substr(whole.size() + 2, path.size() - whole.size() - 4))});
+      return text_at(values,
+                     {std::string(path.substr(whole.size() + 2, path.size() - whole.size() - 4))});
     }
   }
   return fail(Code::kInvalid, fmt::format("field {} is not one of the downward API", path));
@@ -201,7 +207,8 @@ Result<std::string> resource_value(const Json& container, std::string_view resou
   std::string_view kind = resource.substr(0, dot);
   std::string name(dot == std::string_view::npos ? "" : resource.substr(dot + 1));
   if ((kind != "limits" && kind != "requests") || name.empty()) {
-    return fail(Code::kInvalid, fmt::format("resource {} is neither limits.X nor requests.X", resource));
+    return fail(Code::kInvalid,
+                fmt::format("resource {} is neither limits.X nor requests.X", resource));
   }
   const Json* value = &at_path(container, {"resources", kind, name});
   if (!value->is_string() && !value->is_number() && kind == "requests") {
@@ -222,20 +229,22 @@ Result<std::string> resource_value(const Json& container, std::string_view resou
 Environment service_variables(const Store& store, const std::string& ns) {
   Environment out;
   if (ns != "default") {
-    if (Object kubernetes = store.get({"services", "default", "kubernetes"})) add_service(out, *kubernetes);
+    if (Object kubernetes = store.get({"services", "default", "kubernetes"}))
+      add_service(out, *kubernetes);
   }
   for (const Object& service : store.list("services", ns)) add_service(out, *service);
   return out;
 }
 
-Result<Environment> container_environment(const Store& store, const Json& pod, const Json& container,
-                                          const PodPlace& place) {
+Result<Environment> container_environment(const Store& store, const Json& pod,
+                                          const Json& container, const PodPlace& place) {
   std::string ns = namespace_of(pod);
   Environment out;
   bool links = at_path(pod, {"spec", "enableServiceLinks"}) != Json(false);
   if (links) out = service_variables(store, ns);
   if (!links) {
-    if (Object kubernetes = store.get({"services", "default", "kubernetes"})) add_service(out, *kubernetes);
+    if (Object kubernetes = store.get({"services", "default", "kubernetes"}))
+      add_service(out, *kubernetes);
   }
   for (const Json& from : at_path(container, {"envFrom"})) {
     MIZZEN_CHECKED(add_env_from(out, store, from, ns));

@@ -69,8 +69,8 @@ Result<Launched> start(const LaunchSpec& spec, unsigned flags, const char* verb,
   std::string spec_text = std::to_string(kSpecFd);
   std::string failure_text = std::to_string(kFailureFd);
   std::string last = last_argument;
-  char* argv[] = {program.data(), verb_text.data(), spec_text.data(), failure_text.data(),
-                  last.data(), nullptr};
+  char* argv[] = {program.data(),      verb_text.data(), spec_text.data(),
+                  failure_text.data(), last.data(),      nullptr};
   const int fds[6] = {stdio.in, stdio.out, stdio.err, spec_fd.get(), failure_write.get(), netns_fd};
   int pidfd = -1;
   long pid = syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr);

@@ -29,9 +29,10 @@ struct LaunchSpec {
   std::string working_dir = "/";
   std::string hostname;
   std::vector<Mount> mounts;
-  std::vector<std::pair<std::string, std::string>> files;  // written into the root: /etc/hosts and so on
-  std::string staging_dir;   // an empty directory to build the root on
-  std::string program_dir;   // Mizzen's programs, at /opt/mizzen/bin
+  std::vector<std::pair<std::string, std::string>>
+      files;                // written into the root: /etc/hosts and so on
+  std::string staging_dir;  // an empty directory to build the root on
+  std::string program_dir;  // Mizzen's programs, at /opt/mizzen/bin
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::vector<std::uint32_t> groups;
@@ -40,19 +41,21 @@ struct LaunchSpec {
   bool privileged = false;
   bool no_new_privileges = false;
   bool read_only_root = false;
-  bool tty = false;          // standard input is a terminal's slave side: becomes the controlling one
+  bool tty = false;  // standard input is a terminal's slave side: becomes the controlling one
 };
 
 std::string to_json(const LaunchSpec& spec);
 Result<LaunchSpec> parse_launch_spec(std::string_view json);
 
 struct Launched {
-  pid_t pid = -1;        // a child of the caller, first process of a PID namespace of its own
+  pid_t pid = -1;  // a child of the caller, first process of a PID namespace of its own
   io::UniqueFd pidfd;
-  io::UniqueFd failure;  // reads as the reason when the command could not be started; end of file when it was
+  io::UniqueFd failure;  // reads as the reason when the command could not be started; end of file
+                         // when it was
 };
 
-// Standard streams of a process to be: descriptors of the caller, duplicated into it. -1: /dev/null.
+// Standard streams of a process to be: descriptors of the caller, duplicated into it. -1:
+// /dev/null.
 struct Stdio {
   int in = -1;
   int out = -1;
@@ -63,12 +66,13 @@ struct Stdio {
 Result<Launched> launch(const LaunchSpec& spec, int netns_fd, const Stdio& stdio);
 
 // Runs `spec.command` in the namespaces and root of the running container whose first process is
-// `target_pid`; only command, env, working_dir, ids, capabilities and tty of `spec` count. The child exits with the
-// command's exit code, 128 + signal, or 126 when it could not be started.
+// `target_pid`; only command, env, working_dir, ids, capabilities and tty of `spec` count. The
+// child exits with the command's exit code, 128 + signal, or 126 when it could not be started.
 Result<Launched> launch_within(const LaunchSpec& spec, pid_t target_pid, const Stdio& stdio);
 
 // Main functions of `mizzen-local container SPEC_FD FAILURE_FD NETNS_FD` and
-// `mizzen-local enter SPEC_FD FAILURE_FD TARGET_PID`. Return only on failure (enter: also at the end).
+// `mizzen-local enter SPEC_FD FAILURE_FD TARGET_PID`. Return only on failure (enter: also at the
+// end).
 int container_main(int spec_fd, int failure_fd, int netns_fd);
 int enter_main(int spec_fd, int failure_fd, pid_t target_pid);
 

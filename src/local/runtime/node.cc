@@ -30,28 +30,26 @@ Json node_status() {
   Json amounts = {{"cpu", std::to_string(std::thread::hardware_concurrency())},
                   {"memory", fmt::format("{}Ki", memory_kib())},
                   {"pods", "1000"}};
-  Json ready = {{"type", "Ready"},
-                {"status", "True"},
-                {"reason", "MizzenReady"},
-                {"message", "pods can be run"},
-                {"lastHeartbeatTime", now},
-                {"lastTransitionTime", now}};
-  return {{"capacity", amounts},
-          {"allocatable", amounts},
-          {"conditions", Json::array({ready})},
-          {"addresses", Json::array({Json{{"type", "InternalIP"}, {"address", ipv4_text(kNodeAddress)}},
-                                     Json{{"type", "Hostname"}, {"address", "mizzen"}}})},
-          {"nodeInfo",
-           {{"kernelVersion", name.release},
-            {"osImage", "the machine's own"},
-            {"containerRuntimeVersion", "mizzen://1"},
-            {"kubeletVersion", "v1.32.0"},
-            {"kubeProxyVersion", "v1.32.0"},
-            {"operatingSystem", "linux"},
-            {"architecture", "amd64"},
-            {"machineID", ""},
-            {"systemUUID", ""},
-            {"bootID", ""}}}};
+  Json ready = {{"type", "Ready"},          {"status", "True"},
+                {"reason", "MizzenReady"},  {"message", "pods can be run"},
+                {"lastHeartbeatTime", now}, {"lastTransitionTime", now}};
+  return {
+      {"capacity", amounts},
+      {"allocatable", amounts},
+      {"conditions", Json::array({ready})},
+      {"addresses", Json::array({Json{{"type", "InternalIP"}, {"address", ipv4_text(kNodeAddress)}},
+                                 Json{{"type", "Hostname"}, {"address", "mizzen"}}})},
+      {"nodeInfo",
+       {{"kernelVersion", name.release},
+        {"osImage", "the machine's own"},
+        {"containerRuntimeVersion", "mizzen://1"},
+        {"kubeletVersion", "v1.32.0"},
+        {"kubeProxyVersion", "v1.32.0"},
+        {"operatingSystem", "linux"},
+        {"architecture", "amd64"},
+        {"machineID", ""},
+        {"systemUUID", ""},
+        {"bootID", ""}}}};
 }
 
 }  // namespace
@@ -68,17 +66,20 @@ Status Node::start() {
   std::error_code error;
   // Logs of pods of an earlier life have no pod any more.
   std::filesystem::remove_all(context_.log_dir, error);
-  for (const std::string& dir : {context_.run_dir + "/root", context_.run_dir + "/volumes", context_.log_dir}) {
+  for (const std::string& dir :
+       {context_.run_dir + "/root", context_.run_dir + "/volumes", context_.log_dir}) {
     std::filesystem::create_directories(dir, error);
     if (error) return fail(Code::kInternal, fmt::format("create {}: {}", dir, error.message()));
   }
-  signals_ = std::make_unique<io::Signals>(*context_.loop, std::vector<int>{SIGCHLD}, [this](int) { reap(); });
+  signals_ = std::make_unique<io::Signals>(*context_.loop, std::vector<int>{SIGCHLD},
+                                           [this](int) { reap(); });
   register_node();
   MIZZEN_TRY(auto pods, context_.store->watch("pods", {}, [this](const Event& event) {
     try {
       pod_event(event);
     } catch (const Json::exception& error) {
-      record_event(*context_.store, *event.object, "Warning", "FailedCreatePod", error.what(), "kubelet");
+      record_event(*context_.store, *event.object, "Warning", "FailedCreatePod", error.what(),
+                   "kubelet");
     }
   }));
   watches_.push_back(std::move(pods));
@@ -100,18 +101,17 @@ void Node::register_node() {
     return true;
   });
   if (known) return;
-  (void)context_.store->create(
-      "nodes", {{"apiVersion", "v1"},
-                {"kind", "Node"},
-                {"metadata",
-                 {{"name", "mizzen"},
-                  {"labels",
-                   {{"kubernetes.io/hostname", "mizzen"},
-                    {"kubernetes.io/os", "linux"},
-                    {"kubernetes.io/arch", "amd64"},
-                    {"node-role.kubernetes.io/control-plane", ""}}}}},
-                {"spec", {{"podCIDR", "10.244.0.0/16"}}},
-                {"status", status}});
+  (void)context_.store->create("nodes", {{"apiVersion", "v1"},
+                                         {"kind", "Node"},
+                                         {"metadata",
+                                          {{"name", "mizzen"},
+                                           {"labels",
+                                            {{"kubernetes.io/hostname", "mizzen"},
+                                             {"kubernetes.io/os", "linux"},
+                                             {"kubernetes.io/arch", "amd64"},
+                                             {"node-role.kubernetes.io/control-plane", ""}}}}},
+                                         {"spec", {{"podCIDR", "10.244.0.0/16"}}},
+                                         {"status", status}});
 }
 
 void Node::pod_event(const Event& event) {
@@ -187,7 +187,8 @@ Result<Container*> Node::find(const ContainerRef& where) const {
   }
   Container* container = pod->find(where.container);
   if (container == nullptr) {
-    return fail(Code::kNotFound, fmt::format("container {} is not valid for pod {}", where.container, where.pod));
+    return fail(Code::kNotFound,
+                fmt::format("container {} is not valid for pod {}", where.container, where.pod));
   }
   return container;
 }
@@ -196,24 +197,28 @@ Result<std::unique_ptr<PodSession>> Node::logs(const ContainerRef& where, const 
                                                PodSessionEvents events) {
   MIZZEN_TRY(Container * container, find(where));
   if (options.previous && container->previous_log().empty()) {
-    return fail(Code::kNotFound, fmt::format("previous terminated container \"{}\" in pod \"{}\" not found",
-                                             where.container, where.pod));
+    return fail(Code::kNotFound,
+                fmt::format("previous terminated container \"{}\" in pod \"{}\" not found",
+                            where.container, where.pod));
   }
   if (container->log() == nullptr) {
-    return fail(Code::kUnavailable, fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}",
-                                                where.container, where.pod,
-                                                text_at(container->status(), {"state", "waiting", "reason"})));
+    return fail(
+        Code::kUnavailable,
+        fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", where.container,
+                    where.pod, text_at(container->status(), {"state", "waiting", "reason"})));
   }
   return open_log_session(*context_.loop, *container, options, std::move(events));
 }
 
-Result<std::unique_ptr<PodSession>> Node::exec(const ContainerRef& where, const ExecOptions& options,
+Result<std::unique_ptr<PodSession>> Node::exec(const ContainerRef& where,
+                                               const ExecOptions& options,
                                                PodSessionEvents events) {
   MIZZEN_TRY(Container * container, find(where));
   if (container->state() != Container::State::kRunning) {
     return fail(Code::kUnavailable, fmt::format("container not running ({})", where.container));
   }
-  return open_exec_session(*context_.loop, *container, options, std::move(events), context_.watch_child);
+  return open_exec_session(*context_.loop, *container, options, std::move(events),
+                           context_.watch_child);
 }
 
 Result<std::unique_ptr<PodSession>> Node::attach(const ContainerRef& where, const ExecOptions&,
@@ -244,9 +249,8 @@ void Node::port_forward(const std::string& ns, const std::string& name, std::uin
                         io::ConnectDone done) {
   Pod* pod = find_pod(ns, name);
   if (pod == nullptr || pod->netns_fd() < 0) {
-    context_.loop->defer([done, name] {
-      done(fail(Code::kNotFound, fmt::format("pod {} is not running", name)));
-    });
+    context_.loop->defer(
+        [done, name] { done(fail(Code::kNotFound, fmt::format("pod {} is not running", name))); });
     return;
   }
   // A socket belongs to the namespace that it was made in, wherever it is used.

@@ -1,4 +1,5 @@
-// The node: starts the pods that are bound to it, reaps processes, lets the API server into containers.
+// The node: starts the pods that are bound to it, reaps processes, lets the API server into
+// containers.
 #pragma once
 
 #include <functional>

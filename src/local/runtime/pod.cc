@@ -40,8 +40,11 @@ std::vector<std::string> words_at(const Json& object, const char* member) {
 }  // namespace
 
 Pod::Pod(NodeContext& node, Object pod, std::function<void()> gone)
-    : node_(node), pod_(std::move(pod)), key_{"pods", namespace_of(*pod_), name_of(*pod_)},
-      uid_(uid_of(*pod_)), gone_(std::move(gone)) {
+    : node_(node),
+      pod_(std::move(pod)),
+      key_{"pods", namespace_of(*pod_), name_of(*pod_)},
+      uid_(uid_of(*pod_)),
+      gone_(std::move(gone)) {
   // What the containers run with is fixed at the start; later only metadata is looked at anew.
   Json full = *pod_;
   add_token_volume(*node_.store, full);
@@ -98,7 +101,8 @@ void Pod::prepare() {
       last_mount_error_ = filled.error().message;
       event("Warning", "FailedMount", last_mount_error_, "");
     }
-    if (filled.error().code == Code::kUnsupported) return fail_pod("UnsupportedVolume", last_mount_error_);
+    if (filled.error().code == Code::kUnsupported)
+      return fail_pod("UnsupportedVolume", last_mount_error_);
     retry_ = node_.loop->after(std::chrono::milliseconds(300), [this] { prepare(); });
     return changed();
   }
@@ -177,15 +181,18 @@ void Pod::begin_stop() {
   Duration grace = object_gone_ ? Duration{0} : grace_of(*pod_);
   if (first) {
     for (auto& container : main_) {
-      if (container->pid() > 0) event("Normal", "Killing", "Stopping container " + container->name(), container->name());
+      if (container->pid() > 0)
+        event("Normal", "Killing", "Stopping container " + container->name(), container->name());
     }
   }
   if (grace.count() == 0) return stop_containers(grace);
   if (!first) return;  // only metadata or status has changed
   // New connections must have stopped coming before the process does: endpoints, rules and proxies
   // learn of it in the meantime.
-  bool serves = std::any_of(main_.begin(), main_.end(), [](const auto& container) { return container->ready(); });
-  retry_ = node_.loop->after(std::chrono::milliseconds(serves ? 200 : 0), [this, grace] { stop_containers(grace); });
+  bool serves = std::any_of(main_.begin(), main_.end(),
+                            [](const auto& container) { return container->ready(); });
+  retry_ = node_.loop->after(std::chrono::milliseconds(serves ? 200 : 0),
+                             [this, grace] { stop_containers(grace); });
   changed();
 }
 
@@ -278,12 +285,14 @@ void Pod::watch_child(pid_t pid, std::function<void(int status)> exited) {
 }
 
 PodPlace Pod::place() const {
-  return {network_.address == 0 ? "" : ipv4_text(network_.address), ipv4_text(kNodeAddress), "mizzen"};
+  return {network_.address == 0 ? "" : ipv4_text(network_.address), ipv4_text(kNodeAddress),
+          "mizzen"};
 }
 
 VolumeContext Pod::volumes() const {
   VolumeContext context{node_.store, pod_.get(), place(), node_.run_dir + "/volumes/" + uid_, {}};
-  context.token = [self = const_cast<Pod*>(this)](const std::string& audience, std::int64_t seconds) {
+  context.token = [self = const_cast<Pod*>(this)](const std::string& audience,
+                                                  std::int64_t seconds) {
     return self->token(audience, seconds);
   };
   return context;
@@ -294,8 +303,8 @@ Result<std::string> Pod::token(const std::string& audience, std::int64_t seconds
   auto& cached = tokens_[audience];
   if (!cached.text.empty() && now < cached.refresh_at) return cached.text;
   std::string account = text_at(*pod_, {"spec", "serviceAccountName"});
-  MIZZEN_TRY(cached.text, node_.issue_token(key_.ns, account.empty() ? "default" : account, audience,
-                                            seconds, key_.name, uid_));
+  MIZZEN_TRY(cached.text, node_.issue_token(key_.ns, account.empty() ? "default" : account,
+                                            audience, seconds, key_.name, uid_));
   cached.refresh_at = now + std::chrono::seconds(seconds * 8 / 10);
   return cached.text;
 }
@@ -316,8 +325,10 @@ Status Pod::set_security(const Json& container, LaunchSpec* spec) const {
   if (at_path(own, {"runAsNonRoot"}) == Json(true) && spec->uid == 0 && number("runAsUser")) {
     return fail(Code::kInvalid, "container has runAsNonRoot and runAsUser 0");
   }
-  for (const Json& group : at_path(pod, {"supplementalGroups"})) spec->groups.push_back(group.get<std::uint32_t>());
-  if (const Json& fs = at_path(pod, {"fsGroup"}); fs.is_number_integer()) spec->groups.push_back(fs.get<std::uint32_t>());
+  for (const Json& group : at_path(pod, {"supplementalGroups"}))
+    spec->groups.push_back(group.get<std::uint32_t>());
+  if (const Json& fs = at_path(pod, {"fsGroup"}); fs.is_number_integer())
+    spec->groups.push_back(fs.get<std::uint32_t>());
   spec->add_capabilities = words_at(at_path(own, {"capabilities"}), "add");
   spec->drop_capabilities = words_at(at_path(own, {"capabilities"}), "drop");
   spec->privileged = flag("privileged");
@@ -343,7 +354,8 @@ std::string Pod::hosts_file() const {
   std::string out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
   std::string subdomain = text_at(*pod_, {"spec", "subdomain"});
   if (!subdomain.empty()) {
-    out += fmt::format("{}\t{}.{}.{}.svc.cluster.local\t{}\n", ip, hostname(), subdomain, key_.ns, hostname());
+    out += fmt::format("{}\t{}.{}.{}.svc.cluster.local\t{}\n", ip, hostname(), subdomain, key_.ns,
+                       hostname());
   } else {
     out += fmt::format("{}\t{}\n", ip, hostname());
   }
@@ -392,15 +404,18 @@ Result<StartPlan> Pod::plan(const Json& container) {
   plan.netns_fd = network_.netns.get();
   LaunchSpec& spec = plan.spec;
   spec.command = program.argv;
-  spec.env = {{"PATH", "/opt/mizzen/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-              {"HOSTNAME", hostname()},
-              {"HOME", "/root"}};
+  spec.env = {
+      {"PATH", "/opt/mizzen/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      {"HOSTNAME", hostname()},
+      {"HOME", "/root"}};
   for (auto* more : {&program.env, &own}) {
     for (auto& [name, value] : *more) {
       auto same = std::find_if(spec.env.begin(), spec.env.end(),
                                [&name = name](const auto& one) { return one.first == name; });
-      if (same != spec.env.end()) same->second = value;
-      else spec.env.emplace_back(name, value);
+      if (same != spec.env.end())
+        same->second = value;
+      else
+        spec.env.emplace_back(name, value);
     }
   }
   std::string dir = text_at(container, {"workingDir"});
@@ -420,7 +435,9 @@ Result<StartPlan> Pod::plan(const Json& container) {
   MIZZEN_CHECKED(set_security(container, &spec));
   std::string name = container.value("name", "");
   event("Normal", "Pulled",
-        fmt::format("Container image \"{}\" already present on machine", container.value("image", "")), name);
+        fmt::format("Container image \"{}\" already present on machine",
+                    container.value("image", "")),
+        name);
   event("Normal", "Created", "Created container: " + name, name);
   return plan;
 }

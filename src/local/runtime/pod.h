@@ -37,7 +37,8 @@ struct NodeContext {
 
 // Writes a Kubernetes Event about `object`, counting up one that says the same.
 void record_event(Store& store, const Json& object, std::string_view type, std::string_view reason,
-                  const std::string& message, std::string_view component, const std::string& field_path = {});
+                  const std::string& message, std::string_view component,
+                  const std::string& field_path = {});
 
 class Pod final : private ContainerHost {
  public:
@@ -46,9 +47,9 @@ class Pod final : private ContainerHost {
   ~Pod();
 
   void start();
-  void update(Object pod);   // the object has changed
-  void refresh_volumes();    // a ConfigMap or Secret of the namespace has changed, or time has passed
-  void vanished();           // the object is gone from the store: stop at once
+  void update(Object pod);  // the object has changed
+  void refresh_volumes();  // a ConfigMap or Secret of the namespace has changed, or time has passed
+  void vanished();         // the object is gone from the store: stop at once
 
   const Json& object() const { return *pod_; }
   const Key& key() const { return key_; }
@@ -98,7 +99,13 @@ class Pod final : private ContainerHost {
   std::vector<std::unique_ptr<Container>> init_;
   std::vector<std::unique_ptr<Container>> main_;
   std::map<std::string, CachedToken> tokens_;
-  enum class Life : std::uint8_t { kPreparing, kLive, kEnded, kStopping, kGone } life_ = Life::kPreparing;
+  enum class Life : std::uint8_t {
+    kPreparing,
+    kLive,
+    kEnded,
+    kStopping,
+    kGone
+  } life_ = Life::kPreparing;
   std::string failed_reason_;
   std::string failed_message_;
   std::string last_mount_error_;

@@ -1,4 +1,5 @@
-// What the API tells of a pod: phase, conditions and containers, as the kubelet writes them; and events.
+// What the API tells of a pod: phase, conditions and containers, as the kubelet writes them; and
+// events.
 #include <fmt/core.h>
 
 #include "base/log.h"
@@ -10,7 +11,8 @@ namespace {
 
 // Puts a condition into `conditions`, keeping its transition time while its status stays.
 void put_condition(Json& conditions, const Json& before, const std::string& type, bool status,
-                   const std::string& now, const std::string& reason = {}, const std::string& message = {}) {
+                   const std::string& now, const std::string& reason = {},
+                   const std::string& message = {}) {
   Json condition = {{"type", type},
                     {"status", status ? "True" : "False"},
                     {"lastProbeTime", nullptr},
@@ -32,7 +34,8 @@ std::string qos_class(const Json& pod) {
   for (const Json& container : at_path(pod, {"spec", "containers"})) {
     const Json& limits = at_path(container, {"resources", "limits"});
     const Json& requests = at_path(container, {"resources", "requests"});
-    any = any || (limits.is_object() && !limits.empty()) || (requests.is_object() && !requests.empty());
+    any = any || (limits.is_object() && !limits.empty()) ||
+          (requests.is_object() && !requests.empty());
     bool covered = limits.is_object() && limits.contains("cpu") && limits.contains("memory");
     bool same = !requests.is_object() || requests == limits;
     all = all && covered && same;
@@ -43,11 +46,13 @@ std::string qos_class(const Json& pod) {
 }  // namespace
 
 void record_event(Store& store, const Json& object, std::string_view type, std::string_view reason,
-                  const std::string& message, std::string_view component, const std::string& field_path) {
+                  const std::string& message, std::string_view component,
+                  const std::string& field_path) {
   std::string ns = namespace_of(object);
   std::string event_ns = ns.empty() ? "default" : ns;
   std::string now = rfc3339(store.wall());
-  std::uint64_t hash = fnv1a(fmt::format("{}/{}/{}/{}/{}", uid_of(object), type, reason, message, field_path));
+  std::uint64_t hash =
+      fnv1a(fmt::format("{}/{}/{}/{}/{}", uid_of(object), type, reason, message, field_path));
   std::string name = fmt::format("{}.{:016x}", name_of(object), hash);
   Key key{"events", event_ns, name};
   auto counted = store.modify(key, [&](Json& event) {
@@ -89,7 +94,9 @@ std::string Pod::phase() const {
     any_failed = any_failed || (container->finished() && container->exit_code() != 0);
   }
   for (const auto& container : init_) {
-    if (life_ == Life::kEnded && !container->is_sidecar() && container->finished() && container->exit_code() != 0) return "Failed";
+    if (life_ == Life::kEnded && !container->is_sidecar() && container->finished() &&
+        container->exit_code() != 0)
+      return "Failed";
   }
   if (!any_started) return "Pending";
   if (all_finished && life_ == Life::kEnded) return any_failed ? "Failed" : "Succeeded";
@@ -123,7 +130,8 @@ Json Pod::status() const {
   bool ended = status["phase"] == "Succeeded" || status["phase"] == "Failed";
   bool ready = initialized && !ended;
   std::string unready;
-  auto add = [&](const std::vector<std::unique_ptr<Container>>& list, const char* member, bool sidecars_only) {
+  auto add = [&](const std::vector<std::unique_ptr<Container>>& list, const char* member,
+                 bool sidecars_only) {
     for (const auto& container : list) {
       status[member].push_back(container->status());
       if ((sidecars_only && !container->is_sidecar()) || container->ready()) continue;
@@ -136,10 +144,15 @@ Json Pod::status() const {
   Json conditions = Json::array();
   const Json& old = at_path(before, {"conditions"});
   put_condition(conditions, old, "PodReadyToStartContainers", network_.address != 0, now);
-  put_condition(conditions, old, "Initialized", initialized, now, initialized ? "" : "ContainersNotInitialized",
-                initialized ? "" : fmt::format("containers with incomplete status: [{}]", uninitialized));
-  std::string reason = ready ? "" : status["phase"] == "Succeeded" ? "PodCompleted" : "ContainersNotReady";
-  std::string message = ready || ended ? "" : fmt::format("containers with unready status: [{}]", unready);
+  put_condition(
+      conditions, old, "Initialized", initialized, now,
+      initialized ? "" : "ContainersNotInitialized",
+      initialized ? "" : fmt::format("containers with incomplete status: [{}]", uninitialized));
+  std::string reason = ready                            ? ""
+                       : status["phase"] == "Succeeded" ? "PodCompleted"
+                                                        : "ContainersNotReady";
+  std::string message =
+      ready || ended ? "" : fmt::format("containers with unready status: [{}]", unready);
   put_condition(conditions, old, "Ready", ready, now, reason, message);
   put_condition(conditions, old, "ContainersReady", ready, now, reason, message);
   put_condition(conditions, old, "PodScheduled", true, now);

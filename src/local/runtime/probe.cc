@@ -25,14 +25,17 @@ std::uint16_t container_port(const Json& container, const Json& port) {
   return 0;
 }
 
-Result<std::unique_ptr<Probe>> Probe::start(io::Loop& loop, const Json& spec, const ProbeTarget& target,
-                                            bool initially_ok, Changed changed) {
+Result<std::unique_ptr<Probe>> Probe::start(io::Loop& loop, const Json& spec,
+                                            const ProbeTarget& target, bool initially_ok,
+                                            Changed changed) {
   auto probe = std::unique_ptr<Probe>(new Probe(loop));
   probe->host_ = target.pod_ip;
   probe->period_ = seconds_at(spec, "periodSeconds", 10);
   probe->timeout_ = seconds_at(spec, "timeoutSeconds", 1);
-  probe->success_threshold_ = std::max(1, static_cast<int>(seconds_at(spec, "successThreshold", 1).count()));
-  probe->failure_threshold_ = std::max(1, static_cast<int>(seconds_at(spec, "failureThreshold", 3).count()));
+  probe->success_threshold_ =
+      std::max(1, static_cast<int>(seconds_at(spec, "successThreshold", 1).count()));
+  probe->failure_threshold_ =
+      std::max(1, static_cast<int>(seconds_at(spec, "failureThreshold", 3).count()));
   probe->ok_ = initially_ok;
   probe->changed_ = std::move(changed);
   if (spec.contains("httpGet")) {
@@ -41,20 +44,24 @@ Result<std::unique_ptr<Probe>> Probe::start(io::Loop& loop, const Json& spec, co
     probe->port_ = container_port(*target.container, at_path(http, {"port"}));
     if (std::string host = text_at(http, {"host"}); !host.empty()) probe->host_ = host;
     if (text_at(http, {"scheme"}) == "HTTPS") {
-      return fail(Code::kUnsupported, "httpGet probes with scheme HTTPS are not supported by the local cluster");
+      return fail(Code::kUnsupported,
+                  "httpGet probes with scheme HTTPS are not supported by the local cluster");
     }
     std::string path = text_at(http, {"path"});
     probe->request_.target = path.empty() ? "/" : path[0] == '/' ? path : "/" + path;
-    probe->request_.headers = {{"user-agent", "kube-probe/1.32"}, {"accept", "*/*"}, {"connection", "close"}};
+    probe->request_.headers = {
+        {"user-agent", "kube-probe/1.32"}, {"accept", "*/*"}, {"connection", "close"}};
     for (const Json& header : at_path(http, {"httpHeaders"})) {
-      probe->request_.headers.emplace_back(lower(text_at(header, {"name"})), text_at(header, {"value"}));
+      probe->request_.headers.emplace_back(lower(text_at(header, {"name"})),
+                                           text_at(header, {"value"}));
     }
     probe->request_.timeout = probe->timeout_;
   } else if (spec.contains("tcpSocket")) {
     probe->port_ = container_port(*target.container, at_path(spec, {"tcpSocket", "port"}));
   } else if (spec.contains("exec")) {
     probe->kind_ = Kind::kExec;
-    for (const Json& word : at_path(spec, {"exec", "command"})) probe->command_.push_back(word.get<std::string>());
+    for (const Json& word : at_path(spec, {"exec", "command"}))
+      probe->command_.push_back(word.get<std::string>());
     probe->exec_ = target.exec;
   } else {
     return fail(Code::kUnsupported, "grpc probes are not supported by the local cluster");
@@ -80,13 +87,17 @@ void Probe::schedule(Duration delay) {
 void Probe::run() {
   timer_ = 0;
   switch (kind_) {
-    case Kind::kHttp: return run_http();
-    case Kind::kTcp: return run_tcp();
+    case Kind::kHttp:
+      return run_http();
+    case Kind::kTcp:
+      return run_tcp();
     case Kind::kExec:
       exec_(command_, timeout_, [this, alive = alive_](Result<int> code) {
         if (!*alive) return;
-        if (code) finish(*code == 0, fmt::format("command exited with {}", *code));
-        else finish(false, code.error().message);
+        if (code)
+          finish(*code == 0, fmt::format("command exited with {}", *code));
+        else
+          finish(false, code.error().message);
       });
   }
 }
@@ -116,15 +127,17 @@ void Probe::run_tcp() {
   connecting_ = io::connect(loop_, *address, options,
                             [this, alive = alive_](Result<std::unique_ptr<io::Stream>> stream) {
                               if (!*alive) return;
-                              if (stream) finish(true, "");
-                              else finish(false, stream.error().message);
+                              if (stream)
+                                finish(true, "");
+                              else
+                                finish(false, stream.error().message);
                             });
 }
 
 void Probe::finish(bool ok, const std::string& message) {
   successes_ = ok ? successes_ + 1 : 0;
-  // Until it first succeeds a probe is asked more often than its period, so that a pod is ready when
-  // it is; only a try per period counts against it.
+  // Until it first succeeds a probe is asked more often than its period, so that a pod is ready
+  // when it is; only a try per period counts against it.
   if (ok) {
     failures_ = 0;
   } else if (loop_.now() >= counts_from_) {

@@ -23,15 +23,16 @@ struct ProbeTarget {
   ProbeExec exec;
 };
 
-// One probe that runs until destroyed. `changed(ok, message)` is called when a threshold is met, in either
-// direction, and only when that is news. Loop thread only.
+// One probe that runs until destroyed. `changed(ok, message)` is called when a threshold is met, in
+// either direction, and only when that is news. Loop thread only.
 class Probe {
  public:
   using Changed = std::function<void(bool ok, const std::string& message)>;
   // `spec` is livenessProbe, readinessProbe or startupProbe as the pod has it.
   // Errors: kInvalid, kUnsupported.
-  static Result<std::unique_ptr<Probe>> start(io::Loop& loop, const Json& spec, const ProbeTarget& target,
-                                              bool initially_ok, Changed changed);
+  static Result<std::unique_ptr<Probe>> start(io::Loop& loop, const Json& spec,
+                                              const ProbeTarget& target, bool initially_ok,
+                                              Changed changed);
   ~Probe();
 
  private:

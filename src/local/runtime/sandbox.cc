@@ -57,7 +57,8 @@ std::string program_path(const char* name) {
   return {};
 }
 
-// Ids up to 65535 at least: 1337 for proxies, 10001 and the like for applications, 65534 for nobody.
+// Ids up to 65535 at least: 1337 for proxies, 10001 and the like for applications, 65534 for
+// nobody.
 constexpr std::uint64_t kIdsNeeded = 65536 - 1;
 
 IdMap plan_ids() {
@@ -101,16 +102,17 @@ Status map_ids(IdMap ids, pid_t pid) {
   IdRange users = subordinate_range("/etc/subuid");
   IdRange groups = subordinate_range("/etc/subgid");
   auto arguments = [pid](const char* tool, unsigned own, IdRange range) {
-    return std::vector<std::string>{program_path(tool), std::to_string(pid),
-                                    "0", std::to_string(own), "1",
-                                    "1", std::to_string(range.first), std::to_string(range.count)};
+    return std::vector<std::string>{
+        program_path(tool),          std::to_string(pid),        "0", std::to_string(own), "1", "1",
+        std::to_string(range.first), std::to_string(range.count)};
   };
   MIZZEN_CHECKED(run(arguments("newuidmap", getuid(), users)));
   return run(arguments("newgidmap", getgid(), groups));
 }
 
 // The new first process, until exec: waits for its ids, then becomes user 0 of the sandbox.
-[[noreturn]] void enter_sandbox(int ready_fd, int control_fd, bool user_namespace, char* const argv[]) {
+[[noreturn]] void enter_sandbox(int ready_fd, int control_fd, bool user_namespace,
+                                char* const argv[]) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   char go = 0;
   if (read(ready_fd, &go, 1) != 1) _exit(1);
@@ -119,8 +121,10 @@ Status map_ids(IdMap ids, pid_t pid) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (control_fd != 3) dup2(control_fd, 3);
-  else fcntl(3, F_SETFD, 0);
+  if (control_fd != 3)
+    dup2(control_fd, 3);
+  else
+    fcntl(3, F_SETFD, 0);
   close_range(4, ~0U, 0);
   sethostname("mizzen", 6);
   execv("/proc/self/exe", argv);
@@ -151,24 +155,29 @@ std::string why_no_namespaces(int error) {
     return "user namespaces are switched off: sudo sysctl user.max_user_namespaces=15000";
   }
   if (read_line("/proc/sys/kernel/unprivileged_userns_clone") == "0") {
-    return "user namespaces are not for ordinary users here: sudo sysctl kernel.unprivileged_userns_clone=1";
+    return "user namespaces are not for ordinary users here: sudo sysctl "
+           "kernel.unprivileged_userns_clone=1";
   }
   if (read_line("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1") {
     return "AppArmor keeps user namespaces from ordinary users: sudo sysctl "
            "kernel.apparmor_restrict_unprivileged_userns=0";
   }
-  return fmt::format("this machine refuses new namespaces ({}); inside a container it takes "
-                     "--security-opt seccomp=unconfined or --privileged",
-                     errno_error("clone", error).message);
+  return fmt::format(
+      "this machine refuses new namespaces ({}); inside a container it takes "
+      "--security-opt seccomp=unconfined or --privileged",
+      errno_error("clone", error).message);
 }
 
 }  // namespace
 
 std::string_view to_string(IdMap map) {
   switch (map) {
-    case IdMap::kRoot: return "root";
-    case IdMap::kRange: return "user";
-    case IdMap::kSingle: return "user, degraded: no subordinate ids";
+    case IdMap::kRoot:
+      return "root";
+    case IdMap::kRange:
+      return "user";
+    case IdMap::kSingle:
+      return "user, degraded: no subordinate ids";
   }
   return "";
 }
@@ -182,7 +191,8 @@ Preflight preflight() {
   if (int error = try_namespaces(); error != 0) result.missing.push_back(why_no_namespaces(error));
   if (result.ids == IdMap::kSingle) {
     result.warnings.push_back(fmt::format(
-        "no subordinate ids: every process of the cluster runs as one user. For separate ones: sudo "
+        "no subordinate ids: every process of the cluster runs as one user. For separate ones: "
+        "sudo "
         "apt-get install uidmap; sudo usermod --add-subuids 100000-165535 --add-subgids "
         "100000-165535 {}",
         getpwuid(getuid()) != nullptr ? getpwuid(getuid())->pw_name : "USER"));
@@ -221,7 +231,8 @@ Status set_up_sandbox_mounts(const std::string& run_dir) {
     if (result == 0) return {};
     return std::unexpected(errno_error(what, errno));
   };
-  MIZZEN_CHECKED(check(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "private mounts"));
+  MIZZEN_CHECKED(
+      check(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "private mounts"));
   MIZZEN_CHECKED(check(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
                        "mount /proc"));
   MIZZEN_CHECKED(check(mount("mizzen", run_dir.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"),

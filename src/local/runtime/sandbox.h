@@ -34,11 +34,13 @@ struct Sandbox {
   io::UniqueFd pidfd;
 };
 
-// Starts `arguments` (argv of this same program) as first process of a new sandbox, with `control_fd` as
-// descriptor 3 and standard streams as they are. It ends when the calling thread's process ends.
+// Starts `arguments` (argv of this same program) as first process of a new sandbox, with
+// `control_fd` as descriptor 3 and standard streams as they are. It ends when the calling thread's
+// process ends.
 Result<Sandbox> start_sandbox(IdMap ids, std::vector<std::string> arguments, int control_fd);
 
-// What is left to do inside, by the first process itself: private mounts, /proc, a tmpfs at `run_dir`, terminals.
+// What is left to do inside, by the first process itself: private mounts, /proc, a tmpfs at
+// `run_dir`, terminals.
 Status set_up_sandbox_mounts(const std::string& run_dir);
 
 }  // namespace mizzen::local

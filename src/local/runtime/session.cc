@@ -18,9 +18,13 @@ constexpr std::size_t kChunk = 256 << 10;
 
 class LogSession final : public PodSession {
  public:
-  LogSession(io::Loop& loop, std::shared_ptr<ContainerLog> log, std::string path, LogOptions options,
-             PodSessionEvents events)
-      : loop_(loop), log_(std::move(log)), path_(std::move(path)), options_(options), events_(std::move(events)) {
+  LogSession(io::Loop& loop, std::shared_ptr<ContainerLog> log, std::string path,
+             LogOptions options, PodSessionEvents events)
+      : loop_(loop),
+        log_(std::move(log)),
+        path_(std::move(path)),
+        options_(options),
+        events_(std::move(events)) {
     if (log_ != nullptr) {
       round_ = log_->round();
       if (options_.follow) follower_ = log_->follow([this] { schedule(); });
@@ -150,8 +154,10 @@ class ExecSession final : public PodSession {
     void begin(ExecSession* session, std::function<void(std::string_view)> sink) {
       owner = session;
       take = std::move(sink);
-      if (stream != nullptr) stream->set_handler(this);
-      else ended = true;
+      if (stream != nullptr)
+        stream->set_handler(this);
+      else
+        ended = true;
     }
     void on_readable() override {
       std::array<std::byte, 16384> buffer;
@@ -195,7 +201,8 @@ class ExecSession final : public PodSession {
       return std::unexpected(errno_error("open a terminal", errno));
     }
     char name[64];
-    if (ptsname_r(master.get(), name, sizeof name) != 0) return std::unexpected(errno_error("ptsname", errno));
+    if (ptsname_r(master.get(), name, sizeof name) != 0)
+      return std::unexpected(errno_error("ptsname", errno));
     slave->reset(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (!*slave) return std::unexpected(errno_error("open the terminal", errno));
     tty_ = true;
@@ -257,18 +264,21 @@ class ExecSession final : public PodSession {
 
 }  // namespace
 
-std::unique_ptr<PodSession> open_log_session(io::Loop& loop, Container& container, const LogOptions& options,
-                                             PodSessionEvents events) {
+std::unique_ptr<PodSession> open_log_session(io::Loop& loop, Container& container,
+                                             const LogOptions& options, PodSessionEvents events) {
   if (options.previous) {
     LogOptions plain = options;
     plain.follow = false;
-    return std::make_unique<LogSession>(loop, nullptr, container.previous_log(), plain, std::move(events));
+    return std::make_unique<LogSession>(loop, nullptr, container.previous_log(), plain,
+                                        std::move(events));
   }
-  return std::make_unique<LogSession>(loop, container.log(), container.log()->path(), options, std::move(events));
+  return std::make_unique<LogSession>(loop, container.log(), container.log()->path(), options,
+                                      std::move(events));
 }
 
 Result<std::unique_ptr<PodSession>> open_exec_session(io::Loop& loop, Container& container,
-                                                      const ExecOptions& options, PodSessionEvents events,
+                                                      const ExecOptions& options,
+                                                      PodSessionEvents events,
                                                       const WatchChild& watch_child) {
   if (options.command.empty()) return fail(Code::kInvalid, "you must specify at least one command");
   auto session = std::make_unique<ExecSession>(loop, std::move(events));

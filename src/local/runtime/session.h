@@ -11,14 +11,15 @@
 namespace mizzen::local {
 
 // The container's log, of this run or the one before.
-std::unique_ptr<PodSession> open_log_session(io::Loop& loop, Container& container, const LogOptions& options,
-                                             PodSessionEvents events);
+std::unique_ptr<PodSession> open_log_session(io::Loop& loop, Container& container,
+                                             const LogOptions& options, PodSessionEvents events);
 
 using WatchChild = std::function<void(pid_t, std::function<void(int)>)>;
 
 // A command in the container's namespaces; killed when the session is destroyed.
 Result<std::unique_ptr<PodSession>> open_exec_session(io::Loop& loop, Container& container,
-                                                      const ExecOptions& options, PodSessionEvents events,
+                                                      const ExecOptions& options,
+                                                      PodSessionEvents events,
                                                       const WatchChild& watch_child);
 
 }  // namespace mizzen::local

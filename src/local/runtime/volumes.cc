@@ -24,8 +24,10 @@ bool safe_relative(const std::string& path) {
 }
 
 // Writes `content` as `dir/name` in one step; nothing is touched when it is there already.
-Status put_file(const std::string& dir, const std::string& name, const std::string& content, unsigned mode) {
-  if (!safe_relative(name)) return fail(Code::kInvalid, fmt::format("path {} leads out of the volume", name));
+Status put_file(const std::string& dir, const std::string& name, const std::string& content,
+                unsigned mode) {
+  if (!safe_relative(name))
+    return fail(Code::kInvalid, fmt::format("path {} leads out of the volume", name));
   fs::path path = fs::path(dir) / name;
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
@@ -57,16 +59,18 @@ unsigned mode_of(const Json& item, unsigned fallback) {
 }
 
 // The files of a ConfigMap or Secret, all or the named items.
-Result<std::vector<Content>> data_files(const VolumeContext& context, const Json& source, bool secret,
-                                        unsigned mode) {
-  std::string name = source.value(secret && source.contains("secretName") ? "secretName" : "name", "");
+Result<std::vector<Content>> data_files(const VolumeContext& context, const Json& source,
+                                        bool secret, unsigned mode) {
+  std::string name =
+      source.value(secret && source.contains("secretName") ? "secretName" : "name", "");
   bool optional = source.value("optional", false);
   Object object =
       context.store->get({secret ? "secrets" : "configmaps", namespace_of(*context.pod), name});
   std::vector<Content> files;
   if (object == nullptr) {
     if (optional) return files;
-    return fail(Code::kNotFound, fmt::format("{} \"{}\" not found", secret ? "secret" : "configmap", name));
+    return fail(Code::kNotFound,
+                fmt::format("{} \"{}\" not found", secret ? "secret" : "configmap", name));
   }
   auto decoded = [&](const Json& value, bool base64) {
     std::string text = value.is_string() ? value.get<std::string>() : "";
@@ -82,7 +86,8 @@ Result<std::vector<Content>> data_files(const VolumeContext& context, const Json
   if (source.contains("items") && source["items"].is_array()) {
     for (const Json& item : source["items"]) {
       auto bytes = find_key(item.value("key", ""));
-      if (bytes) files.push_back({item.value("path", ""), *bytes, mode_of(item, mode)});
+      if (bytes)
+        files.push_back({item.value("path", ""), *bytes, mode_of(item, mode)});
       else if (!optional) {
         return fail(Code::kNotFound, fmt::format("{} has no key {}", name, item.value("key", "")));
       }
@@ -108,7 +113,8 @@ const Json& container_named(const Json& pod, const std::string& name) {
   return kNone;
 }
 
-Result<std::vector<Content>> downward_files(const VolumeContext& context, const Json& source, unsigned mode) {
+Result<std::vector<Content>> downward_files(const VolumeContext& context, const Json& source,
+                                            unsigned mode) {
   std::vector<Content> files;
   for (const Json& item : at_path(source, {"items"})) {
     Result<std::string> value = std::string();
@@ -116,10 +122,10 @@ Result<std::vector<Content>> downward_files(const VolumeContext& context, const 
       value = field_value(*context.pod, context.place, item["fieldRef"].value("fieldPath", ""));
     } else if (item.contains("resourceFieldRef")) {
       const Json& reference = item["resourceFieldRef"];
-      value = resource_value(container_named(*context.pod, reference.value("containerName", "")),
-                             reference.value("resource", ""), text_at(reference, {"divisor"}).empty()
-                                                                  ? "1"
-                                                                  : text_at(reference, {"divisor"}));
+      value = resource_value(
+          container_named(*context.pod, reference.value("containerName", "")),
+          reference.value("resource", ""),
+          text_at(reference, {"divisor"}).empty() ? "1" : text_at(reference, {"divisor"}));
     }
     if (!value) return std::unexpected(value.error());
     files.push_back({item.value("path", ""), *value, mode_of(item, mode)});
@@ -127,7 +133,8 @@ Result<std::vector<Content>> downward_files(const VolumeContext& context, const 
   return files;
 }
 
-Result<std::vector<Content>> projected_files(const VolumeContext& context, const Json& source, unsigned mode) {
+Result<std::vector<Content>> projected_files(const VolumeContext& context, const Json& source,
+                                             unsigned mode) {
   std::vector<Content> files;
   for (const Json& one : at_path(source, {"sources"})) {
     Result<std::vector<Content>> more = std::vector<Content>();
@@ -139,8 +146,9 @@ Result<std::vector<Content>> projected_files(const VolumeContext& context, const
       more = downward_files(context, one["downwardAPI"], mode);
     } else if (one.contains("serviceAccountToken")) {
       const Json& token = one["serviceAccountToken"];
-      MIZZEN_TRY(std::string text, context.token(token.value("audience", ""),
-                                                 token.value("expirationSeconds", std::int64_t{3600})));
+      MIZZEN_TRY(std::string text,
+                 context.token(token.value("audience", ""),
+                               token.value("expirationSeconds", std::int64_t{3600})));
       more->push_back({token.value("path", "token"), text, mode});
     } else {
       return fail(Code::kUnsupported, fmt::format("projected volume source {} is not supported",
@@ -170,10 +178,12 @@ Status fill_one(const VolumeContext& context, const Json& volume, bool first) {
   const char* kind = volume_kind(volume);
   std::string name = volume.value("name", "");
   if (kind == nullptr) {
-    return fail(Code::kUnsupported,
-                fmt::format("volume {}: kind {} is not supported by the local cluster (emptyDir, configMap, "
-                            "secret, projected and downwardAPI are)",
-                            name, other_kind(volume)));
+    return fail(
+        Code::kUnsupported,
+        fmt::format(
+            "volume {}: kind {} is not supported by the local cluster (emptyDir, configMap, "
+            "secret, projected and downwardAPI are)",
+            name, other_kind(volume)));
   }
   std::string dir = context.dir + "/" + name;
   const Json& source = volume[kind];
@@ -187,13 +197,16 @@ Status fill_one(const VolumeContext& context, const Json& volume, bool first) {
   unsigned mode = 0644;
   const Json& default_mode = at_path(source, {"defaultMode"});
   if (default_mode.is_number_integer()) mode = default_mode.get<unsigned>();
-  Result<std::vector<Content>> files = k == "configMap"     ? data_files(context, source, false, mode)
-                                       : k == "secret"      ? data_files(context, source, true, mode)
-                                       : k == "downwardAPI" ? downward_files(context, source, mode)
-                                                            : projected_files(context, source, mode);
+  Result<std::vector<Content>> files = k == "configMap" ? data_files(context, source, false, mode)
+                                       : k == "secret"  ? data_files(context, source, true, mode)
+                                       : k == "downwardAPI"
+                                           ? downward_files(context, source, mode)
+                                           : projected_files(context, source, mode);
   if (!files) return std::unexpected(files.error().in("volume " + name));
-  // Without fsGroup Kubernetes leaves modes as written; users of other ids still must be able to read.
-  for (const Content& file : *files) MIZZEN_CHECKED(put_file(dir, file.name, file.bytes, file.mode));
+  // Without fsGroup Kubernetes leaves modes as written; users of other ids still must be able to
+  // read.
+  for (const Content& file : *files)
+    MIZZEN_CHECKED(put_file(dir, file.name, file.bytes, file.mode));
   return {};
 }
 
@@ -215,12 +228,15 @@ Result<std::vector<Mount>> container_mounts(const VolumeContext& context, const 
     std::string source = context.dir + "/" + name;
     std::error_code error;
     if (!fs::exists(source, error)) {
-      return fail(Code::kInvalid, fmt::format("volumeMounts: {} is not a volume of this pod", name));
+      return fail(Code::kInvalid,
+                  fmt::format("volumeMounts: {} is not a volume of this pod", name));
     }
     std::string sub = mount.value("subPath", "");
-    if (mount.contains("subPathExpr")) sub = expand_variables(text_at(mount, {"subPathExpr"}), environment);
+    if (mount.contains("subPathExpr"))
+      sub = expand_variables(text_at(mount, {"subPathExpr"}), environment);
     if (!sub.empty()) {
-      if (!safe_relative(sub)) return fail(Code::kInvalid, "subPath " + sub + " leads out of the volume");
+      if (!safe_relative(sub))
+        return fail(Code::kInvalid, "subPath " + sub + " leads out of the volume");
       source += "/" + sub;
       if (!fs::exists(source, error)) {
         fs::create_directories(source, error);
@@ -247,7 +263,8 @@ void add_token_volume(const Store& store, Json& pod) {
   if (account.empty()) account = "default";
   const Json* wanted = &at_path(pod, {"spec", "automountServiceAccountToken"});
   Object owner = store.get({"serviceaccounts", namespace_of(pod), account});
-  if (!wanted->is_boolean() && owner != nullptr) wanted = &at_path(*owner, {"automountServiceAccountToken"});
+  if (!wanted->is_boolean() && owner != nullptr)
+    wanted = &at_path(*owner, {"automountServiceAccountToken"});
   if (*wanted == Json(false)) return;
   Json& spec = pod["spec"];
   bool mounted = false;
@@ -259,7 +276,8 @@ void add_token_volume(const Store& store, Json& pod) {
       bool there = false;
       for (const Json& mount : mounts) there = there || mount.value("mountPath", "") == kMountPath;
       if (there) continue;
-      mounts.push_back({{"name", "kube-api-access"}, {"mountPath", kMountPath}, {"readOnly", true}});
+      mounts.push_back(
+          {{"name", "kube-api-access"}, {"mountPath", kMountPath}, {"readOnly", true}});
       mounted = true;
     }
   }
@@ -269,7 +287,8 @@ void add_token_volume(const Store& store, Json& pod) {
   volumes.push_back(Json::parse(R"({"name": "kube-api-access", "projected": {"sources": [
     {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
     {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-    {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}
+    {"downwardAPI": {"items": [
+      {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}
   ]}})"));
 }
 
