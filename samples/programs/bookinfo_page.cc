@@ -12,7 +12,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kStyle = R"(
 :root { --ink: #1d2433; --soft: #667085; --line: #e4e7ec; --sea: #0b5d7a; --paper: #f7f8fa; }
 * { box-sizing: border-box; }
-body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); }
 header { background: var(--sea); color: #fff; }
 header > div, main { max-width: 62rem; margin: 0 auto; padding: 0.9rem 1.5rem; }
 header > div { display: flex; align-items: center; gap: 1rem; }
@@ -26,7 +27,8 @@ h2 { font-size: 1.1rem; margin: 0 0 0.8rem; }
 .lede { color: var(--soft); max-width: 44rem; }
 .columns { display: grid; grid-template-columns: 1fr 1.6fr; gap: 1.2rem; margin-top: 1.4rem; }
 @media (max-width: 46rem) { .columns { grid-template-columns: 1fr; } }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 1.2rem 1.4rem; }
+section { background: #fff; border: 1px solid var(--line); border-radius: 10px;
+  padding: 1.2rem 1.4rem; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0.25rem 1rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; }
 blockquote { margin: 0 0 1.1rem; padding: 0 0 1.1rem; border-bottom: 1px solid var(--line); }

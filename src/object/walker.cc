@@ -247,19 +247,19 @@ class Decoder {
     };
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_INT32:
-        if (std::int32_t v; integer(value, path, &v))
+        if (std::int32_t v = 0; integer(value, path, &v))
           put(&Reflection::SetInt32, &Reflection::AddInt32, v);
         break;
       case FieldDescriptor::CPPTYPE_INT64:
-        if (std::int64_t v; integer(value, path, &v))
+        if (std::int64_t v = 0; integer(value, path, &v))
           put(&Reflection::SetInt64, &Reflection::AddInt64, v);
         break;
       case FieldDescriptor::CPPTYPE_UINT32:
-        if (std::uint32_t v; integer(value, path, &v))
+        if (std::uint32_t v = 0; integer(value, path, &v))
           put(&Reflection::SetUInt32, &Reflection::AddUInt32, v);
         break;
       case FieldDescriptor::CPPTYPE_UINT64:
-        if (std::uint64_t v; integer(value, path, &v))
+        if (std::uint64_t v = 0; integer(value, path, &v))
           put(&Reflection::SetUInt64, &Reflection::AddUInt64, v);
         break;
       case FieldDescriptor::CPPTYPE_DOUBLE:
@@ -397,7 +397,7 @@ class Decoder {
       return r.SetString(out, type.field(2), json.get<std::string>());
     }
     if (!json.is_number()) return wrong_type(path, json, "a number or a name");
-    if (std::int32_t v; integer(json, path, &v)) r.SetInt32(out, type.field(1), v);
+    if (std::int32_t v = 0; integer(json, path, &v)) r.SetInt32(out, type.field(1), v);
   }
   void quantity(const Json& json, Message* out, const std::string& path) {
     std::string content = json.is_string() ? json.get<std::string>() : shown(json);
