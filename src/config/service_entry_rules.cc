@@ -122,12 +122,12 @@ void check_sidecar(Findings& out, const schema::Sidecar& spec) {
     std::string_view target = one.default_endpoint();
     if (target.empty() || target.starts_with("unix://")) continue;
     auto colon = target.rfind(':');
-    auto port =
-        colon == target.npos ? std::nullopt : parse_int<std::uint16_t>(target.substr(colon + 1));
+    std::string_view digits = colon == target.npos ? "" : target.substr(colon + 1);
+    std::uint16_t port = parse_int<std::uint16_t>(digits).value_or(0);  // 0 is none either
     std::string_view host = target.substr(0, colon == target.npos ? 0 : colon);
     bool known = host == "127.0.0.1" || host == "0.0.0.0" || host == "[::1]" || host == "[::]" ||
                  host.empty();
-    if (!port || *port == 0 || !known) {
+    if (port == 0 || !known) {
       out.error(at(path, "defaultEndpoint"),
                 "\"{}\" is not understood: write 127.0.0.1:PORT, 0.0.0.0:PORT or unix:///path",
                 target);
