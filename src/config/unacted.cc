@@ -91,6 +91,7 @@ std::vector<std::string> unacted_fields(const Kind& kind, const Json& object) {
   if (!spec || !spec->is_object()) return out;
   if (std::ranges::find(kUnactedKinds, kind.kind) != kUnactedKinds.end()) {
     for (const auto& [key, value] : spec->items()) out.push_back("spec." + key);
+    if (out.empty()) out.emplace_back("spec");  // an empty policy means something too
     return out;
   }
   const auto* field = kind.descriptor->FindFieldByName("spec");

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "config/kinds.h"
 #include "config/validate.h"
 #include "object/json.h"
 #include "object/meta.h"
@@ -111,6 +112,12 @@ Json Webhooks::review_validity(const Json& review) {
   Json warnings = Json::array();
   for (const config::FieldError& warning : result.warnings) {
     warnings.push_back(object::to_string(warning));
+  }
+  // Whoever applies it hears at once what will have no effect; a policy above all.
+  if (const auto kind = config::kind_for(*object)) {
+    for (const std::string& field : config::unacted_fields(**kind, *object)) {
+      warnings.push_back(fmt::format("{}: read but not acted on yet", field));
+    }
   }
   if (result.errors.empty()) {
     ++counters_.accepted;

@@ -87,7 +87,6 @@ std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
   for (const char* name : {"busybox:*", "alpine:*", "debian:*", "ubuntu:*"}) {
     out.push_back({name, {"sh"}, {}, {}});
   }
-  out.push_back({"*prom/prometheus:*", {"prometheus"}, {"prometheus"}, {}});
   out.push_back(
       {"redis:*", {"redis-server", "--protected-mode", "no", "--save", ""}, {"redis-server"}, {}});
   out.push_back({"nginx:*", {"nginx", "-g", "daemon off;"}, {"nginx"}, {}});
