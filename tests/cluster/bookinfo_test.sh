@@ -75,6 +75,19 @@ check "the control plane is killed" control_plane_dies
 check "and comes back by itself" within 60 kubectl wait -n istio-system --for=condition=Ready pod -l app=istiod --timeout=5s
 check "no request fails meanwhile" load_is_clean
 
+serial() { mizzenctl proxy-config secret "$1" | awk '$1 == "default" {print $6}'; }
+rotate() { # a new certificate for a workload, as at half the life of the old one
+  local before
+  before=$(serial "$1")
+  kubectl exec "$1" -c istio-proxy -- curl -sS -X POST localhost:15000/certs/renew
+  within 15 is_renewed "$1" "$before"
+}
+is_renewed() { [ -n "$(serial "$1")" ] && [ "$(serial "$1")" != "$2" ]; }
+load_start
+check "productpage's certificate is renewed" rotate deploy/productpage-v1
+check "details' certificate is renewed" rotate deploy/details-v1
+check "no request fails meanwhile, either" load_is_clean
+
 check "strict mutual TLS applies" kubectl apply -f - <<'Y'
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
