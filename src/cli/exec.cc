@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "http/websocket.h"
-#include "io/tls.h"
+#include "kube/http_options.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 
@@ -125,18 +125,7 @@ class WebSocketExec final : public Exec, private io::StreamHandler {
 Result<std::unique_ptr<Exec>> Exec::start(io::Loop& loop, const kube::Config& config,
                                           const ExecRequest& request,
                                           std::function<void(Result<std::string>)> done) {
-  net::HttpClientOptions options;
-  MIZZEN_TRY(options.base, net::parse_base_url(config.server));
-  options.tls_host = config.tls_server_name;
-  if (options.base.tls) {
-    io::TlsClientOptions tls;
-    tls.trust_bundle_pem = config.ca_pem;
-    tls.system_roots = config.ca_pem.empty();
-    tls.insecure = config.insecure;
-    tls.verify_host = !config.insecure;
-    tls.identity = {config.client_cert_pem, config.client_key_pem};
-    MIZZEN_TRY(options.tls, io::make_tls_client_context(tls));
-  }
+  MIZZEN_TRY(net::HttpClientOptions options, kube::http_options(config));
   auto exec = std::make_unique<WebSocketExec>(loop, std::move(options), std::move(done));
   exec->begin(config, request);
   return exec;

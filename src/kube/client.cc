@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/strings.h"
+#include "kube/http_options.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "object/json.h"
@@ -384,24 +385,9 @@ std::string Resource::path(std::string_view name_space, std::string_view name,
 }
 
 Result<std::unique_ptr<Client>> Client::make(io::Loop& loop, Config config) {
-  net::HttpClientOptions options;
-  auto base = net::parse_base_url(config.server);
-  if (!base) return std::unexpected(base.error().in("clusters[].cluster.server"));
-  options.base = *base;
+  MIZZEN_TRY(net::HttpClientOptions options, http_options(config));
   options.max_connections = 256;                         // each watch takes one
   options.connect.keepalive = std::chrono::seconds(30);  // finds servers that went without a word
-  options.tls_host = config.tls_server_name;
-  if (base->tls) {
-    io::TlsClientOptions tls;
-    tls.trust_bundle_pem = config.ca_pem;
-    tls.system_roots = config.ca_pem.empty();
-    tls.insecure = config.insecure;
-    tls.verify_host = !config.insecure;
-    tls.identity = {config.client_cert_pem, config.client_key_pem};
-    auto context = io::make_tls_client_context(tls);
-    if (!context) return std::unexpected(context.error().in("kubeconfig"));
-    options.tls = *context;
-  }
   return std::make_unique<HttpKubeClient>(loop, std::move(config), std::move(options));
 }
 
