@@ -1,4 +1,4 @@
-# mizzen_proto_library(<name> IMPORT_DIRS dir... FILES file.proto... [DEPS lib...])
+# mizzen_proto_library(<name> [BATCH n] IMPORT_DIRS dir... FILES file.proto...)
 #   C++ for the named files and for all that they import (well-known types apart), in one library
 #   that is linked whole: types that stand only inside an Any must not be dropped by the linker.
 
@@ -32,7 +32,10 @@ function(_mizzen_proto_closure out dirs)
 endfunction()
 
 function(mizzen_proto_library name)
-  cmake_parse_arguments(A "" "" "IMPORT_DIRS;FILES" ${ARGN})
+  cmake_parse_arguments(A "" "BATCH" "IMPORT_DIRS;FILES" ${ARGN})
+  if(NOT A_BATCH)
+    set(A_BATCH 24)
+  endif()
   _mizzen_proto_closure(files "${A_IMPORT_DIRS}" ${A_FILES})
   set(out ${CMAKE_BINARY_DIR}/protos/${name})
   set(headers "")
@@ -63,7 +66,7 @@ function(mizzen_proto_library name)
     COMMENT "Generating C++ for ${name}"
     VERBATIM)
   add_library(${name}_objects STATIC ${sources})
-  set_target_properties(${name}_objects PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 24)
+  set_target_properties(${name}_objects PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${A_BATCH})
   target_include_directories(${name}_objects SYSTEM PUBLIC ${out} ${Protobuf_INCLUDE_DIRS})
   # The same flags in every preset, so that one compiler cache entry serves them all.
   target_compile_options(${name}_objects PRIVATE -O1 -g0 -w)
