@@ -1,4 +1,4 @@
-#include "bookinfo.h"
+#include "samples/bookinfo.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "bookinfo_page.h"
+#include "samples/bookinfo_page.h"
 
 #include <fmt/format.h>
 

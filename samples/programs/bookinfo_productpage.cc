@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
-#include "bookinfo.h"
-#include "bookinfo_page.h"
+#include "samples/bookinfo.h"
+#include "samples/bookinfo_page.h"
 
 namespace mizzen::samples {
 namespace {

@@ -1,4 +1,4 @@
-#include "httpbin.h"
+#include "samples/httpbin.h"
 
 #include <fmt/format.h>
 

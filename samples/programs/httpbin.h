@@ -1,7 +1,7 @@
 // httpbin: answers that say what was asked, in the JSON of go-httpbin (values as lists).
 #pragma once
 
-#include "service.h"
+#include "samples/service.h"
 
 namespace mizzen::samples {
 

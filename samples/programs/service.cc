@@ -1,4 +1,4 @@
-#include "service.h"
+#include "samples/service.h"
 
 #include <fmt/format.h>
 
@@ -93,6 +93,19 @@ HeaderList trace_headers(const Call& call) {
 
 std::string percent_decode(std::string_view text) { return net::url_decode(text, true); }
 
+std::string percent_encode(std::string_view text) { return net::url_encode(text); }
+
+std::string cookie_of(const Call& call, std::string_view name) {
+  for (std::string_view cookie : split(call.header("cookie"), ';')) {
+    cookie = trim(cookie);
+    std::size_t equals = cookie.find('=');
+    if (equals != cookie.npos && cookie.substr(0, equals) == name) {
+      return std::string(cookie.substr(equals + 1));
+    }
+  }
+  return "";
+}
+
 std::string env_or(const char* name, std::string_view otherwise) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0' ? value : std::string(otherwise);
@@ -117,6 +130,7 @@ struct Service::State {
   std::unique_ptr<io::Resolver> resolver;
   std::map<std::string, std::unique_ptr<net::HttpClient>> clients;
   std::unique_ptr<net::HttpServer> server;
+  std::uint16_t port = 0;
 };
 
 Service::Service(io::Loop& loop) : state_(std::make_unique<State>(loop)) {}
@@ -135,26 +149,40 @@ Status Service::serve(std::uint16_t port, Handler handler) {
     });
   };
   state_->server = std::make_unique<net::HttpServer>(state_->loop, options, handle);
-  if (auto bound = state_->server->listen(io::Address::any6(port)); bound) return {};
+  auto bound = state_->server->listen(io::Address::any6(port));
   // A machine without IPv6.
-  MIZZEN_CHECKED(state_->server->listen(io::Address::any(port)));
+  if (!bound) bound = state_->server->listen(io::Address::any(port));
+  if (!bound) return std::unexpected(bound.error());
+  state_->port = bound->port();
   return {};
 }
 
-void Service::call(std::string_view method, std::string_view url, HeaderList headers,
-                   Duration timeout, std::function<void(Result<Reply>)> done) {
-  auto base = net::parse_base_url(url);
-  if (!base)
+void Service::send(Outgoing outgoing, std::function<void(Result<Reply>)> done) {
+  std::string_view url = outgoing.url;
+  std::size_t query = url.find('?');
+  auto base = net::parse_base_url(url.substr(0, query));
+  if (!base) {
     return after(Duration{0}, [done, error = base.error()] { done(std::unexpected(error)); });
-  net::Request request{.method = std::string(method), .timeout = timeout};
+  }
+  net::Request request{.method = std::move(outgoing.method), .timeout = outgoing.timeout};
   request.target = base->prefix.empty() ? "/" : base->prefix;
-  request.headers = std::move(headers);
+  if (query != url.npos) request.target += url.substr(query);
+  request.headers = std::move(outgoing.headers);
+  request.body = std::move(outgoing.body);
   base->prefix.clear();
   state_->client(*base).fetch(std::move(request), [done](Result<net::Response> response) {
     if (!response) return done(std::unexpected(response.error()));
     done(Reply{response->status, std::move(response->headers), std::move(response->body)});
   });
 }
+
+void Service::call(std::string_view method, std::string_view url, HeaderList headers,
+                   Duration timeout, std::function<void(Result<Reply>)> done) {
+  send({std::string(method), std::string(url), std::move(headers), "", timeout}, std::move(done));
+}
+
+io::Loop& Service::loop() { return state_->loop; }
+std::uint16_t Service::port() const { return state_->port; }
 
 void Service::after(Duration delay, std::function<void()> then) {
   state_->loop.after(delay, std::move(then));

@@ -50,7 +50,18 @@ Reply html(std::string body);
 HeaderList trace_headers(const Call& call);
 
 std::string percent_decode(std::string_view text);  // also "+" to space
+std::string percent_encode(std::string_view text);
+// The value of `name` in the request's cookies; empty when absent.
+std::string cookie_of(const Call& call, std::string_view name);
 std::string env_or(const char* name, std::string_view otherwise);
+
+struct Outgoing {
+  std::string method = "GET";
+  std::string url;  // "http://host:port/path?query"
+  HeaderList headers;
+  std::string body;
+  Duration timeout = std::chrono::seconds(30);
+};
 
 using Answer = std::function<void(Reply)>;
 using Handler = std::function<void(const Call&, Answer)>;
@@ -63,14 +74,17 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // Serves HTTP/1.1 and HTTP/2 (prior knowledge) on every address of `port`.
+  // Serves HTTP/1.1 and HTTP/2 (prior knowledge) on every address of `port`; 0: a free one.
   Status serve(std::uint16_t port, Handler handler);
-  // Sends a request to `url` ("http://host:port/path"); an error when none answered within
-  // `timeout`.
+  // An error when nobody answered within the request's time.
+  void send(Outgoing request, std::function<void(Result<Reply>)> done);
+  // send() of a request without a body.
   void call(std::string_view method, std::string_view url, HeaderList headers, Duration timeout,
             std::function<void(Result<Reply>)> done);
   // Runs `then` after `delay`.
   void after(Duration delay, std::function<void()> then);
+  io::Loop& loop();
+  std::uint16_t port() const;  // that is served
 
  private:
   struct State;

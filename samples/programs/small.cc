@@ -1,60 +1,27 @@
-#include "small.h"
+#include "samples/small.h"
 
 #include <fmt/format.h>
-
-#include <array>
-#include <unordered_map>
-
-#include "io/listener.h"
 
 namespace mizzen::samples {
 namespace {
 
-constexpr std::size_t kMaxPending = 64 * 1024;  // a longer line, or a peer that does not read
+constexpr std::size_t kLongestLine = 64 * 1024;
 
-class EchoConnection final : public io::StreamHandler {
+class Echo final : public Conversation {
  public:
-  EchoConnection(std::unique_ptr<io::Stream> stream, const std::string& prefix,
-                 std::function<void(EchoConnection*)> gone)
-      : stream_(std::move(stream)), prefix_(prefix), gone_(std::move(gone)) {
-    stream_->set_handler(this);
-  }
+  Echo(Wire& wire, std::string prefix) : wire_(wire), prefix_(std::move(prefix)) {}
 
-  void on_readable() override {
-    std::array<std::byte, 4096> buffer;
-    for (;;) {
-      io::IoResult got = stream_->read(buffer);
-      if (got.status == io::IoStatus::kWouldBlock) return;
-      if (got.status != io::IoStatus::kOk) return gone_(this);
-      line_.append(reinterpret_cast<const char*>(buffer.data()), got.bytes);
-      answer();
-      if (line_.size() > kMaxPending || out_.size() > kMaxPending) return gone_(this);
+  void input(std::string& bytes) override {
+    for (std::size_t end; (end = bytes.find('\n')) != bytes.npos;) {
+      wire_.send(fmt::format("{} {}\n", prefix_, std::string_view(bytes).substr(0, end)));
+      bytes.erase(0, end + 1);
     }
+    if (bytes.size() > kLongestLine) wire_.finish();
   }
-  void on_writable() override { flush(); }
-  void on_error(const Error&) override { gone_(this); }
 
  private:
-  void answer() {
-    for (std::size_t end; (end = line_.find('\n')) != line_.npos;) {
-      out_ += fmt::format("{} {}\n", prefix_, std::string_view(line_).substr(0, end));
-      line_.erase(0, end + 1);
-    }
-    flush();
-  }
-  void flush() {
-    while (!out_.empty()) {
-      io::IoResult put = stream_->write(out_);
-      if (put.status != io::IoStatus::kOk) return;
-      out_.erase(0, put.bytes);
-    }
-  }
-
-  std::unique_ptr<io::Stream> stream_;
-  const std::string& prefix_;
-  std::function<void(EchoConnection*)> gone_;
-  std::string line_;
-  std::string out_;
+  Wire& wire_;
+  std::string prefix_;
 };
 
 }  // namespace
@@ -68,42 +35,10 @@ Handler helloworld() {
   };
 }
 
-struct TcpEcho::State {
-  explicit State(io::Loop& loop) : loop(loop) {}
-  io::Loop& loop;
-  std::string prefix;
-  std::unordered_map<EchoConnection*, std::unique_ptr<EchoConnection>> connections;
-  std::vector<std::unique_ptr<io::Listener>> listeners;
-
-  void accept(std::unique_ptr<io::Stream> stream) {
-    auto connection =
-        std::make_unique<EchoConnection>(std::move(stream), prefix, [this](EchoConnection* gone) {
-          auto found = connections.find(gone);
-          if (found == connections.end()) return;
-          loop.dispose(std::move(found->second));
-          connections.erase(found);
-        });
-    connections.emplace(connection.get(), std::move(connection));
-  }
-};
-
-TcpEcho::TcpEcho(std::unique_ptr<State> state) : state_(std::move(state)) {}
-TcpEcho::~TcpEcho() = default;
-
-Result<std::unique_ptr<TcpEcho>> TcpEcho::listen(io::Loop& loop,
-                                                 const std::vector<std::uint16_t>& ports,
-                                                 std::string prefix) {
-  auto state = std::make_unique<State>(loop);
-  state->prefix = std::move(prefix);
-  State* raw = state.get();
-  for (std::uint16_t port : ports) {
-    MIZZEN_TRY(auto listener, io::Listener::listen(loop, io::Address::any(port), {},
-                                                   [raw](std::unique_ptr<io::Stream> stream) {
-                                                     raw->accept(std::move(stream));
-                                                   }));
-    state->listeners.push_back(std::move(listener));
-  }
-  return std::unique_ptr<TcpEcho>(new TcpEcho(std::move(state)));
+Result<std::unique_ptr<TcpServer>> tcp_echo(io::Loop& loop, const std::vector<std::uint16_t>& ports,
+                                            const std::string& prefix) {
+  return TcpServer::listen(loop, ports,
+                           [prefix](Wire& wire) { return std::make_unique<Echo>(wire, prefix); });
 }
 
 }  // namespace mizzen::samples

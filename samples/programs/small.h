@@ -5,26 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "service.h"
+#include "samples/service.h"
+#include "samples/wire.h"
 
 namespace mizzen::samples {
 
 // "Hello version: v1, instance: POD" on /hello; version from SERVICE_VERSION.
 Handler helloworld();
 
-// Answers each line with `prefix`, a space and the line, on every one of the ports, until
-// destroyed.
-class TcpEcho {
- public:
-  static Result<std::unique_ptr<TcpEcho>> listen(io::Loop& loop,
-                                                 const std::vector<std::uint16_t>& ports,
-                                                 std::string prefix);
-  ~TcpEcho();
-
- private:
-  struct State;
-  explicit TcpEcho(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
-};
+// Answers each line with `prefix`, a space and the line, on every one of the ports.
+Result<std::unique_ptr<TcpServer>> tcp_echo(io::Loop& loop, const std::vector<std::uint16_t>& ports,
+                                            const std::string& prefix);
 
 }  // namespace mizzen::samples

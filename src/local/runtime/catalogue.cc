@@ -1,6 +1,7 @@
 #include "local/runtime/catalogue.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -52,11 +53,10 @@ std::string quoted(const std::string& word) {
 
 CatalogueEntry sample(std::string pattern, Words command) {
   command.insert(command.begin(), "mizzen-samples");
-  return {std::move(pattern), command, command, {}};
+  return {std::move(pattern), command, command, {}, {}, "", ""};
 }
 
-std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
-  std::vector<CatalogueEntry> out;
+void add_bookinfo(std::vector<CatalogueEntry>& out) {
   for (const char* version : {"v1", "v2", "v3"}) {
     std::string v = version;
     for (const char* app : {"productpage", "details", "reviews", "ratings"}) {
@@ -66,31 +66,82 @@ std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
     out.push_back(
         sample(fmt::format("*examples-helloworld-{}:*", v), {"helloworld", "--version", v}));
   }
+  out.push_back(sample("*examples-bookinfo-mysqldb:*", {"mysql", "--seed", "ratings"}));
+  out.push_back(sample("*examples-bookinfo-mongodb:*", {"documents", "--seed", "ratings"}));
+}
+
+// The sock shop's images, and the stores of its manifests.
+void add_sock_shop(std::vector<CatalogueEntry>& out) {
+  out.push_back(sample("*weaveworksdemos/front-end:red-buttons", {"front-end", "--version", "v2"}));
+  out.push_back(sample("*weaveworksdemos/catalogue-db:*", {"mysql", "--seed", "catalogue"}));
+  out.push_back(sample("*weaveworksdemos/user-db:*", {"documents", "--seed", "users"}));
+  for (const char* app : {"front-end", "catalogue", "carts", "orders", "payment", "shipping",
+                          "user", "queue-master"}) {
+    out.push_back(sample(fmt::format("*weaveworksdemos/{}:*", app), {app}));
+    out.back().programs = {{"/app", {"mizzen-samples", app}}};
+  }
+  out.push_back(sample("mongo:*", {"documents"}));
+  out.push_back(sample("rabbitmq:*", {"queue"}));
+  out.push_back(sample("*kbudde/rabbitmq-exporter:*", {"queue-exporter"}));
+}
+
+// kubectl drops what stands before `--`, so `load` alone has to be fortio's too.
+void add_load_generator(std::vector<CatalogueEntry>& out) {
+  Words fortio = {"mizzen-samples", "fortio"};
+  CatalogueEntry entry{"*fortio:*", {"mizzen-samples", "fortio", "server"}, fortio, {}, {}, "", ""};
+  entry.programs = {{"fortio", fortio}, {"/usr/bin/fortio", fortio}};
+  for (const char* command : {"load", "server", "version"}) {
+    Words words = fortio;
+    words.push_back(command);
+    entry.programs.emplace_back(command, std::move(words));
+  }
+  out.push_back(std::move(entry));
+}
+
+std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
+  std::vector<CatalogueEntry> out;
+  add_bookinfo(out);
+  add_sock_shop(out);
+  add_load_generator(out);
   for (const char* pattern : {"*httpbin:*", "*httpbin-gunicorn:*"}) {
     out.push_back(sample(pattern, {"httpbin"}));
   }
   out.push_back(sample("*tcp-echo-server:*", {"tcp-echo"}));
   for (const char* name : {"mizzen/samples", "mizzen-samples"}) {
-    out.push_back({fmt::format("{}:*", name), {"mizzen-samples"}, {"mizzen-samples"}, {}});
+    out.push_back(
+        {fmt::format("{}:*", name), {"mizzen-samples"}, {"mizzen-samples"}, {}, {}, "", ""});
   }
   for (const char* name :
        {"*mizzen/proxyv2:*", "*istio/proxyv2:*", "*release/proxyv2:*", "auto:*"}) {
-    out.push_back({name, {"mizzen-proxy"}, {"mizzen-proxy"}, {}});
+    out.push_back({name, {"mizzen-proxy"}, {"mizzen-proxy"}, {}, {}, "", ""});
   }
   for (const char* name : {"*mizzen/pilot:*", "*istio/pilot:*"}) {
-    out.push_back({name, {"mizzend"}, {"mizzend"}, {}});
+    out.push_back({name, {"mizzend"}, {"mizzend"}, {}, {}, "", ""});
   }
   for (const char* name : {"*mizzen/curl:*", "*curlimages/curl:*", "*governmentpaas/curl-ssl:*",
                            "*pstauffer/curl:*"}) {
-    out.push_back({name, {"sleep", "infinity"}, {"curl"}, {}});
+    out.push_back({name, {"sleep", "infinity"}, {"curl"}, {}, {}, "", ""});
   }
   for (const char* name : {"busybox:*", "alpine:*", "debian:*", "ubuntu:*"}) {
-    out.push_back({name, {"sh"}, {}, {}});
+    out.push_back({name, {"sh"}, {}, {}, {}, "", ""});
   }
+  // The server is in the package of the tools as well, which starts no daemon when installed: the
+  // program goes by the name that it is called.
+  Words redis = {"bash", "-c",
+                 "exec -a redis-server redis-check-rdb --protected-mode no --save '' \"$@\"",
+                 "redis-server"};
+  out.push_back({"redis:*", redis, redis, {}, {}, "redis-check-rdb", "redis-tools"});
   out.push_back(
-      {"redis:*", {"redis-server", "--protected-mode", "no", "--save", ""}, {"redis-server"}, {}});
-  out.push_back({"nginx:*", {"nginx", "-g", "daemon off;"}, {"nginx"}, {}});
+      {"nginx:*", {"nginx", "-g", "daemon off;"}, {"nginx"}, {}, {}, "nginx", "nginx-light"});
   return out;
+}
+
+// Programs of Debian packages are at the same places here and in the containers.
+bool is_installed(const std::string& program) {
+  for (const char* dir : {"/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"}) {
+    if (access(fmt::format("{}/{}", dir, program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -150,7 +201,7 @@ Status Catalogue::load(const std::string& path) {
     }
     std::string pattern = words[0];
     words.erase(words.begin());
-    user_.push_back({pattern, words, words, {}});
+    user_.push_back({pattern, words, words, {}, {}, "", ""});
   }
   return {};
 }
@@ -180,9 +231,9 @@ Result<Program> Catalogue::resolve(std::string_view image, const Words& command,
                     "images add '{}' COMMAND [ARG...]",
                     image, canonical_image(image)));
   }
-  Program program{{}, entry->env};
+  Program program{{}, entry->env, entry->programs};
   if (!command.empty()) {
-    program.argv = command;
+    program.argv = program.here(command);
     program.argv.insert(program.argv.end(), args.begin(), args.end());
   } else if (!args.empty()) {
     program.argv = entry->entrypoint;
@@ -190,7 +241,23 @@ Result<Program> Catalogue::resolve(std::string_view image, const Words& command,
   } else {
     program.argv = entry->command;
   }
+  if (command.empty() && !entry->needs.empty() && !is_installed(entry->needs)) {
+    return fail(Code::kNotFound,
+                fmt::format("image \"{}\" needs a program that is not on this machine: apt-get "
+                            "install {}",
+                            image, entry->package));
+  }
   return program;
+}
+
+Words Program::here(Words words) const {
+  for (const auto& [name, stands_for_it] : programs) {
+    if (words.empty() || words.front() != name) continue;
+    Words out = stands_for_it;
+    out.insert(out.end(), words.begin() + 1, words.end());
+    return out;
+  }
+  return words;
 }
 
 namespace {

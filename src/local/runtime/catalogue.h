@@ -16,12 +16,21 @@ struct CatalogueEntry {
   std::vector<std::string> command;     // what ENTRYPOINT and CMD would be together
   std::vector<std::string> entrypoint;  // put before a container's `args`; "" as first: none
   std::vector<std::pair<std::string, std::string>> env;  // of the image itself
+  // What stands for the image's own programs, by the word with which a pod or an exec starts one.
+  std::vector<std::pair<std::string, std::vector<std::string>>> programs;
+  // A program of a Debian package without which the image cannot run; "" for none.
+  std::string needs;
+  std::string package;
 };
 
 // What a container runs: `command` and `args` of the pod override as Kubernetes has it.
 struct Program {
   std::vector<std::string> argv;
   std::vector<std::pair<std::string, std::string>> env;
+  std::vector<std::pair<std::string, std::vector<std::string>>> programs;  // as CatalogueEntry
+
+  // `words` with what stands here for its first word.
+  std::vector<std::string> here(std::vector<std::string> words) const;
 };
 
 class Catalogue {
@@ -34,7 +43,7 @@ class Catalogue {
   Status load(const std::string& path);
 
   const CatalogueEntry* find(std::string_view image) const;
-  // Errors: kNotFound with a message that says how to map the image.
+  // Errors: kNotFound with a message that says how to map the image, or which package to install.
   Result<Program> resolve(std::string_view image, const std::vector<std::string>& command,
                           const std::vector<std::string>& args) const;
 

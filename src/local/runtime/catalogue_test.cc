@@ -25,7 +25,40 @@ TEST(Catalogue, KnowsTheSampleImages) {
   EXPECT_EQ(curl->argv, (Words{"/bin/sleep", "infinity"}));
   EXPECT_TRUE(catalogue.resolve("docker.io/mccutchen/go-httpbin:v2.15.0", {}, {}));
   EXPECT_TRUE(catalogue.resolve("mizzen/proxyv2", {}, {}));
-  EXPECT_TRUE(catalogue.resolve("redis:alpine", {}, {}));
+}
+
+TEST(Catalogue, KnowsTheSockShop) {
+  Catalogue catalogue;
+  auto argv = [&](const char* image, const Words& command, const Words& args) {
+    auto program = catalogue.resolve(image, command, args);
+    return program ? program->argv : Words{program.error().message};
+  };
+  EXPECT_EQ(argv("weaveworksdemos/front-end:0.3.12", {}, {}),
+            (Words{"mizzen-samples", "front-end"}));
+  EXPECT_EQ(argv("weaveworksdemos/front-end:red-buttons", {}, {}),
+            (Words{"mizzen-samples", "front-end", "--version", "v2"}));
+  EXPECT_EQ(argv("weaveworksdemos/catalogue:0.3.5", {"/app"}, {"-port=80"}),
+            (Words{"mizzen-samples", "catalogue", "-port=80"}));
+  EXPECT_EQ(argv("mongo:4.2.22", {}, {}), (Words{"mizzen-samples", "documents"}));
+}
+
+TEST(Catalogue, TheLoadGeneratorAnswersToTheNamesThatKubectlLeaves) {
+  auto fortio = Catalogue().resolve("docker.io/fortio/fortio:latest_release", {}, {});
+  ASSERT_TRUE(fortio);
+  EXPECT_EQ(fortio->argv, (Words{"mizzen-samples", "fortio", "server"}));
+  EXPECT_EQ(fortio->here({"/usr/bin/fortio", "load", "-c", "4"}),
+            (Words{"mizzen-samples", "fortio", "load", "-c", "4"}));
+  EXPECT_EQ(fortio->here({"load", "-c", "4"}),
+            (Words{"mizzen-samples", "fortio", "load", "-c", "4"}));
+  EXPECT_EQ(fortio->here({"ls"}), (Words{"ls"}));
+  EXPECT_TRUE(fortio->here({}).empty());
+}
+
+TEST(Catalogue, AMissingProgramNamesItsPackage) {
+  auto redis = Catalogue().resolve("redis:alpine", {}, {});
+  if (!redis) {
+    EXPECT_NE(redis.error().message.find("apt-get install redis-tools"), std::string::npos);
+  }
 }
 
 TEST(Catalogue, SaysHowToMapAnUnknownImage) {

@@ -344,6 +344,12 @@ struct Container::Exec {
   io::TimerId timer = 0;
 };
 
+LaunchSpec Container::spec_within(std::vector<std::string> command) const {
+  LaunchSpec spec = plan_.spec;
+  spec.command = plan_.program.here(std::move(command));
+  return spec;
+}
+
 void Container::exec(std::vector<std::string> command, Duration timeout,
                      std::function<void(Result<int>)> done) {
   auto later = [this, done](Error error) {
@@ -352,9 +358,7 @@ void Container::exec(std::vector<std::string> command, Duration timeout,
   if (state_ != State::kRunning) {
     return later({Code::kUnavailable, Side::kInternal, true, "container is not running"});
   }
-  LaunchSpec spec = plan_.spec;
-  spec.command = std::move(command);
-  auto launched = launch_within(spec, pid_, {});
+  auto launched = launch_within(spec_within(std::move(command)), pid_, {});
   if (!launched) return later(launched.error());
   auto run = std::make_shared<Exec>();
   run->process = std::move(*launched);

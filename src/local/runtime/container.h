@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "io/loop.h"
 #include "local/apiserver/store.h"
+#include "local/runtime/catalogue.h"
 #include "local/runtime/container_log.h"
 #include "local/runtime/launch.h"
 #include "local/runtime/probe.h"
@@ -18,6 +19,7 @@ namespace mizzen::local {
 // All that it takes to start a container, worked out anew at each start.
 struct StartPlan {
   LaunchSpec spec;
+  Program program;  // of the image
   int netns_fd = -1;
 };
 
@@ -66,7 +68,8 @@ class Container {
   pid_t pid() const { return pid_; }
   const std::string& name() const { return name_; }
   const Json& spec() const { return spec_; }
-  const LaunchSpec& launched_spec() const { return plan_.spec; }
+  // How `command` is run within: as the container was, by the image's own programs.
+  LaunchSpec spec_within(std::vector<std::string> command) const;
   const std::shared_ptr<ContainerLog>& log() const { return log_; }
   std::string previous_log() const { return previous_log_; }
 

@@ -397,18 +397,18 @@ Result<StartPlan> Pod::plan(const Json& container) {
     for (std::string& word : words) word = expand_variables(word, own);
     return words;
   };
-  MIZZEN_TRY(Program program, catalogue.resolve(container.value("image", ""),
-                                                expand_all(words_at(container, "command")),
-                                                expand_all(words_at(container, "args"))));
   StartPlan plan;
+  MIZZEN_TRY(plan.program, catalogue.resolve(container.value("image", ""),
+                                             expand_all(words_at(container, "command")),
+                                             expand_all(words_at(container, "args"))));
   plan.netns_fd = network_.netns.get();
   LaunchSpec& spec = plan.spec;
-  spec.command = program.argv;
+  spec.command = plan.program.argv;
   spec.env = {
       {"PATH", "/opt/mizzen/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
       {"HOSTNAME", hostname()},
       {"HOME", "/root"}};
-  for (auto* more : {&program.env, &own}) {
+  for (auto* more : {&plan.program.env, &own}) {
     for (auto& [name, value] : *more) {
       auto same = std::find_if(spec.env.begin(), spec.env.end(),
                                [&name = name](const auto& one) { return one.first == name; });

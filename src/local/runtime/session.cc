@@ -97,8 +97,7 @@ class ExecSession final : public PodSession {
   }
 
   Status start(Container& container, const ExecOptions& options, const WatchChild& watch_child) {
-    LaunchSpec spec = container.launched_spec();
-    spec.command = options.command;
+    LaunchSpec spec = container.spec_within(options.command);
     spec.tty = options.tty;
     Stdio stdio;
     io::UniqueFd child_in;
