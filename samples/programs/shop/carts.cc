@@ -12,8 +12,8 @@ namespace {
 // One document per customer: {"id": customer, "items": [{"id","itemId","quantity","unitPrice"}]}.
 class Carts {
  public:
-  explicit Carts(Service& service)
-      : store_(service.loop(), env_or("CARTS_DB_HOST", "carts-db"), 27017) {}
+  Carts(Service& service, const std::pair<std::string, std::uint16_t>& store)
+      : store_(service.loop(), store.first, store.second) {}
 
   void handle(const Call& call, const Answer& answer) {
     auto parts = segments(call.path);
@@ -131,7 +131,7 @@ class Carts {
 }  // namespace
 
 Handler carts(Service& service) {
-  auto self = std::make_shared<Carts>(service);
+  auto self = std::make_shared<Carts>(service, place_of("CARTS_DB", "carts-db:27017"));
   return with_usual_pages(
       {"carts", "carts-db", [self](const std::function<void(Status)>& done) { self->check(done); }},
       [self](const Call& call, const Answer& answer) { self->handle(call, answer); });

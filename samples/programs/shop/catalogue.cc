@@ -46,8 +46,8 @@ std::string having_tags(const std::string& tags) {
 
 class Catalogue {
  public:
-  explicit Catalogue(Service& service)
-      : database_(service.loop(), env_or("CATALOGUE_DB_HOST", "catalogue-db"), 3306,
+  Catalogue(Service& service, const std::pair<std::string, std::uint16_t>& store)
+      : database_(service.loop(), store.first, store.second,
                   {env_or("MYSQL_USER", "catalogue_user"),
                    env_or("MYSQL_PASSWORD", "default_password"), "socksdb"}) {}
 
@@ -137,7 +137,7 @@ class Catalogue {
 }  // namespace
 
 Handler catalogue(Service& service) {
-  auto self = std::make_shared<Catalogue>(service);
+  auto self = std::make_shared<Catalogue>(service, place_of("CATALOGUE_DB", "catalogue-db:3306"));
   return with_usual_pages(
       {"catalogue", "catalogue-db",
        [self](const std::function<void(Status)>& done) { self->check(done); }},

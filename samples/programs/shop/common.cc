@@ -181,6 +181,15 @@ int status_of(const Error& error) {
   }
 }
 
+std::pair<std::string, std::uint16_t> place_of(const char* name, std::string_view otherwise) {
+  std::string place = env_or(name, otherwise);
+  std::string_view usual = otherwise.substr(otherwise.find(':') + 1);
+  std::size_t colon = place.find(':');
+  auto port = parse_int<std::uint16_t>(
+      colon == place.npos ? usual : std::string_view(place).substr(colon + 1));
+  return {place.substr(0, colon), port.value_or(parse_int<std::uint16_t>(usual).value_or(0))};
+}
+
 std::string new_id() {
   static std::mt19937_64 engine(std::random_device{}());
   return fmt::format("{:016x}{:08x}", engine(), engine() & 0xffffffff);

@@ -44,6 +44,9 @@ void ask_json(Service& service, const Call& call, Outgoing request, JsonDone don
 // The status with which a caller is told that `error` came from behind.
 int status_of(const Error& error);
 
+// Where a store is: "host:port" of the environment's `name`, or `otherwise`.
+std::pair<std::string, std::uint16_t> place_of(const char* name, std::string_view otherwise);
+
 std::string new_id();  // 24 hexadecimal digits
 
 }  // namespace mizzen::samples::shop

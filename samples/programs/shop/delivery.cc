@@ -13,7 +13,9 @@ namespace {
 
 constexpr const char* kTask = "shipping-task";
 
-std::string queue_host() { return env_or("RABBITMQ_HOST", "rabbitmq"); }
+std::pair<std::string, std::uint16_t> queue_place() {
+  return place_of("RABBITMQ", "rabbitmq:5672");
+}
 
 }  // namespace
 
@@ -34,7 +36,8 @@ Handler payment() {
 }
 
 Handler shipping(Service& service) {
-  auto queue = std::make_shared<InOrderClient>(service.loop(), queue_host(), 5672, take_json_line);
+  auto [host, port] = queue_place();
+  auto queue = std::make_shared<InOrderClient>(service.loop(), host, port, take_json_line);
   return with_usual_pages(
       {"shipping", "", nullptr}, [queue](const Call& call, const Answer& answer) {
         auto parts = segments(call.path);
@@ -59,8 +62,9 @@ Handler queue_master(Service& service) {
     std::unique_ptr<QueueConsumer> consumer;
   };
   auto state = std::make_shared<State>();
+  auto [host, port] = queue_place();
   state->consumer = std::make_unique<QueueConsumer>(
-      service.loop(), queue_host(), 5672, kTask, [raw = state.get()](const Json& parcel) {
+      service.loop(), host, port, kTask, [raw = state.get()](const Json& parcel) {
         ++raw->shipped;
         fmt::print("{} shipped {} for {}\n", rfc3339_millis(system_clock().wall()),
                    text_of(parcel, "id"), text_of(parcel, "name"));

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/strings.h"
 #include "samples/shop/common.h"
 #include "samples/shop/services.h"
@@ -54,6 +56,7 @@ class Placing : public std::enable_shared_from_this<Placing> {
     for (const Json& item : parts_["items"]) {
       total_ += number_of(item, "quantity") * number_of(item, "unitPrice");
     }
+    total_ = std::round(total_ * 100) / 100;
     if (parts_["items"].empty()) return refuse(406, "the cart is empty");
     Outgoing request{.method = "POST", .url = url_of("PAYMENT_HOST", "payment", "/paymentAuth")};
     request.body = Json{
@@ -124,8 +127,8 @@ class Placing : public std::enable_shared_from_this<Placing> {
 
 class Orders {
  public:
-  explicit Orders(Service& service)
-      : service_(service), store_(service.loop(), env_or("ORDERS_DB_HOST", "orders-db"), 27017) {}
+  Orders(Service& service, const std::pair<std::string, std::uint16_t>& store)
+      : service_(service), store_(service.loop(), store.first, store.second) {}
 
   void handle(const Call& call, const Answer& answer) {
     auto parts = segments(call.path);
@@ -168,7 +171,7 @@ class Orders {
 }  // namespace
 
 Handler orders(Service& service) {
-  auto self = std::make_shared<Orders>(service);
+  auto self = std::make_shared<Orders>(service, place_of("ORDERS_DB", "orders-db:27017"));
   return with_usual_pages(
       {"orders", "orders-db",
        [self](const std::function<void(Status)>& done) { self->check(done); }},

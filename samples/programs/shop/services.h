@@ -1,6 +1,6 @@
 // The sock shop: one handler per service, with the paths of the well-known demo's services. What
-// each stands on is found by its service name (`catalogue-db`, `carts-db`, ...), or by the
-// environment where the demo's images read one.
+// each stands on is found by its service name (`catalogue-db`, `carts-db`, ...), or at "host:port"
+// of the environment: CATALOGUE_DB, CARTS_DB, ORDERS_DB, `mongo` for users, RABBITMQ.
 #pragma once
 
 #include <string>

@@ -43,9 +43,8 @@ Json shown(const std::string& collection, Json document) {
 
 class Users {
  public:
-  explicit Users(Service& service)
-      : store_(service.loop(), host_of(env_or("mongo", env_or("MONGO_HOST", "user-db:27017"))),
-               27017) {}
+  Users(Service& service, const std::pair<std::string, std::uint16_t>& store)
+      : store_(service.loop(), store.first, store.second) {}
 
   void handle(const Call& call, const Answer& answer) {
     auto parts = segments(call.path);
@@ -78,10 +77,6 @@ class Users {
   }
 
  private:
-  static std::string host_of(const std::string& host_and_port) {
-    return host_and_port.substr(0, host_and_port.find(':'));
-  }
-
   void sign_in(const Call& call, const Answer& answer) {
     std::string_view header = call.header("authorization");
     auto pair = header.starts_with("Basic ") ? base64_decode(header.substr(6)) : std::nullopt;
@@ -154,7 +149,7 @@ class Users {
 }  // namespace
 
 Handler user(Service& service) {
-  auto self = std::make_shared<Users>(service);
+  auto self = std::make_shared<Users>(service, place_of("mongo", "user-db:27017"));
   return with_usual_pages(
       {"user", "user-db", [self](const std::function<void(Status)>& done) { self->check(done); }},
       [self](const Call& call, const Answer& answer) { self->handle(call, answer); });
