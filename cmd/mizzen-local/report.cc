@@ -54,10 +54,8 @@ int print_env(const std::string& dir) {
   if (!running_state(dir, &state)) return 1;
   fmt::print("export KUBECONFIG='{}/kubeconfig'\n", dir);
   if (int port = ingress_port(state, "80"); port != 0) {
-    fmt::print(
-        "export INGRESS_HOST=127.0.0.1\nexport INGRESS_PORT={0}\nexport "
-        "GATEWAY_URL=127.0.0.1:{0}\n",
-        port);
+    fmt::print("export INGRESS_HOST={0}\nexport INGRESS_PORT={1}\nexport GATEWAY_URL={0}:{1}\n",
+               state.value("ingressHost", "127.0.0.1"), port);
   }
   if (int port = ingress_port(state, "443"); port != 0)
     fmt::print("export SECURE_INGRESS_PORT={}\n", port);

@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 
 #include "object/walker_types.h"
+#include "options.pb.h"
 
 namespace mizzen::config {
 namespace {
@@ -12,12 +13,31 @@ using google::protobuf::FieldDescriptor;
 using object::Json;
 using object::Special;
 
-Json message_schema(const Descriptor& type, int depth);
+// One structural schema (no references, as definitions want it), or one message with a `$ref` for
+// each message in it.
+class SchemaWriter {
+ public:
+  explicit SchemaWriter(const SchemaRef* ref) : ref_(ref) {}
 
-Json value_schema(const FieldDescriptor& field, int depth) {
+  Json message(const Descriptor& type, int depth) const;
+
+ private:
+  Json value(const FieldDescriptor& field, int depth) const;
+  Json member(const FieldDescriptor& field, int depth) const;
+  Json special(const Descriptor& type, Special kind, int depth) const;
+
+  const SchemaRef* ref_;
+};
+
+Json SchemaWriter::value(const FieldDescriptor& field, int depth) const {
   switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_MESSAGE:
-      return message_schema(*field.message_type(), depth + 1);
+    case FieldDescriptor::CPPTYPE_MESSAGE: {
+      const Descriptor& type = *field.message_type();
+      if (ref_ != nullptr && object::type_info(type).special == Special::kNone) {
+        return {{"$ref", (*ref_)(type)}};
+      }
+      return message(type, depth + 1);
+    }
     case FieldDescriptor::CPPTYPE_BOOL:
       return {{"type", "boolean"}};
     case FieldDescriptor::CPPTYPE_DOUBLE:
@@ -44,26 +64,28 @@ Json value_schema(const FieldDescriptor& field, int depth) {
   }
 }
 
-Json field_schema(const FieldDescriptor& field, int depth) {
+Json SchemaWriter::member(const FieldDescriptor& field, int depth) const {
+  Json out;
   if (field.is_map()) {
-    return {{"type", "object"},
-            {"additionalProperties", value_schema(*field.message_type()->map_value(), depth)}};
+    out = {{"type", "object"},
+           {"additionalProperties", value(*field.message_type()->map_value(), depth)}};
+  } else if (field.is_repeated()) {
+    out = {{"type", "array"}, {"items", value(field, depth)}};
+  } else {
+    out = value(field, depth);
   }
-  if (field.is_repeated()) return {{"type", "array"}, {"items", value_schema(field, depth)}};
-  return value_schema(field, depth);
+  if (const std::string& doc = field.options().GetExtension(schema::doc); !doc.empty()) {
+    out["description"] = doc;
+  }
+  return out;
 }
 
 Json free_form() { return {{"type", "object"}, {"x-kubernetes-preserve-unknown-fields", true}}; }
 
-Json message_schema(const Descriptor& type, int depth) {
-  constexpr int kMaxDepth = 24;  // recursive types end in free form
-  const object::TypeInfo& info = object::type_info(type);
-  switch (info.special) {
+Json SchemaWriter::special(const Descriptor& type, Special kind, int depth) const {
+  switch (kind) {
     case Special::kStruct:
       return free_form();
-    case Special::kValue:
-    case Special::kRaw:
-      return {{"x-kubernetes-preserve-unknown-fields", true}};
     case Special::kListValue:
       return {{"type", "array"}, {"items", {{"x-kubernetes-preserve-unknown-fields", true}}}};
     case Special::kDuration:
@@ -74,23 +96,34 @@ Json message_schema(const Descriptor& type, int depth) {
       return {{"type", "string"}, {"format", "date-time"}};
     case Special::kIntOrString:
     case Special::kQuantity:
-      return {{"x-kubernetes-int-or-string", true}};
+      // Kubernetes says string of its own kinds, and means numbers too.
+      if (ref_ == nullptr) return {{"x-kubernetes-int-or-string", true}};
+      if (kind == Special::kQuantity) return {{"type", "string"}};
+      return {{"type", "string"}, {"format", "int-or-string"}};
     case Special::kList:
-      return field_schema(*type.field(0), depth);
+      return member(*type.field(0), depth);
+    case Special::kValue:
+    case Special::kRaw:
     case Special::kNone:
       break;
   }
+  return {{"x-kubernetes-preserve-unknown-fields", true}};
+}
+
+Json SchemaWriter::message(const Descriptor& type, int depth) const {
+  constexpr int kMaxDepth = 24;  // recursive types end in free form
+  const object::TypeInfo& info = object::type_info(type);
+  if (info.special != Special::kNone) return special(type, info.special, depth);
   if (depth > kMaxDepth) return free_form();
   Json properties = Json::object();
   for (const std::string& name : info.names) {
-    const FieldDescriptor& field = *info.fields.at(name).field;
-    properties[name] = field_schema(field, depth);
+    const FieldDescriptor& one = *info.fields.at(name).field;
+    properties[name] = member(one, depth);
     // Istio's own definitions keep this old spelling; manifests of that time are still about.
-    if (field.name() == "mirror_percent") properties["mirror_percent"] = properties[name];
+    if (one.name() == "mirror_percent") properties["mirror_percent"] = properties[name];
   }
   Json schema = {{"type", "object"}, {"properties", std::move(properties)}};
-  for (const FieldDescriptor* field : info.required)
-    schema["required"].push_back(field->json_name());
+  for (const FieldDescriptor* one : info.required) schema["required"].push_back(one->json_name());
   return schema;
 }
 
@@ -107,9 +140,9 @@ Json columns(const Kind& kind) {
 Json crd(const Kind& kind) {
   Json versions = Json::array();
   const FieldDescriptor* spec = kind.descriptor->FindFieldByName("spec");
-  Json schema = {{"type", "object"},
-                 {"properties",
-                  {{"spec", message_schema(*spec->message_type(), 0)}, {"status", free_form()}}}};
+  Json schema = {
+      {"type", "object"},
+      {"properties", {{"spec", openapi_schema(*spec->message_type())}, {"status", free_form()}}}};
   for (std::string_view version : kind.versions) {
     versions.push_back({{"name", version},
                         {"served", true},
@@ -138,7 +171,11 @@ Json crd(const Kind& kind) {
 
 }  // namespace
 
-Json openapi_schema(const Descriptor& type) { return message_schema(type, 0); }
+Json openapi_schema(const Descriptor& type) { return SchemaWriter(nullptr).message(type, 0); }
+
+Json openapi_definition(const Descriptor& type, const SchemaRef& ref) {
+  return SchemaWriter(&ref).message(type, 0);
+}
 
 std::vector<Json> crds() {
   std::vector<Json> out;

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# The local cluster without a mesh: pods, services, names, volumes, probes, the ways in and out, and that
-# nothing stays behind. As whoever runs it; as root, once more as an ordinary user.
+# The local cluster without a mesh: pods, services, names, volumes, probes, hooks, the ways in and out, kubectl
+# as people use it, and that nothing stays behind. As whoever runs it; as root, once more as an ordinary user
+# with the mesh. MIZZEN_KUBECTL names the kubectl to drive; otherwise the one on PATH and Debian's 1.20.
 # shellcheck source=tests/lib.sh
 source "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/cluster/kubectl_checks.sh
+source "$here/tests/cluster/kubectl_checks.sh"
 
 MIZZEN_HOME=$(mktemp -d)
 export MIZZEN_HOME KUBECONFIG=$MIZZEN_HOME/kubeconfig
@@ -99,7 +102,131 @@ check "a rolling restart loses no request" bash -c '
   kubectl rollout restart deploy/web >/dev/null
   for _ in $(seq 60); do kubectl exec client -- curl -sf -m 5 -o /dev/null http://web/get || exit 1; done
   kubectl rollout status deploy/web --timeout=30s'
-check "pods go" kubectl delete pod client unknown crasher --timeout=30s
+
+kubectl apply -f - >/dev/null <<YAML
+apiVersion: v1
+kind: Service
+metadata: {name: fixed}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: http, nodePort: 31789}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: hooks}
+spec:
+  terminationGracePeriodSeconds: 8
+  containers:
+  - name: app
+    image: busybox
+    command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+    lifecycle:
+      postStart: {exec: {command: [sh, -c, "echo started > /host/started"]}}
+      preStop: {exec: {command: [sh, -c, "sleep 1; echo stopped > /host/stopped"]}}
+    volumeMounts: [{name: host, mountPath: /host}]
+  volumes: [{name: host, hostPath: {path: $MIZZEN_HOME/host, type: DirectoryOrCreate}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stubborn}
+spec:
+  terminationGracePeriodSeconds: 2
+  containers: [{name: app, image: busybox, command: [sh, -c, "trap '' TERM; while :; do sleep 0.1; done"]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: probed}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: slow
+    image: busybox
+    command: [sh, -c, "sleep 2; touch /tmp/up; sleep 100"]
+    startupProbe: {exec: {command: [test, -f, /tmp/up]}, periodSeconds: 1, failureThreshold: 20}
+    livenessProbe: {exec: {command: [test, -f, /tmp/up]}, periodSeconds: 1, failureThreshold: 1}
+  - name: dying
+    image: busybox
+    command: [sh, -c, "touch /tmp/up; sleep 2; rm /tmp/up; sleep 100"]
+    livenessProbe: {exec: {command: [test, -f, /tmp/up]}, periodSeconds: 1, failureThreshold: 1, initialDelaySeconds: 1}
+  - name: tcp
+    image: mccutchen/go-httpbin
+    readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: with-sidecar}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      initContainers:
+      - {name: side, image: mccutchen/go-httpbin, restartPolicy: Always, startupProbe: {httpGet: {path: /get, port: 8080}, periodSeconds: 1}}
+      containers: [{name: app, image: curlimages/curl, command: [curl, -sSf, "http://127.0.0.1:8080/get"]}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: set}
+spec:
+  serviceName: members
+  replicas: 2
+  selector: {matchLabels: {app: set}}
+  template:
+    metadata: {labels: {app: set}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: app, image: mccutchen/go-httpbin, ports: [{containerPort: 8080}], readinessProbe: {httpGet: {port: 8080, path: /get}, periodSeconds: 1}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: members}
+spec: {clusterIP: None, selector: {app: set}, ports: [{port: 8080}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: everywhere}
+spec:
+  selector: {matchLabels: {app: everywhere}}
+  template:
+    metadata: {labels: {app: everywhere}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: app, image: busybox, command: [sleep, "1000"]}]}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: minutely}
+spec: {schedule: "* * * * *", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: busybox, command: ["true"]}]}}}}}
+YAML
+check "a node port asked for by its number" within 10 has '"url"' curl -sS -m 5 http://127.0.0.1:31789/get
+check "a server behind it sees its client's address" has '10\.244\.0\.2"' curl -sS -m 5 http://127.0.0.1:31789/ip
+shared=$(kubectl get svc fixed -o jsonpath='{.status.loadBalancer.ingress[0].ip}'):31789
+check "the load balancer's address answers the machine" has '"url"' curl -sS -m 5 "http://$shared/get"
+check "and pods alike" within 10 has '"url"' "${client[@]}" "http://$shared/get"
+check "postStart has run" within 10 has started cat "$MIZZEN_HOME/host/started"
+check "a stateful set comes in order, by name" within 30 has 'set-0 set-1' bash -c 'kubectl wait --for=condition=Ready pod/set-0 pod/set-1 >/dev/null && kubectl get pods -l app=set --sort-by=.status.startTime -o jsonpath="{.items[*].metadata.name}"'
+check "its members have names" within 10 has '"url"' "${client[@]}" http://set-1.members.default.svc.cluster.local:8080/get
+check "a daemon set runs on the node" kubectl rollout status ds/everywhere --timeout=20s
+check "a sidecar ends with its job" kubectl wait --for=condition=Complete job/with-sidecar --timeout=30s
+check "a startup probe holds the others back" within 20 has '^true 0$' kubectl get pod probed -o jsonpath='{.status.containerStatuses[?(@.name=="slow")].ready} {.status.containerStatuses[?(@.name=="slow")].restartCount}'
+check "a failed liveness probe restarts" within 20 has '^[1-9]' kubectl get pod probed -o jsonpath='{.status.containerStatuses[?(@.name=="dying")].restartCount}'
+check "a TCP probe makes ready" within 20 has '^true$' kubectl get pod probed -o jsonpath='{.status.containerStatuses[?(@.name=="tcp")].ready}'
+kubectl patch configmap settings --type=json -p '[{"op":"replace","path":"/data/colour","value":"red"},{"op":"remove","path":"/data/file.txt"}]' >/dev/null
+check "a ConfigMap's change reaches its volume" within 10 has '^red' "${web[@]}" cat /settings/colour
+check "a key that has gone is gone there" within 10 fails_with 'No such file' "${web[@]}" cat /settings/file.txt
+check "preStop runs before the end" bash -c 'kubectl delete pod hooks --timeout=20s && grep -q stopped "$MIZZEN_HOME/host/stopped"'
+check "what ignores SIGTERM ends after its grace period" bash -c 's=$SECONDS; kubectl delete pod stubborn --timeout=20s && d=$((SECONDS - s)) && [ $d -ge 2 ] && [ $d -le 8 ]'
+token='d=/var/run/secrets/kubernetes.io/serviceaccount; curl -sS -m 5 --cacert $d/ca.crt -H "Authorization: Bearer $(cat $d/token)" https://kubernetes.default'
+check "a pod's token does not read secrets" has 'cannot list resource' kubectl exec client -- sh -c "$token/api/v1/namespaces/default/secrets"
+kubectl create rolebinding reader --clusterrole=view --serviceaccount=default:default >/dev/null
+check "a role binding gives it what it says" has '"PodList"' kubectl exec client -- sh -c "$token/api/v1/namespaces/default/pods"
+check "and no more" has 'cannot list resource' kubectl exec client -- sh -c "$token/api/v1/namespaces/default/secrets"
+check "a cron job is on time" within 75 has '^Complete|^1' kubectl get jobs -o jsonpath='{.items[?(@.metadata.ownerReferences[0].name=="minutely")].status.succeeded}'
+check "pods go" kubectl delete pod client unknown crasher probed --timeout=30s
+
+programs_of_kubectl() { # the one on PATH, and Debian's
+  if [ -n "${MIZZEN_KUBECTL:-}" ]; then echo "$MIZZEN_KUBECTL"; return; fi
+  command -v kubectl
+  kubectl version --client 2>/dev/null | grep -q 'v1\.20\.' && return
+  ( cd "$MIZZEN_HOME" && apt-get download kubernetes-client && dpkg -x kubernetes-client_*.deb debian ) >/dev/null 2>&1 &&
+    echo "$MIZZEN_HOME/debian/usr/bin/kubectl"
+}
+mapfile -t kubectls < <(programs_of_kubectl)
+[ ${#kubectls[@]} -gt 1 ] || [ -n "${MIZZEN_KUBECTL:-}" ] || skip "kubectl 1.20" "Debian's package kubernetes-client cannot be had"
+for program in "${kubectls[@]}"; do check_kubectl "$program"; done
 
 check "the cluster stops" mizzen-local down
 nothing_left() { ! grep -lsz "MIZZEN_HOME=$MIZZEN_HOME" /proc/[0-9]*/environ 2>/dev/null | grep -v "/proc/$$/" | xargs -r -n1 dirname | while read -r p; do
@@ -108,15 +235,19 @@ check "no process stays behind" within 5 nothing_left
 check "no mount stays behind" bash -c '! grep -q "$MIZZEN_HOME" /proc/self/mounts'
 check "the objects are there again after a second start" bash -c 'mizzen-local up --bare && kubectl rollout status deploy/web --timeout=30s'
 check "and stops again" mizzen-local down
-if [ "$(id -u)" = 0 ] && [ -z "${MIZZEN_AS_USER:-}" ]; then
-  user=nobody
-  if grep -q "^$user:" /etc/subuid 2>/dev/null; then :; else skip "as an ordinary user with ids" "$user has no range in /etc/subuid; degraded mode is tested"; fi
+if [ "$(id -u)" = 0 ]; then
+  # Without subordinate ids: one user id for all, and the mesh all the same.
   programs=$(mktemp -d)
-  cp "$(dirname "$(command -v mizzen-local)")"/mizzen-{local,samples} "$programs" && chmod 755 "$programs"
-  check "starts and serves as an ordinary user" setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/tmp PATH="$programs:$PATH" \
-    bash -c 'MIZZEN_HOME=$(mktemp -d) && export MIZZEN_HOME && trap "mizzen-local down; rm -rf $MIZZEN_HOME" EXIT && mizzen-local up --bare &&
-      export KUBECONFIG=$MIZZEN_HOME/kubeconfig && kubectl create deployment web --image=mccutchen/go-httpbin &&
-      kubectl rollout status deploy/web --timeout=30s && kubectl exec deploy/web -- curl -sf -m 5 http://127.0.0.1:8080/get'
-  rm -rf "$programs"
+  cp "$(dirname "$(command -v mizzen-local)")"/mizzen{ctl,d,-local,-proxy,-samples} "$programs" && chmod 755 "$programs"
+  as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/tmp PATH="$programs:$PATH" "$@"; }
+  MIZZEN_HOME=$(as_user mktemp -d)
+  export MIZZEN_HOME KUBECONFIG=$MIZZEN_HOME/kubeconfig
+  check "as an ordinary user without ids: the mesh starts and serves" as_user mizzen-local up --demo
+  eval "$(as_user mizzen-local env)"
+  check "it says so" has 'one id for all' as_user mizzen-local status
+  check "requests go through sidecars" within 10 has 'x-envoy-upstream-service-time' as_user kubectl exec deploy/productpage-v1 -c productpage -- curl -sS -D - -o /dev/null -m 5 http://details:9080/details/0
+  check "a proxy's own requests are left alone" fails_with 'x-envoy' as_user bash -c 'kubectl exec deploy/productpage-v1 -c istio-proxy -- curl -sS -D - -o /dev/null -m 5 http://details:9080/details/0 | grep x-envoy-decorator'
+  check "an ordinary user's cluster stops" as_user mizzen-local down
+  rm -rf "$programs" "$MIZZEN_HOME"
 fi
 finish

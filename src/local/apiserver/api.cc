@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "local/apiserver/parts.h"
+#include "local/apiserver/rbac.h"
 #include "object/kind.h"
 #include "object/selector.h"
 
@@ -100,13 +101,6 @@ ApiResponse json_response(const Json& body, int status) {
   return response;
 }
 
-Json as_version(const Type& type, std::string_view version, const Json& stored) {
-  Json object = stored;
-  object["apiVersion"] = type.api_version(version);
-  object["kind"] = type.kind;
-  return object;
-}
-
 Result<Filter> filter_of(const Target& target) {
   const auto label_text = target.param("labelSelector");
   const auto field_text = target.param("fieldSelector");
@@ -128,7 +122,7 @@ Result<Filter> filter_of(const Target& target) {
 }
 
 Api::Parts::Parts(Api& api, Store& store, ApiOptions& options, Types& types)
-    : api_(api), store_(store), options_(options), types_(types) {
+    : api_(api), store_(store), options_(options), types_(types), openapi_(types) {
   if (options_.token_key_pem.empty()) return;
   if (auto key = pki::PrivateKey::from_pem(options_.token_key_pem))
     token_key_ = std::move(*key);
@@ -198,7 +192,7 @@ void Api::handle(ApiRequest request, Done done) {
     return done(std::move(ok));
   }
   if (auto found = discover(*types_, options_, request)) return done(std::move(*found));
-  if (auto found = openapi(*types_, request)) return done(std::move(*found));
+  if (auto found = parts_->openapi_.answer(request)) return done(std::move(*found));
   if (path == "/.well-known/openid-configuration" || path == "/openid/v1/jwks") {
     return done(path_not_found());
   }
@@ -247,6 +241,18 @@ std::optional<Target> Api::find_target(const ApiRequest& request) const {
   auto target = parts_->route(request);
   if (!target) return std::nullopt;
   return std::move(*target);
+}
+
+std::optional<ApiResponse> Api::refuse(const ApiRequest& request) const {
+  const auto target = find_target(request);
+  const Access access = access_of(request, target ? &*target : nullptr);
+  if (authorize(store_, request.caller, access).allowed) return std::nullopt;
+  return refused(request.caller, access);
+}
+
+Result<Caller> Api::act_as(const Caller& caller, const std::string& user,
+                           const std::vector<std::string>& groups) const {
+  return impersonate(store_, caller, user, groups);
 }
 
 // For controllers: the same way as a client's request, as the system itself.

@@ -84,6 +84,13 @@ class Api {
   // portforward, proxy). `done` is called exactly once, perhaps before this returns.
   void handle(ApiRequest request, std::function<void(ApiResponse)> done);
 
+  // Whether the request's caller may make it, by the roles in the store; the answer when not. To be
+  // asked by whoever takes requests from outside, before anything else here.
+  std::optional<ApiResponse> refuse(const ApiRequest& request) const;
+  // The caller that a request's impersonation headers make of `caller`. Errors: kDenied.
+  Result<Caller> act_as(const Caller& caller, const std::string& user,
+                        const std::vector<std::string>& groups) const;
+
   // Whether `request` is a watch; then start_watch() serves it: `send` gets one encoded event
   // after another, the first ones before this returns. An error is the response to give instead.
   bool is_watch(const ApiRequest& request) const;

@@ -288,6 +288,11 @@ void apply_defaults(const Type& type, Json& object) {
     fallback(*spec, "suspend", false);
     fallback(*spec, "successfulJobsHistoryLimit", 3);
     fallback(*spec, "failedJobsHistoryLimit", 1);
+    Json* job = member(*spec, "jobTemplate");
+    if (Json* job_spec = job ? member(*job, "spec") : nullptr) {
+      default_job(*job_spec);
+      default_template(*job_spec);
+    }
   }
   if (resource == "horizontalpodautoscalers.autoscaling") fallback(*spec, "minReplicas", 1);
   default_template(*spec);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "io/address.h"
 #include "local/apiserver/parts.h"
+#include "local/apiserver/rbac.h"
 
 namespace mizzen::local {
 
@@ -37,6 +38,7 @@ void Api::Parts::bootstrap() {
     if (!store_.get({"namespaces", "", ns})) (void)store_.create("namespaces", new_namespace(ns));
     fill_namespace(ns);
   }
+  create_default_roles(store_);
   if (!store_.get({"services", "default", "kubernetes"})) {
     auto range = io::Cidr::parse(options_.service_cidr);
     std::string address = "10.96.0.1";

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "local/apiserver/api.h"
+#include "local/apiserver/openapi.h"
 #include "local/apiserver/status.h"
 #include "local/apiserver/types.h"
 #include "object/json.h"
@@ -44,8 +45,10 @@ Shape shape_of(std::string_view accept);
 Result<Json> parse_body(const ApiRequest& request);
 
 ApiResponse json_response(const Json& body, int status = 200);
-// As the version that was asked for: the store holds one version of each.
+// As the version that was asked for: the store holds one version of each (convert.cc).
 Json as_version(const Type& type, std::string_view version, const Json& stored);
+// The other way, but for apiVersion: `object` is of `version`.
+void to_stored_version(const Type& type, std::string_view version, Json& object);
 
 // Columns and rows (table.cc).
 Json table_of(const Type& type, std::string_view version, const std::vector<Object>& objects,
@@ -98,8 +101,6 @@ std::vector<Cause> allocate_service(const Store& store, const ApiOptions& option
 // Discovery (discovery.cc); nothing when the path is not one of its own.
 std::optional<ApiResponse> discover(const Types& types, const ApiOptions& options,
                                     const ApiRequest& request);
-// /openapi/v2 and /openapi/v3 (openapi.cc).
-std::optional<ApiResponse> openapi(const Types& types, const ApiRequest& request);
 
 struct Api::Parts {
   Parts(Api& api, Store& store, ApiOptions& options, Types& types);
@@ -138,6 +139,7 @@ struct Api::Parts {
 
   // Reviews and tokens (reviews.cc, tokens.cc).
   ApiResponse review(const ApiRequest& request, const Target& target, Json body);
+  Json access_review(const ApiRequest& request, const Json& body) const;
   ApiResponse token_request(const Target& target, const Json& body);
 
   // What the control plane of Kubernetes does by itself (housekeeping.cc).
@@ -152,6 +154,7 @@ struct Api::Parts {
   Store& store_;
   ApiOptions& options_;
   Types& types_;
+  OpenApi openapi_;
   std::optional<pki::PrivateKey> token_key_;
   std::vector<std::unique_ptr<Watch>> watches_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

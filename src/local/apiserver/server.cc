@@ -79,6 +79,7 @@ class LiveServer final : public Server {
   Status listen();
   void on_request(std::shared_ptr<net::Exchange> exchange);
   void answer(std::shared_ptr<net::Exchange> exchange, ApiRequest request);
+  std::optional<ApiResponse> impersonated(const net::Exchange& exchange, Caller& who) const;
   Result<Caller> caller(const net::Exchange& exchange) const;
   void open_watch(std::shared_ptr<net::Exchange> exchange, const ApiRequest& request);
   void tend_watch(std::uint64_t id);
@@ -190,6 +191,24 @@ Result<Caller> LiveServer::caller(const net::Exchange& exchange) const {
   return Caller{"system:anonymous", {"system:unauthenticated"}, ""};
 }
 
+// Makes `who` the caller that the request asks to act as, if it does; an answer when it may not.
+std::optional<ApiResponse> LiveServer::impersonated(const net::Exchange& exchange,
+                                                    Caller& who) const {
+  const std::string user(exchange.header("impersonate-user"));
+  std::vector<std::string> groups;
+  for (const auto& header : exchange.request().headers) {
+    if (header.name == "impersonate-group") groups.emplace_back(header.value);
+  }
+  if (user.empty() && groups.empty()) return std::nullopt;
+  if (user.empty()) {
+    return status_response(400, "BadRequest", "groups can be impersonated along with a user only");
+  }
+  auto other = api_->act_as(who, user, groups);
+  if (!other) return status_response(403, "Forbidden", other.error().message);
+  who = std::move(*other);
+  return std::nullopt;
+}
+
 void LiveServer::on_request(std::shared_ptr<net::Exchange> exchange) {
   ApiRequest request;
   request.method = exchange->method();
@@ -203,6 +222,10 @@ void LiveServer::on_request(std::shared_ptr<net::Exchange> exchange) {
     return respond(*exchange, status_response(401, "Unauthorized", "Unauthorized"));
   }
   request.caller = std::move(*who);
+  if (auto answer = impersonated(*exchange, request.caller)) return respond(*exchange, *answer);
+  if (!open_to_all(request.path)) {
+    if (auto answer = api_->refuse(request)) return respond(*exchange, *answer);
+  }
   if (auto target = api_->find_target(request); target && is_stream(*target)) {
     return serve_stream(loop_, *store_, pods_, *target, std::move(exchange));
   }

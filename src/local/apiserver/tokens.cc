@@ -3,6 +3,7 @@
 
 #include "base/strings.h"
 #include "local/apiserver/parts.h"
+#include "local/apiserver/rbac.h"
 #include "pki/jwt.h"
 
 namespace mizzen::local {
@@ -122,6 +123,32 @@ ApiResponse Api::Parts::token_request(const Target& target, const Json& body) {
   return json_response(answer, 201);
 }
 
+// The status of a SubjectAccessReview, a local one, or one about the caller.
+Json Api::Parts::access_review(const ApiRequest& request, const Json& body) const {
+  Caller who = request.caller;
+  if (text_at(body, {"kind"}) != "SelfSubjectAccessReview") {
+    who = {text_at(body, {"spec", "user"}), strings(at_path(body, {"spec", "groups"})), ""};
+  }
+  Access access;
+  const Json& of_resource = at_path(body, {"spec", "resourceAttributes"});
+  if (of_resource.is_object()) {
+    access.verb = text_at(of_resource, {"verb"});
+    access.group = text_at(of_resource, {"group"});
+    access.resource = text_at(of_resource, {"resource"});
+    access.ns = text_at(of_resource, {"namespace"});
+    access.name = text_at(of_resource, {"name"});
+    const std::string sub = text_at(of_resource, {"subresource"});
+    if (!sub.empty()) access.resource += "/" + sub;
+  } else {
+    access.verb = text_at(body, {"spec", "nonResourceAttributes", "verb"});
+    access.path = text_at(body, {"spec", "nonResourceAttributes", "path"});
+  }
+  const Verdict verdict = authorize(store_, who, access);
+  Json status = {{"allowed", verdict.allowed}};
+  if (!verdict.reason.empty()) status["reason"] = verdict.reason;
+  return status;
+}
+
 ApiResponse Api::Parts::review(const ApiRequest& request, const Target& target, Json body) {
   const std::string& kind = target.type->kind;
   body["apiVersion"] = target.type->api_version(target.version);
@@ -147,14 +174,15 @@ ApiResponse Api::Parts::review(const ApiRequest& request, const Target& target, 
     body["status"] = {
         {"userInfo", {{"username", request.caller.user}, {"groups", request.caller.groups}}}};
   } else if (kind == "SelfSubjectRulesReview") {
-    const Json all = {{"verbs", {"*"}}, {"apiGroups", {"*"}}, {"resources", {"*"}}};
-    const Json urls = {{"verbs", {"*"}}, {"nonResourceURLs", {"*"}}};
-    body["status"] = {{"resourceRules", Json::array({all})},
-                      {"nonResourceRules", Json::array({urls})},
+    body["status"] = {{"resourceRules", Json::array()},
+                      {"nonResourceRules", Json::array()},
                       {"incomplete", false}};
+    for (Json& rule : rules_of(store_, request.caller, text_at(body, {"spec", "namespace"}))) {
+      const bool urls = rule.contains("nonResourceURLs");
+      body["status"][urls ? "nonResourceRules" : "resourceRules"].push_back(std::move(rule));
+    }
   } else {
-    // RBAC objects are kept but not enforced on the local cluster: whoever is known may do all.
-    body["status"] = {{"allowed", true}, {"reason", "the local cluster does not enforce RBAC"}};
+    body["status"] = access_review(request, body);
   }
   return json_response(body, 201);
 }

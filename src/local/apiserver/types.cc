@@ -37,6 +37,14 @@ std::tuple<int, int, int> rank(std::string_view version) {
   return {0, 0, 0};
 }
 
+// Versions that kubectls still ask for: 1.20 where it describes and creates, and `autoscale`. All
+// but the autoscaler's differ from the stored one in name only (convert.cc).
+constexpr std::pair<std::string_view, std::string_view> kOlderVersions[] = {
+    {"HorizontalPodAutoscaler", "v1"},
+    {"CronJob", "v1beta1"},
+    {"PodDisruptionBudget", "v1beta1"},
+    {"EndpointSlice", "v1beta1"}};
+
 CustomVersion custom_version_of(const Json& version) {
   CustomVersion custom;
   custom.name = version.value("name", "");
@@ -87,6 +95,9 @@ Types::Types() {
     type->status = kind.status;
     type->scale = kind.scale;
     type->create_only = !kind.stored;
+    for (const auto& [name, version] : kOlderVersions) {
+      if (type->kind == name) type->versions.emplace_back(version);
+    }
     types_[{type->group, type->plural}] = type;
   }
 }
@@ -134,13 +145,16 @@ void Types::set_custom(const Json& crd) {
   }
   std::sort(type->versions.begin(), type->versions.end(), version_before);
   types_[{type->group, type->plural}] = type;
+  ++generation_;
 }
 
 void Types::remove_custom(const std::string& crd_name) {
   const auto dot = crd_name.find('.');
   if (dot == std::string::npos) return;
   auto found = types_.find({crd_name.substr(dot + 1), crd_name.substr(0, dot)});
-  if (found != types_.end() && !found->second->built_in()) types_.erase(found);
+  if (found == types_.end() || found->second->built_in()) return;
+  types_.erase(found);
+  ++generation_;
 }
 
 std::vector<std::string> Types::groups() const {

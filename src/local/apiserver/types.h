@@ -58,6 +58,9 @@ class Types {
   void set_custom(const Json& crd);
   void remove_custom(const std::string& crd_name);
 
+  // Goes up whenever the served kinds change.
+  std::uint64_t generation() const { return generation_; }
+
   // By group ("" first) and plural.
   const std::map<std::pair<std::string, std::string>, TypeRef>& all() const { return types_; }
   // Groups but core in the order of discovery; versions of a group, preferred first.
@@ -66,6 +69,7 @@ class Types {
 
  private:
   std::map<std::pair<std::string, std::string>, TypeRef> types_;
+  std::uint64_t generation_ = 1;
 };
 
 // v1 before v1beta1 before v1alpha3, 2 before 1: Kubernetes' order of versions.

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "local/apiserver/cron_schedule.h"
 #include "local/apiserver/parts.h"
 #include "object/kind.h"
 #include "object/selector.h"
@@ -226,6 +227,45 @@ void check_service(const Json& object, Causes& causes) {
   }
 }
 
+// What a job may ask for and does not get here is said, not dropped.
+void check_job(const Json& spec, const std::string& path, Causes& causes) {
+  const std::string mode = text_at(spec, {"completionMode"});
+  if (!mode.empty() && mode != "NonIndexed") {
+    causes.push_back(not_supported(path + ".completionMode", mode, "\"NonIndexed\""));
+  }
+  for (const char* member : {"podFailurePolicy", "successPolicy", "backoffLimitPerIndex"}) {
+    if (spec.contains(member)) {
+      causes.push_back(forbidden_value(path + "." + member, "the local cluster does not have it"));
+    }
+  }
+}
+
+void check_cron_job(const Json& object, Causes& causes) {
+  const Json& spec = at_path(object, {"spec"});
+  const std::string text = text_at(spec, {"schedule"});
+  if (text.empty()) {
+    causes.push_back(required("spec.schedule"));
+  } else if (auto schedule = CronSchedule::parse(text); !schedule) {
+    causes.push_back(invalid_value("spec.schedule", text, schedule.error().message));
+  }
+  const std::string zone = text_at(spec, {"timeZone"});
+  if (!zone.empty() && zone != "UTC" && zone != "Etc/UTC") {
+    causes.push_back(not_supported("spec.timeZone", zone, "\"Etc/UTC\", \"UTC\""));
+  }
+  const std::string policy = text_at(spec, {"concurrencyPolicy"});
+  if (policy != "Allow" && policy != "Forbid" && policy != "Replace") {
+    causes.push_back(
+        not_supported("spec.concurrencyPolicy", policy, "\"Allow\", \"Forbid\", \"Replace\""));
+  }
+  const Json& job = at_path(spec, {"jobTemplate", "spec"});
+  if (!job.is_object() || !at_path(job, {"template", "spec"}).is_object()) {
+    causes.push_back(required("spec.jobTemplate.spec.template"));
+    return;
+  }
+  check_job(job, "spec.jobTemplate.spec", causes);
+  check_pod_spec(at_path(job, {"template", "spec"}), "spec.jobTemplate.spec.template.spec", causes);
+}
+
 void check_crd(const Json& object, Causes& causes) {
   const Json& spec = at_path(object, {"spec"});
   const std::string group = text_at(spec, {"group"});
@@ -301,6 +341,8 @@ std::vector<Cause> check_object(const Type& type, const Json& object, const Json
       resource == "jobs.batch") {
     check_workload(type, object, old, causes);
   }
+  if (resource == "jobs.batch") check_job(at_path(object, {"spec"}), "spec", causes);
+  if (resource == "cronjobs.batch") check_cron_job(object, causes);
   if (resource == "services") check_service(object, causes);
   if (resource == "configmaps" || resource == "secrets")
     check_data(object, resource == "secrets", causes);

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "config/kinds.h"
 #include "local/apiserver/parts.h"
+#include "local/apiserver/rbac.h"
 #include "object/kind.h"
 #include "object/walker.h"
 #include "object/yaml.h"
@@ -14,16 +15,22 @@ namespace mizzen::local {
 namespace {
 
 // Kinds that are bodies without being resources, too.
-const google::protobuf::Descriptor* message_for(std::string_view group, std::string_view name) {
-  if (const config::Kind* kind = config::find_kind(group, name)) return kind->descriptor;
+const google::protobuf::Descriptor* message_for(std::string_view group, std::string_view version,
+                                                std::string_view name) {
+  const bool autoscaler_v1 = name == "HorizontalPodAutoscaler" && version == "v1";
+  if (const config::Kind* kind = config::find_kind(group, name); kind && !autoscaler_v1) {
+    return kind->descriptor;
+  }
   struct Body {
     std::string_view kind;
     const char* message;
   };
-  for (const Body& body : {Body{"TokenRequest", "mizzen.schema.authentication.TokenRequest"},
-                           Body{"Scale", "mizzen.schema.autoscaling_v1.Scale"},
-                           Body{"Eviction", "mizzen.schema.policy.Eviction"},
-                           Body{"DeleteOptions", "mizzen.schema.meta.DeleteOptions"}}) {
+  for (const Body& body :
+       {Body{"TokenRequest", "mizzen.schema.authentication.TokenRequest"},
+        Body{"Scale", "mizzen.schema.autoscaling_v1.Scale"},
+        Body{"HorizontalPodAutoscaler", "mizzen.schema.autoscaling_v1.HorizontalPodAutoscaler"},
+        Body{"Eviction", "mizzen.schema.policy.Eviction"},
+        Body{"DeleteOptions", "mizzen.schema.meta.DeleteOptions"}}) {
     if (body.kind == name) {
       return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
           body.message);
@@ -35,7 +42,8 @@ const google::protobuf::Descriptor* message_for(std::string_view group, std::str
 Result<Json> from_protobuf(std::string_view body) {
   MIZZEN_TRY(auto envelope, object::open_kubernetes_protobuf(body));
   MIZZEN_TRY(auto version, object::parse_api_version(envelope.api_version));
-  const google::protobuf::Descriptor* type = message_for(version.group, envelope.kind);
+  const google::protobuf::Descriptor* type =
+      message_for(version.group, version.version, envelope.kind);
   if (!type) {
     return fail(Code::kUnsupported, fmt::format("no kind \"{}\" in version \"{}\" as protobuf",
                                                 envelope.kind, envelope.api_version));
@@ -185,6 +193,7 @@ void Api::Parts::write_object(ApiRequest& request, Target target, Verb verb, Jso
   write->shape = shape_of(request.accept);
   write->caller = request.caller;
   write->target = std::move(target);
+  to_stored_version(*write->target.type, write->target.version, object);
   write->object = std::move(object);
   write->old = std::move(old);
   run(std::move(write), std::move(done));
@@ -294,6 +303,9 @@ std::optional<ApiResponse> Api::Parts::check(Write& write) {
           fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", ns,
                       account, account));
     }
+  }
+  if (std::string more = escalates(store_, write.caller, type, write.object); !more.empty()) {
+    return forbidden(type, name, more);
   }
   auto causes = check_object(type, write.object, write.old.get());
   if (causes.empty() && type.resource() == "services") {

@@ -3,11 +3,14 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
 #include "local/controllers/endpoints.h"
 #include "local/controllers/rollout.h"
+#include "local/network/pod_network.h"
 
 namespace mizzen::local {
 namespace {
@@ -17,16 +20,19 @@ bool wants_doors(const Json& service) {
   return type == "NodePort" || type == "LoadBalancer";
 }
 
-// Where a service port should answer on 127.0.0.1: the ingress gateway at well-known high ports, so
-// that addresses written down stay true; others at their node port.
-std::uint16_t preferred_port(const Json& service, const Json& port) {
-  int number = port.value("port", 0);
+// Ports of 127.0.0.1 where a service port should answer, the best known first: the node port, and
+// for the ingress gateway well-known high ports, so that addresses written down stay true.
+std::vector<std::uint16_t> wanted_ports(const Json& service, const Json& port) {
+  std::vector<std::uint16_t> wanted;
+  const int number = port.value("port", 0);
   if (name_of(service) == "istio-ingressgateway") {
-    if (number == 80) return 8080;
-    if (number == 443) return 8443;
-    if (number == 15021) return 15021;
+    for (auto [inside, outside] : {std::pair{80, 8080}, {443, 8443}, {15021, 15021}}) {
+      if (number == inside) wanted.push_back(static_cast<std::uint16_t>(outside));
+    }
   }
-  return port.value("nodePort", std::uint16_t{0});
+  const auto node_port = port.value("nodePort", std::uint16_t{0});
+  if (node_port != 0 || wanted.empty()) wanted.push_back(node_port);
+  return wanted;
 }
 
 }  // namespace
@@ -161,7 +167,7 @@ void Services::publish_kubernetes() {
 void Services::load_balancer_status(const Key& key, const Json& service) {
   Json wanted = Json::object();
   if (text_at(service, {"spec", "type"}) == "LoadBalancer") {
-    wanted["ingress"] = Json::array({Json{{"ip", "127.0.0.1"}}});
+    wanted["ingress"] = Json::array({Json{{"ip", ipv4_text(kDoorAddress)}}});
   }
   (void)store_.modify(key, [&](Json& object) {
     if (at_path(object, {"status", "loadBalancer"}) == wanted) return false;
@@ -185,8 +191,16 @@ void Services::write_rules() {
   std::vector<ServicePort> ports;
   for (const Object& service : store_.list("services")) {
     Object endpoints = store_.get({"endpoints", namespace_of(*service), name_of(*service)});
-    for (ServicePort& port : service_ports(*service, endpoints.get()))
+    for (ServicePort& port : service_ports(*service, endpoints.get())) {
+      for (const auto& [key, open] : doors_) {
+        const Door& door = open.door;
+        if (door.shared && door.port == port.port && door.service == name_of(*service) &&
+            door.ns == namespace_of(*service)) {
+          port.doors.push_back(door.outside);
+        }
+      }
       ports.push_back(std::move(port));
+    }
   }
   std::string rules = service_rules(ports, way_out_);
   if (rules == applied_) return;
@@ -200,45 +214,92 @@ void Services::write_rules() {
 void Services::open_doors(const Json& service) {
   std::string ns = namespace_of(service);
   std::string name = name_of(service);
-  std::string ip = text_at(service, {"spec", "clusterIP"});
+  std::set<DoorKey> wanted;
   for (const Json& port : at_path(service, {"spec", "ports"})) {
-    std::uint16_t number = port.value("port", std::uint16_t{0});
-    std::uint16_t preferred = preferred_port(service, port);
-    DoorKey key{ns, name, number};
-    if (port.value("protocol", "TCP") != "TCP" || doors_.contains(key)) continue;
-    doors_[key] = {{ns, name, text_at(port, {"name"}), number, 0}, nullptr};
-    outside_.listen(
-        io::Address::loopback(preferred), true, [this, key, ip, number](Result<io::UniqueFd> fd) {
-          auto found = doors_.find(key);
-          if (found == doors_.end()) return;
-          auto target = io::Address::parse_ip(ip, number);
-          auto forwarder = fd && target ? Forwarder::start(relays_, std::move(*fd),
-                                                           [to = *target] { return to; })
-                                        : Result<std::unique_ptr<Forwarder>>(
-                                              fail(Code::kUnavailable, "no listening socket"));
-          if (!forwarder) {
-            log::error("network", "{}/{}: {}", std::get<0>(key), std::get<1>(key),
-                       fd ? forwarder.error().message : fd.error().message);
-            doors_.erase(found);
-            return;
-          }
-          found->second.door.outside = (*forwarder)->port();
-          found->second.forwarder = std::move(*forwarder);
-          tell_doors();
-        });
+    if (port.value("protocol", "TCP") != "TCP") continue;
+    const auto number = port.value("port", std::uint16_t{0});
+    bool first = true;
+    for (std::uint16_t outside : wanted_ports(service, port)) {
+      wanted.insert({ns, name, number, outside});
+      open_door({ns, name, text_at(port, {"name"}), number, 0, std::exchange(first, false)},
+                outside, text_at(service, {"spec", "clusterIP"}));
+    }
   }
+  bool any = false;
+  for (auto it = doors_.begin(); it != doors_.end();) {
+    const auto& [key, open] = *it;
+    const bool own = open.door.ns == ns && open.door.service == name;
+    if (own && !wanted.contains(key))
+      any = close_door(&it);
+    else
+      ++it;
+  }
+  if (any) tell_doors();
+}
+
+void Services::open_door(Door door, std::uint16_t wanted, const std::string& cluster_ip) {
+  const DoorKey key{door.ns, door.service, door.port, wanted};
+  if (doors_.contains(key)) return;
+  auto target = io::Address::parse_ip(cluster_ip, door.port);
+  if (!target) return;
+  // A service answers somewhere in any case; a second port is there when it is free.
+  const bool or_any = door.first;
+  doors_[key] = {std::move(door), nullptr};
+  outside_.listen(
+      io::Address::loopback(wanted), or_any, [this, key, to = *target](Result<io::UniqueFd> fd) {
+        auto found = doors_.find(key);
+        if (found == doors_.end()) return;
+        Door& opened = found->second.door;
+        auto forwarder =
+            fd ? Forwarder::start(
+                     relays_, std::move(*fd), [to] { return to; }, Forwarder::Source::kClient)
+               : Result<std::unique_ptr<Forwarder>>(std::unexpected(fd.error()));
+        if (!forwarder) {
+          log::warning("network", "{}/{}:{} does not answer on 127.0.0.1:{}: {}", opened.ns,
+                       opened.service, opened.port, std::get<3>(key), forwarder.error().message);
+          // Kept without a forwarder where another port does: not to be tried at every change.
+          if (opened.first) doors_.erase(found);
+          return;
+        }
+        opened.outside = (*forwarder)->port();
+        found->second.forwarder = std::move(*forwarder);
+        open_shared(key, to);
+        tell_doors();
+      });
+}
+
+// The same port on the address that pods reach as well; a machine that has it taken does without.
+void Services::open_shared(const DoorKey& key, const io::Address& to) {
+  const auto where = io::Address::from_ipv4(kDoorAddress, doors_[key].door.outside);
+  outside_.listen(where, false, [this, key, to](Result<io::UniqueFd> fd) {
+    auto found = doors_.find(key);
+    if (found == doors_.end() || !fd) return;
+    auto forwarder = Forwarder::start(
+        relays_, std::move(*fd), [to] { return to; }, Forwarder::Source::kClient);
+    if (!forwarder) return;
+    found->second.shared = std::move(*forwarder);
+    found->second.door.shared = true;
+    schedule_rules();
+    tell_doors();
+  });
+}
+
+// Leaves `at` at the next one.
+bool Services::close_door(DoorMap::iterator* at) {
+  loop_.dispose(std::move((*at)->second.forwarder));
+  loop_.dispose(std::move((*at)->second.shared));
+  *at = doors_.erase(*at);
+  return true;
 }
 
 void Services::close_doors(const std::string& ns, const std::string& name) {
   bool any = false;
   for (auto it = doors_.begin(); it != doors_.end();) {
-    if (std::get<0>(it->first) == ns && std::get<1>(it->first) == name) {
-      loop_.dispose(std::move(it->second.forwarder));
-      it = doors_.erase(it);
-      any = true;
-    } else {
+    const Door& door = it->second.door;
+    if (door.ns == ns && door.service == name)
+      any = close_door(&it);
+    else
       ++it;
-    }
   }
   if (any) tell_doors();
 }

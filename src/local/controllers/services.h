@@ -16,13 +16,16 @@
 
 namespace mizzen::local {
 
-// A port of a NodePort or LoadBalancer service as it answers on the machine's 127.0.0.1.
+// A port of a NodePort or LoadBalancer service as it answers on the machine: on 127.0.0.1, and on
+// 127.10.0.1, which pods reach as well.
 struct Door {
   std::string ns;
   std::string service;
   std::string port_name;
   std::uint16_t port = 0;     // of the service
-  std::uint16_t outside = 0;  // on 127.0.0.1
+  std::uint16_t outside = 0;  // port there
+  bool shared = false;        // on 127.10.0.1 as well
+  bool first = true;          // where users are led; others answer as well
 };
 
 class Services {
@@ -35,6 +38,15 @@ class Services {
   Status start();
 
  private:
+  struct OpenDoor {
+    Door door;
+    std::unique_ptr<Forwarder> forwarder;  // null while it is being opened
+    std::unique_ptr<Forwarder> shared;     // on 127.10.0.1
+  };
+  // Namespace, name, port and the port wanted outside.
+  using DoorKey = std::tuple<std::string, std::string, std::uint16_t, std::uint16_t>;
+  using DoorMap = std::map<DoorKey, OpenDoor>;
+
   void reconcile(const Key& key);
   void service(const Key& key, const Json& object);
   void write_endpoints(const Json& service, const Json& subsets);
@@ -45,14 +57,12 @@ class Services {
   void schedule_rules();
   void write_rules();
   void open_doors(const Json& service);
+  void open_door(Door door, std::uint16_t wanted, const std::string& cluster_ip);
+  void open_shared(const DoorKey& key, const io::Address& to);
   void close_doors(const std::string& ns, const std::string& name);
   void tell_doors();
 
-  struct OpenDoor {
-    Door door;
-    std::unique_ptr<Forwarder> forwarder;  // null while it is being opened
-  };
-  using DoorKey = std::tuple<std::string, std::string, std::uint16_t>;
+  bool close_door(DoorMap::iterator* at);
 
   io::Loop& loop_;
   Store& store_;
@@ -63,7 +73,7 @@ class Services {
   std::function<void(const std::vector<Door>&)> doors_changed_;
   Queue queue_;
   std::vector<std::unique_ptr<Watch>> watches_;
-  std::map<DoorKey, OpenDoor> doors_;
+  DoorMap doors_;
   std::string applied_;
   bool rules_scheduled_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "local/controllers/rollout.h"
 #include "local/runtime/pod.h"
+#include "object/meta.h"
 
 namespace mizzen::local {
 namespace {
@@ -325,6 +326,29 @@ void Workloads::daemon_set(const Key& key, const Json& set) {
                    {"observedGeneration", at_path(set, {"metadata", "generation"})}});
 }
 
+// A job's pods bear its uid, which it has not before it is stored.
+void Workloads::select_pods(const Key& key) {
+  (void)store_.modify(key, [](Json& job) {
+    Json& labels = job["spec"]["template"]["metadata"]["labels"];
+    for (const char* prefix : {"", "batch.kubernetes.io/"}) {
+      labels[std::string(prefix) + "job-name"] = name_of(job);
+      labels[std::string(prefix) + "controller-uid"] = uid_of(job);
+    }
+    job["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid_of(job);
+    return true;
+  });
+}
+
+// ttlSecondsAfterFinished.
+void Workloads::expire_job(const Key& key, const Json& job, const std::string& ended) {
+  const Json& ttl = at_path(job, {"spec", "ttlSecondsAfterFinished"});
+  const auto since = object::parse_time(ended);
+  if (!ttl.is_number_integer() || !since) return;
+  const Duration left = *since + std::chrono::seconds(ttl.get<std::int64_t>()) - store_.wall();
+  if (left.count() > 0) return queue_.add_after(left, key);
+  (void)store_.remove(key);
+}
+
 void Workloads::job(const Key& key, const Json& job) {
   auto number = [&](const char* name, int fallback) {
     const Json& value = at_path(job, {"spec", name});
@@ -332,8 +356,11 @@ void Workloads::job(const Key& key, const Json& job) {
   };
   for (const Json& condition : at_path(job, {"status", "conditions"})) {
     std::string type = condition.value("type", "");
-    if ((type == "Complete" || type == "Failed") && condition.value("status", "") == "True") return;
+    if ((type == "Complete" || type == "Failed") && condition.value("status", "") == "True") {
+      return expire_job(key, job, text_at(condition, {"lastTransitionTime"}));
+    }
   }
+  if (!at_path(job, {"spec", "selector"}).is_object()) return select_pods(key);
   int active = 0;
   int succeeded = 0;
   int failed = 0;
@@ -349,13 +376,19 @@ void Workloads::job(const Key& key, const Json& job) {
   int completions = number("completions", 1);
   int parallelism = number("parallelism", 1);
   bool out_of_tries = failed > number("backoffLimit", 6);
+  std::string reason = out_of_tries ? "BackoffLimitExceeded" : "";
+  if (int limit = number("activeDeadlineSeconds", 0); limit > 0 && !out_of_tries) {
+    auto began = object::parse_time(text_at(job, {"status", "startTime"}));
+    Duration left = began ? *began + std::chrono::seconds(limit) - store_.wall()
+                          : Duration(std::chrono::seconds(limit));
+    out_of_tries = left.count() <= 0;
+    if (out_of_tries) reason = "DeadlineExceeded";
+    if (!out_of_tries) queue_.add_after(left, key);
+  }
   if (at_path(job, {"spec", "suspend"}) != Json(true) && !out_of_tries) {
     int wanted = std::min(parallelism, completions - succeeded) - active - pending(uid_of(job));
     for (int i = 0; i < wanted; ++i) {
-      Json pod_template = at_path(job, {"spec", "template"});
-      pod_template["metadata"]["labels"]["job-name"] = name_of(job);
-      pod_template["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name_of(job);
-      create_pod(key, job, "", pod_template);
+      create_pod(key, job, "", at_path(job, {"spec", "template"}));
     }
   }
   std::string now = rfc3339(store_.wall());
@@ -369,7 +402,13 @@ void Workloads::job(const Key& key, const Json& job) {
                       {"status", "True"},
                       {"lastProbeTime", now},
                       {"lastTransitionTime", now}};
-    if (!ok) condition["reason"] = "BackoffLimitExceeded";
+    if (!ok) {
+      condition["reason"] = reason;
+      for (const Object& pod : owned("pods", job)) {
+        if (pod_is_active(*pod)) delete_pod(*pod);
+      }
+      status["active"] = 0;
+    }
     status["conditions"] = Json::array({condition});
     if (ok) status["completionTime"] = now;
   }

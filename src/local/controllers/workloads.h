@@ -28,6 +28,8 @@ class Workloads {
                          const std::string& revision);
   void daemon_set(const Key& key, const Json& object);
   void job(const Key& key, const Json& object);
+  void select_pods(const Key& key);
+  void expire_job(const Key& key, const Json& object, const std::string& ended);
 
   void workload_event(const std::string& resource, const Event& event);
   void pod_event(const Event& event);

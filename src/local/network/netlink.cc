@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -184,6 +185,26 @@ Status Netlink::add_route(int index, std::uint32_t destination, int prefix_lengt
   if (source != 0) message.address(RTA_PREFSRC, source);
   message.attribute(RTA_OIF, &index, sizeof index);
   return transact(message.bytes(), "add route");
+}
+
+Status Netlink::deliver_marked(std::uint32_t mark, std::uint8_t table) {
+  rtmsg route{};
+  route.rtm_family = AF_INET;
+  route.rtm_table = table;
+  route.rtm_protocol = RTPROT_STATIC;
+  route.rtm_scope = RT_SCOPE_HOST;
+  route.rtm_type = RTN_LOCAL;
+  Message local(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
+  const int loopback = 1;
+  local.attribute(RTA_OIF, &loopback, sizeof loopback);
+  MIZZEN_CHECKED(transact(local.bytes(), "add local route"));
+  fib_rule_hdr rule{};
+  rule.family = AF_INET;
+  rule.table = table;
+  rule.action = FR_ACT_TO_TBL;
+  Message message(RTM_NEWRULE, NLM_F_CREATE, rule);
+  message.attribute(FRA_FWMARK, &mark, sizeof mark);
+  return transact(message.bytes(), "add routing rule");
 }
 
 Status Netlink::remove_link(const std::string& name) {

@@ -30,6 +30,9 @@ class Netlink {
   // leaves the choice of an own address to the kernel.
   Status add_route(int index, std::uint32_t destination, int prefix_length, std::uint32_t gateway,
                    std::uint32_t source = 0);
+  // Packets that carry `mark` are for this machine, whatever their destination: a rule, and `table`
+  // with the one route that it leads to.
+  Status deliver_marked(std::uint32_t mark, std::uint8_t table);
   Status remove_link(const std::string& name);
 
  private:

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "local/network/netlink.h"
+#include "local/network/rules.h"
 
 namespace mizzen::local {
 namespace {
@@ -32,7 +33,9 @@ Status configure_pod_side(std::uint32_t address) {
   // Absent where the machine has no such knob; a pod that binds low ports as a user then fails
   // visibly.
   (void)write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-  return {};
+  // Packets from a loopback address leave by eth0 only with this.
+  MIZZEN_CHECKED(write_sysctl("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1"));
+  return apply_rules(pod_rules());
 }
 
 }  // namespace
@@ -69,8 +72,10 @@ Status set_up_node_network() {
   MIZZEN_CHECKED(netlink.set_up(1));
   MIZZEN_CHECKED(netlink.add_address(1, kNodeAddress, 32));
   MIZZEN_CHECKED(netlink.add_address(1, kDnsAddress, 32));
+  MIZZEN_CHECKED(netlink.add_address(1, kDoorsInside, 32));
   // Packets of the node itself to other addresses need a route for nft to see them at all.
   MIZZEN_CHECKED(netlink.add_route(1, 0, 0, 0, kNodeAddress));
+  MIZZEN_CHECKED(netlink.deliver_marked(kDoorReplyMark, 100));
   MIZZEN_CHECKED(write_sysctl("/proc/sys/net/ipv4/ip_forward", "1"));
   for (const char* path :
        {"/proc/sys/net/ipv4/conf/all/rp_filter", "/proc/sys/net/ipv4/conf/default/rp_filter"}) {

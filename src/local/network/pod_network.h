@@ -18,6 +18,16 @@ inline constexpr std::uint32_t kDnsAddress = 0x0A60000A;        // 10.96.0.10
 inline constexpr std::uint32_t kHostAddress =
     0x0AF40002;  // 10.244.0.2: the machine's loopback, by the way out
 
+// Where doors answer for pods and for the machine alike: a loopback address, which pods translate
+// to one of the node's.
+inline constexpr std::uint32_t kDoorAddress = 0x7F0A0001;  // 127.10.0.1
+inline constexpr std::uint32_t kDoorsInside = 0x0AF40003;  // 10.244.0.3
+
+// Marks (SO_MARK, nft) of connections that a door makes under its client's address, and of what
+// comes back on them: an answer to an address that is not the node's must end here all the same.
+inline constexpr std::uint32_t kDoorMark = 0x6d7a01;
+inline constexpr std::uint32_t kDoorReplyMark = 0x6d7a02;
+
 std::string ipv4_text(std::uint32_t address);
 
 // Hands out pod addresses; an address comes back into use as late as possible, since peers may

@@ -9,6 +9,12 @@
 namespace mizzen::local {
 namespace {
 constexpr std::size_t kMaxPairs = 8000;  // two descriptors each, of 20,000
+
+// What a client of the machine's sockets is called inside: 127.0.0.1 would be the pod itself.
+io::Address source_of(const io::Address& client) {
+  const bool other = client.family() == io::Family::kIpv4 && !client.is_loopback();
+  return other ? client.with_port(0) : io::Address::from_ipv4(kHostAddress, 0);
+}
 }  // namespace
 
 // One direction holds at most one buffer of bytes that the other side would not take yet.
@@ -114,8 +120,8 @@ void Relays::remove(Pair* pair) {
 }
 
 Result<std::unique_ptr<Forwarder>> Forwarder::start(Relays& relays, io::UniqueFd listening,
-                                                    Target target) {
-  auto forwarder = std::unique_ptr<Forwarder>(new Forwarder(relays, std::move(target)));
+                                                    Target target, Source source) {
+  auto forwarder = std::unique_ptr<Forwarder>(new Forwarder(relays, std::move(target), source));
   auto listener = io::Listener::adopt(relays.loop(), std::move(listening),
                                       [raw = forwarder.get()](std::unique_ptr<io::Stream> stream) {
                                         raw->accepted(std::move(stream));
@@ -132,8 +138,14 @@ void Forwarder::accepted(std::unique_ptr<io::Stream> stream) {
     return;
   }
   std::uint64_t id = ++last_id_;
+  io::ConnectOptions options;
+  if (source_ == Source::kClient) {
+    options.source = source_of(stream->peer());
+    options.transparent = true;
+    options.mark = kDoorMark;
+  }
   auto held = std::make_shared<std::unique_ptr<io::Stream>>(std::move(stream));
-  connecting_[id] = io::connect(relays_.loop(), to, {},
+  connecting_[id] = io::connect(relays_.loop(), to, options,
                                 [this, id, held](Result<std::unique_ptr<io::Stream>> upstream) {
                                   if (upstream) {
                                     relays_.join(std::move(*held), std::move(*upstream));

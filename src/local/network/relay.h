@@ -35,16 +35,21 @@ class Relays {
 class Forwarder {
  public:
   using Target = std::function<io::Address()>;
+  // kClient: the target sees the address of who has connected, the machine's own as 10.244.0.2
+  // (host.mizzen.internal). Takes the node's namespace and CAP_NET_ADMIN in it.
+  enum class Source : std::uint8_t { kNode, kClient };
   static Result<std::unique_ptr<Forwarder>> start(Relays& relays, io::UniqueFd listening,
-                                                  Target target);
+                                                  Target target, Source source = Source::kNode);
   std::uint16_t port() const { return listener_->address().port(); }
 
  private:
-  explicit Forwarder(Relays& relays, Target target) : relays_(relays), target_(std::move(target)) {}
+  Forwarder(Relays& relays, Target target, Source source)
+      : relays_(relays), target_(std::move(target)), source_(source) {}
   void accepted(std::unique_ptr<io::Stream> stream);
 
   Relays& relays_;
   Target target_;
+  Source source_;
   std::unique_ptr<io::Listener> listener_;
   std::uint64_t last_id_ = 0;
   std::unordered_map<std::uint64_t, std::unique_ptr<io::Connecting>> connecting_;

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "io/unique_fd.h"
+#include "local/network/pod_network.h"
 
 extern char** environ;
 
@@ -56,6 +57,7 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
   std::string chains;
   std::string by_address;
   std::string by_node_port;
+  std::string by_door;
   for (std::size_t i = 0; i < services.size(); ++i) {
     const ServicePort& service = services[i];
     chains += service_chain(i, service);
@@ -64,6 +66,9 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
     for (const std::string& address : service.addresses) {
       by_address +=
           fmt::format("      {} . {} . {} : goto svc{},\n", address, protocol, service.port, i);
+    }
+    for (std::uint16_t door : service.doors) {
+      if (!service.udp) by_door += fmt::format("      {} : goto svc{},\n", door, i);
     }
     if (service.node_port != 0) {
       by_node_port += fmt::format("      {} . {} : goto svc{},\n", protocol, service.node_port, i);
@@ -77,6 +82,7 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
          elements(by_address) + "  }\n";
   out += "  map node_ports {\n    type inet_proto . inet_service : verdict\n" +
          elements(by_node_port) + "  }\n";
+  out += "  map doors {\n    type inet_service : verdict\n" + elements(by_door) + "  }\n";
   std::string redirect =
       way_out.relay_port == 0
           ? std::string()
@@ -87,6 +93,7 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
                 "dnat to 10.244.0.1:{}\n",
                 way_out.relay_port);
   std::string lookup =
+      "    ip daddr 10.244.0.3 tcp dport vmap @doors\n"
       "    ip daddr . meta l4proto . th dport vmap @services\n"
       "    ip daddr 10.244.0.1 meta l4proto . th dport vmap @node_ports\n";
   out += "  chain prerouting {\n    type nat hook prerouting priority dstnat;\n" + lookup +
@@ -105,9 +112,26 @@ std::string service_rules(const std::vector<ServicePort>& services, const WayOut
       "    ip daddr 10.96.0.0/16 ip daddr != 10.96.0.10 reject\n";
   out += std::string("  chain forward {\n    type filter hook forward priority filter;\n") +
          refuse + "  }\n";
+  // Connections under a client's address: what comes back is for the node.
+  out += fmt::format(
+      "  chain door {{\n    type filter hook output priority mangle;\n"
+      "    meta mark {:#x} ct mark set {:#x}\n  }}\n"
+      "  chain door_reply {{\n    type filter hook prerouting priority mangle;\n"
+      "    ct direction reply ct mark {:#x} meta mark set ct mark\n  }}\n",
+      kDoorMark, kDoorReplyMark, kDoorReplyMark);
   out += std::string("  chain local {\n    type filter hook output priority filter;\n") + refuse +
          "  }\n}\n";
   return out;
+}
+
+std::string pod_rules() {
+  return fmt::format(
+      "table ip mizzen_pod {{\n"
+      "  chain output {{\n    type nat hook output priority -110;\n"
+      "    ip daddr {} meta l4proto tcp dnat to {}\n  }}\n"
+      "  chain postrouting {{\n    type nat hook postrouting priority srcnat;\n"
+      "    ip saddr 127.0.0.0/8 ip daddr {} masquerade\n  }}\n}}\n",
+      ipv4_text(kDoorAddress), ipv4_text(kDoorsInside), ipv4_text(kDoorsInside));
 }
 
 Status apply_rules(const std::string& rules) {

@@ -21,7 +21,8 @@ struct ServicePort {
   std::vector<std::string> addresses;  // cluster IP, external IPs, load balancer address
   std::uint16_t port = 0;
   bool udp = false;
-  std::uint16_t node_port = 0;  // 0: none
+  std::uint16_t node_port = 0;       // 0: none
+  std::vector<std::uint16_t> doors;  // ports of the address that pods and the machine share
   bool client_ip_affinity = false;
   std::uint32_t affinity_seconds = 10800;
   std::vector<ServiceBackend> backends;  // ready ones; empty: connections are refused
@@ -34,6 +35,9 @@ struct WayOut {
 // The whole table `mizzen`, replacing the one before in one transaction. Connections that exist
 // keep their backends (conntrack).
 std::string service_rules(const std::vector<ServicePort>& services, const WayOut& way_out);
+
+// What a pod's own namespace needs: the doors' address leads to the node.
+std::string pod_rules();
 
 // Runs `nft -f -` in the calling process's namespace. Blocking, a few milliseconds.
 Status apply_rules(const std::string& rules);

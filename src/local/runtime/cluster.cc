@@ -120,7 +120,9 @@ Status Cluster::start_parts() {
   server_->set_pods(node_.get());
   MIZZEN_CHECKED(node_->start());
   workloads_ = std::make_unique<Workloads>(loop_, server_->api());
-  return workloads_->start();
+  MIZZEN_CHECKED(workloads_->start());
+  cron_jobs_ = std::make_unique<CronJobs>(loop_, server_->api());
+  return cron_jobs_->start();
 }
 
 // Pods of an earlier life of the cluster run no more: they start anew, and nobody may take them for
@@ -293,14 +295,16 @@ void Cluster::write_state() {
   if (api_door_ == nullptr) return;
   Json doors = Json::array();
   Json ingress = Json::object();
+  std::string ingress_host = "127.0.0.1";
   for (const Door& door : doors_) {
     doors.push_back({{"namespace", door.ns},
                      {"service", door.service},
                      {"port", door.port},
                      {"name", door.port_name},
                      {"address", fmt::format("127.0.0.1:{}", door.outside)}});
-    if (door.service == "istio-ingressgateway" && door.ns == "istio-system") {
+    if (door.first && door.service == "istio-ingressgateway" && door.ns == "istio-system") {
       ingress[std::to_string(door.port)] = door.outside;
+      if (door.port == 80 && door.shared) ingress_host = ipv4_text(kDoorAddress);
     }
   }
   Json state = {{"api", fmt::format("127.0.0.1:{}", api_door_->port())},
@@ -308,6 +312,7 @@ void Cluster::write_state() {
                 {"ids", std::string(to_string(options_.ids))},
                 {"ready", ready_},
                 {"ingress", ingress},
+                {"ingressHost", ingress_host},
                 {"doors", doors}};
   if (auto status = write_private(options_.state_dir + "/state.json", state.dump(2)); !status) {
     log::error("local", "{}", status.error().message);

@@ -9,6 +9,7 @@
 
 #include "io/loop.h"
 #include "local/apiserver/server.h"
+#include "local/controllers/cron.h"
 #include "local/controllers/services.h"
 #include "local/controllers/workloads.h"
 #include "local/dns/server.h"
@@ -72,6 +73,7 @@ class Cluster {
   std::unique_ptr<Server> server_;
   std::unique_ptr<Node> node_;
   std::unique_ptr<Workloads> workloads_;
+  std::unique_ptr<CronJobs> cron_jobs_;
   std::unique_ptr<WayOutRelay> way_out_;
   std::unique_ptr<Services> services_;
   std::unique_ptr<dns::Server> dns_;

@@ -3,14 +3,17 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
 #include <fstream>
 
 #include "base/log.h"
+#include "local/runtime/container_output.h"
 
 namespace mizzen::local {
 namespace {
@@ -31,38 +34,13 @@ void signal_process(int pidfd, int number) {
 
 }  // namespace
 
-// Reads one pipe to its end.
-class Container::Output final : public io::StreamHandler {
- public:
-  using Take = std::function<void(std::string_view)>;
-  Output(std::unique_ptr<io::Stream> stream, Take take, std::function<void()> ended)
-      : stream_(std::move(stream)), take_(std::move(take)), ended_(std::move(ended)) {
-    stream_->set_handler(this);
-  }
-  void on_readable() override { drain(); }
-  void on_writable() override {}
-  void on_error(const Error&) override { finish(); }
-  void drain() {
-    std::array<std::byte, 16384> buffer;
-    while (!done_) {
-      auto result = stream_->read(buffer);
-      if (result.status == io::IoStatus::kWouldBlock) return;
-      if (result.status != io::IoStatus::kOk) return finish();
-      take_({reinterpret_cast<char*>(buffer.data()), result.bytes});
-    }
-  }
-
- private:
-  void finish() {
-    if (done_) return;
-    done_ = true;
-    if (ended_) ended_();
-  }
-  std::unique_ptr<io::Stream> stream_;
-  Take take_;
-  std::function<void()> ended_;
-  bool done_ = false;
-};
+std::unique_ptr<MarkedSockets> serve_sockets(io::Loop& loop, Launched& launched, int netns_fd) {
+  if (!launched.sockets) return nullptr;
+  auto sockets = MarkedSockets::start(loop, std::move(launched.sockets), netns_fd, kUncapturedMark);
+  if (sockets) return std::move(*sockets);
+  log::error("runtime", "sockets of a proxy: {}", sockets.error().message);
+  return nullptr;
+}
 
 Container::Container(io::Loop& loop, ContainerHost& host, Json spec, bool init, Restart restart)
     : loop_(loop),
@@ -78,6 +56,7 @@ Container::~Container() {
   *alive_ = false;
   loop_.cancel(restart_timer_);
   loop_.cancel(kill_timer_);
+  for (auto& [id, tap] : std::exchange(taps_, {})) tap.ended();
   if (pidfd_) signal_process(pidfd_.get(), SIGKILL);
 }
 
@@ -89,39 +68,88 @@ void Container::start() {
   plan_ = std::move(*plan);
   if (log_ != nullptr) previous_log_ = log_->path();
   log_ = std::make_shared<ContainerLog>(host_.log_path(name_, restart_count_));
-  std::array<int, 2> out{};
-  std::array<int, 2> err{};
-  if (pipe2(out.data(), O_CLOEXEC) != 0) return refused(errno_error("pipe", errno));
-  io::UniqueFd out_read(out[0]);
-  io::UniqueFd out_write(out[1]);
-  if (pipe2(err.data(), O_CLOEXEC) != 0) return refused(errno_error("pipe", errno));
-  io::UniqueFd err_read(err[0]);
-  io::UniqueFd err_write(err[1]);
-  auto launched = launch(plan_.spec, plan_.netns_fd, {-1, out_write.get(), err_write.get()});
+  Stdio stdio;
+  std::array<io::UniqueFd, 3> theirs;
+  if (auto status = open_streams(&stdio, &theirs); !status) return refused(status.error());
+  auto launched = launch(plan_.spec, plan_.netns_fd, stdio);
   if (!launched) return refused(launched.error());
-  auto reader = [this](io::UniqueFd fd, const char* stream) -> std::unique_ptr<Output> {
-    auto adopted = io::adopt(loop_, std::move(fd));
-    if (!adopted) return nullptr;
-    std::shared_ptr<ContainerLog> log = log_;
-    return std::make_unique<Output>(
-        std::move(*adopted),
-        [this, log, stream](std::string_view bytes) { log->append(stream, bytes, loop_.wall()); },
-        nullptr);
-  };
-  stdout_ = reader(std::move(out_read), "stdout");
-  stderr_ = reader(std::move(err_read), "stderr");
   this->launched(std::move(*launched));
+}
+
+Status Container::open_streams(Stdio* stdio, std::array<io::UniqueFd, 3>* theirs) {
+  plan_.spec.tty = spec_.value("tty", false);
+  if (plan_.spec.tty) {
+    MIZZEN_TRY(Terminal terminal, open_terminal());
+    (*theirs)[0] = std::move(terminal.slave);
+    *stdio = {(*theirs)[0].get(), (*theirs)[0].get(), (*theirs)[0].get()};
+    return read_output(&stdout_, std::move(terminal.master), false);
+  }
+  auto open_pipe = [](io::UniqueFd* read, io::UniqueFd* write) -> Status {
+    std::array<int, 2> fds{};
+    if (pipe2(fds.data(), O_CLOEXEC) != 0) return std::unexpected(errno_error("pipe", errno));
+    read->reset(fds[0]);
+    write->reset(fds[1]);
+    return {};
+  };
+  io::UniqueFd ours;
+  if (spec_.value("stdin", false)) {
+    MIZZEN_CHECKED(open_pipe(&(*theirs)[0], &ours));
+    MIZZEN_TRY(auto stream, io::adopt(loop_, std::move(ours)));
+    stdin_ = std::make_unique<Output>(
+        loop_, std::move(stream), [](std::string_view) {}, nullptr);
+  }
+  MIZZEN_CHECKED(open_pipe(&ours, &(*theirs)[1]));
+  MIZZEN_CHECKED(read_output(&stdout_, std::move(ours), false));
+  MIZZEN_CHECKED(open_pipe(&ours, &(*theirs)[2]));
+  MIZZEN_CHECKED(read_output(&stderr_, std::move(ours), true));
+  *stdio = {(*theirs)[0].get(), (*theirs)[1].get(), (*theirs)[2].get()};
+  return {};
+}
+
+Status Container::read_output(std::unique_ptr<Output>* output, io::UniqueFd fd, bool is_stderr) {
+  MIZZEN_TRY(auto stream, io::adopt(loop_, std::move(fd)));
+  auto take = [this, log = log_, is_stderr](std::string_view bytes) {
+    log->append(is_stderr ? "stderr" : "stdout", bytes, loop_.wall());
+    for (const auto& [id, tap] : std::map(taps_)) tap.bytes(is_stderr, bytes);
+  };
+  *output = std::make_unique<Output>(loop_, std::move(stream), std::move(take), nullptr);
+  return {};
+}
+
+std::uint64_t Container::tap(ContainerTap tap) {
+  taps_.emplace(++last_tap_, std::move(tap));
+  return last_tap_;
+}
+
+void Container::write_input(std::string_view bytes) {
+  Output* to = plan_.spec.tty ? stdout_.get() : stdin_.get();
+  if (to != nullptr && spec_.value("stdin", false)) to->write(bytes);
+}
+
+void Container::end_input() {
+  if (!spec_.value("stdinOnce", false)) return;
+  if (plan_.spec.tty) return write_input("\x04");
+  if (stdin_ != nullptr) stdin_->end_writing();
+}
+
+void Container::resize_terminal(int columns, int rows) {
+  if (!plan_.spec.tty || stdout_ == nullptr) return;
+  winsize size{};
+  size.ws_col = static_cast<unsigned short>(columns);
+  size.ws_row = static_cast<unsigned short>(rows);
+  ioctl(stdout_->fd(), TIOCSWINSZ, &size);
 }
 
 void Container::launched(Launched launched) {
   state_ = State::kStarting;
   pid_ = launched.pid;
   pidfd_ = std::move(launched.pidfd);
+  sockets_ = serve_sockets(loop_, launched, plan_.netns_fd);
   failure_text_.clear();
   auto adopted = io::adopt(loop_, std::move(launched.failure));
   if (adopted) {
     failure_ = std::make_unique<Output>(
-        std::move(*adopted), [this](std::string_view bytes) { failure_text_ += bytes; },
+        loop_, std::move(*adopted), [this](std::string_view bytes) { failure_text_ += bytes; },
         [this] { check_failure(); });
   }
   host_.watch_child(pid_, [this, alive = alive_](int status) {
@@ -144,6 +172,23 @@ void Container::running() {
   terminated_ = nullptr;
   killed_by_probe_ = false;
   host_.event("Normal", "Started", "Started container " + name_, name_);
+  startup_ok_ = false;
+  ready_ = false;
+  const Json& hook = at_path(spec_, {"lifecycle", "postStart"});
+  host_.changed();
+  if (!hook.is_object() || hook.empty()) return started_up();
+  // Until it is through the container counts as not started.
+  run_hook(hook, std::chrono::minutes(10), [this, run = restart_count_](Status status) {
+    if (run != restart_count_ || state_ != State::kRunning) return;
+    if (status) return started_up();
+    host_.event("Warning", "FailedPostStartHook",
+                fmt::format("PostStartHook failed: {}", status.error().message), name_);
+    killed_by_probe_ = true;
+    terminate(host_.grace());
+  });
+}
+
+void Container::started_up() {
   start_probes();
   host_.changed();
 }
@@ -186,7 +231,7 @@ void Container::startup_changed(bool ok, const std::string& message) {
   if (!ok) {
     host_.event("Warning", "Unhealthy", "Startup probe failed: " + message, name_);
     killed_by_probe_ = true;
-    return terminate(std::chrono::seconds(2));
+    return terminate(probe_grace("startupProbe"));
   }
   Json without = spec_;
   without.erase("startupProbe");
@@ -203,7 +248,13 @@ void Container::liveness_changed(bool ok, const std::string& message) {
   host_.event("Normal", "Killing",
               fmt::format("Container {} failed liveness probe, will be restarted", name_), name_);
   killed_by_probe_ = true;
-  terminate(std::chrono::seconds(30));
+  terminate(probe_grace("livenessProbe"));
+}
+
+// A probe may have a grace period of its own.
+Duration Container::probe_grace(const char* kind) {
+  const Json& own = at_path(spec_, {kind, "terminationGracePeriodSeconds"});
+  return own.is_number_integer() ? Duration(std::chrono::seconds(own.get<int>())) : host_.grace();
 }
 
 void Container::refused(const Error& error) {
@@ -231,15 +282,19 @@ void Container::exited(int status) {
   }
   // What is left of the pipes belongs to nobody: the PID namespace has ended with its first
   // process.
-  for (auto* output : {&stdout_, &stderr_, &failure_}) loop_.dispose(std::move(*output));
+  for (auto* output : {&stdout_, &stderr_, &stdin_, &failure_}) loop_.dispose(std::move(*output));
+  for (auto& [id, tap] : std::exchange(taps_, {})) tap.ended();
   if (log_ != nullptr) log_->close(loop_.wall());
   loop_.cancel(kill_timer_);
   kill_timer_ = 0;
   pid_ = -1;
   pidfd_.reset();
+  loop_.dispose(std::move(sockets_));
   loop_.dispose(std::move(startup_));
   loop_.dispose(std::move(readiness_));
   loop_.dispose(std::move(liveness_));
+  loop_.dispose(std::move(hook_client_));
+  hook_running_ = false;
   ready_ = false;
   startup_ok_ = false;
   if (!failure_text_.empty()) {
@@ -307,24 +362,23 @@ void Container::stop(Duration grace) {
 }
 
 void Container::terminate(Duration grace) {
-  const Json& command = at_path(spec_, {"lifecycle", "preStop", "exec", "command"});
-  const Json& sleep = at_path(spec_, {"lifecycle", "preStop", "sleep", "seconds"});
-  if (command.is_array() && grace.count() > 0 && state_ == State::kRunning) {
-    std::vector<std::string> words;
-    for (const Json& word : command) words.push_back(word.get<std::string>());
-    MonoTime began = loop_.now();
-    exec(std::move(words), grace, [this, began, grace, alive = alive_](Result<int>) {
-      if (!*alive) return;
-      send_term(std::max<Duration>(Duration{0}, grace - (loop_.now() - began)));
-    });
-    return;
+  const Json& hook = at_path(spec_, {"lifecycle", "preStop"});
+  if (!hook.is_object() || hook.empty() || grace.count() <= 0 || state_ != State::kRunning) {
+    return send_term(grace);
   }
-  if (sleep.is_number_integer() && grace.count() > 0) {
-    Duration pause = std::min<Duration>(grace, std::chrono::seconds(sleep.get<int>()));
-    kill_timer_ = loop_.after(pause, [this, grace, pause] { send_term(grace - pause); });
-    return;
-  }
-  send_term(grace);
+  if (hook_running_) return;
+  hook_running_ = true;
+  const MonoTime began = loop_.now();
+  run_hook(hook, grace, [this, began, grace, run = restart_count_](Status status) {
+    hook_running_ = false;
+    if (run != restart_count_) return;
+    if (!status) {
+      host_.event("Warning", "FailedPreStopHook",
+                  fmt::format("PreStopHook failed: {}", status.error().message), name_);
+    }
+    // As Kubernetes has it, what the hook used up is gone, but two seconds are always left.
+    send_term(std::max<Duration>(std::chrono::seconds(2), grace - (loop_.now() - began)));
+  });
 }
 
 void Container::send_term(Duration grace) {
@@ -341,6 +395,7 @@ void Container::kill_now() {
 
 struct Container::Exec {
   Launched process;
+  std::unique_ptr<MarkedSockets> sockets;
   io::TimerId timer = 0;
 };
 
@@ -362,10 +417,12 @@ void Container::exec(std::vector<std::string> command, Duration timeout,
   if (!launched) return later(launched.error());
   auto run = std::make_shared<Exec>();
   run->process = std::move(*launched);
+  run->sockets = serve_sockets(loop_, run->process, plan_.netns_fd);
   run->timer = loop_.after(timeout, [run] { signal_process(run->process.pidfd.get(), SIGKILL); });
   host_.watch_child(run->process.pid, [this, run, done, alive = alive_](int status) {
     if (!*alive) return;
     loop_.cancel(run->timer);
+    loop_.dispose(std::move(run->sockets));
     if (WIFSIGNALED(status)) {
       done(fail(Code::kTimeout, "command timed out"));
     } else {

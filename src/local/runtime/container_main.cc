@@ -22,6 +22,7 @@
 
 #include "base/strings.h"
 #include "local/runtime/launch.h"
+#include "local/runtime/marked_sockets.h"
 
 namespace mizzen::local {
 namespace {
@@ -69,7 +70,7 @@ Status set_read_only(const std::string& path) {
             "make " + path + " read-only");
 }
 
-Status bind(const std::string& source, const std::string& target, bool read_only) {
+Status bind_mount(const std::string& source, const std::string& target, bool read_only) {
   struct stat info {};
   if (stat(source.c_str(), &info) != 0) return std::unexpected(errno_error(source, errno));
   if (S_ISDIR(info.st_mode)) {
@@ -97,7 +98,7 @@ Status bind_system(const std::string& root) {
       target[n] = 0;
       MIZZEN_CHECKED(os(symlink(target, (root + name).c_str()), std::string("link ") + name));
     } else {
-      MIZZEN_CHECKED(bind(name, root + name, true));
+      MIZZEN_CHECKED(bind_mount(name, root + name, true));
     }
   }
   for (const char* name :
@@ -105,7 +106,7 @@ Status bind_system(const std::string& root) {
         "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types",
         "/etc/services", "/etc/protocols"}) {
     struct stat info {};
-    if (stat(name, &info) == 0) (void)bind(name, root + name, true);
+    if (stat(name, &info) == 0) (void)bind_mount(name, root + name, true);
   }
   return {};
 }
@@ -115,7 +116,7 @@ Status make_dev(const std::string& root) {
   MIZZEN_CHECKED(make_dirs(dev + "/pts"));
   MIZZEN_CHECKED(make_dirs(dev + "/shm"));
   for (const char* name : {"null", "zero", "full", "random", "urandom", "tty"}) {
-    MIZZEN_CHECKED(bind(std::string("/dev/") + name, dev + "/" + name, false));
+    MIZZEN_CHECKED(bind_mount(std::string("/dev/") + name, dev + "/" + name, false));
   }
   MIZZEN_CHECKED(os(mount("devpts", (dev + "/pts").c_str(), "devpts", MS_NOSUID | MS_NOEXEC,
                           "newinstance,ptmxmode=0666,mode=0620"),
@@ -149,7 +150,7 @@ Status make_root(const LaunchSpec& spec) {
   }
   MIZZEN_CHECKED(os(symlink("/run", (root + "/var/run").c_str()), "link /var/run"));
   MIZZEN_CHECKED(bind_system(root));
-  MIZZEN_CHECKED(bind(spec.program_dir, root + "/opt/mizzen/bin", true));
+  MIZZEN_CHECKED(bind_mount(spec.program_dir, root + "/opt/mizzen/bin", true));
   for (const auto& [path, content] : spec.files) {
     MIZZEN_CHECKED(write_file(root + path, content));
   }
@@ -160,7 +161,7 @@ Status make_root(const LaunchSpec& spec) {
   for (const Mount& one : spec.mounts) {
     // A link that a volume or program put there must not lead the mount out of the root.
     std::string target = one.target.starts_with("/var/run/") ? one.target.substr(4) : one.target;
-    auto status = bind(one.source, root + target, one.read_only);
+    auto status = bind_mount(one.source, root + target, one.read_only);
     if (!status) return std::unexpected(status.error().in("mount at " + one.target));
   }
   return {};
@@ -260,6 +261,8 @@ void give_output_away(const LaunchSpec& spec) {
 
 Status drop_privileges(const LaunchSpec& spec) {
   give_output_away(spec);
+  if (spec.marked_sockets) MIZZEN_CHECKED(ask_for_sockets(kSocketsFd));
+  close(kSocketsFd);
   std::uint64_t wanted = wanted_capabilities(spec);
   for (unsigned i = 0; i < kCapabilities.size(); ++i) {
     if ((wanted >> i & 1) == 0) prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
@@ -330,6 +333,7 @@ Status become_container(const LaunchSpec& spec, int netns_fd) {
   MIZZEN_CHECKED(make_root(spec));
   MIZZEN_CHECKED(enter_root(spec));
   setsid();
+  if (spec.tty) ioctl(0, TIOCSCTTY, 0);
   MIZZEN_CHECKED(make_dirs(spec.working_dir));
   MIZZEN_CHECKED(drop_privileges(spec));
   return run_command(spec);

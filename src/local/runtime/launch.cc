@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@ using Json = nlohmann::json;
 constexpr int kSpecFd = 10;
 constexpr int kFailureFd = 11;
 constexpr int kNetnsFd = 12;
+constexpr int kLastFd = kSocketsFd;
+static_assert(kLastFd == kNetnsFd + 1);
 
 Result<io::UniqueFd> sealed_spec(const LaunchSpec& spec) {
   io::UniqueFd fd(memfd_create("mizzen-container", MFD_CLOEXEC));
@@ -36,7 +39,7 @@ Result<io::UniqueFd> sealed_spec(const LaunchSpec& spec) {
 }
 
 // In the child, between clone and exec: system calls only.
-[[noreturn]] void become(char* const argv[], const int (&fds)[6]) {
+[[noreturn]] void become(char* const argv[], const int (&fds)[7]) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -44,15 +47,15 @@ Result<io::UniqueFd> sealed_spec(const LaunchSpec& spec) {
     signal(signal_number, SIG_DFL);
   }
   // First out of the way of the numbers that are about to be taken.
-  int moved[6];
-  for (int i = 0; i < 6; ++i) moved[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, 20);
+  int moved[7];
+  for (int i = 0; i < 7; ++i) moved[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, 20);
   int null_fd = open("/dev/null", O_RDWR);
   for (int i = 0; i < 3; ++i) dup2(moved[i] < 0 ? null_fd : moved[i], i);
-  for (int i = 3; i < 6; ++i) {
+  for (int i = 3; i < 7; ++i) {
     if (moved[i] >= 0) dup2(moved[i], kSpecFd + i - 3);
   }
   close_range(3, kSpecFd - 1, 0);
-  close_range(kNetnsFd + 1, ~0U, 0);
+  close_range(kLastFd + 1, ~0U, 0);
   execv("/proc/self/exe", argv);
   _exit(126);
 }
@@ -71,7 +74,17 @@ Result<Launched> start(const LaunchSpec& spec, unsigned flags, const char* verb,
   std::string last = last_argument;
   char* argv[] = {program.data(),      verb_text.data(), spec_text.data(),
                   failure_text.data(), last.data(),      nullptr};
-  const int fds[6] = {stdio.in, stdio.out, stdio.err, spec_fd.get(), failure_write.get(), netns_fd};
+  io::UniqueFd sockets_ours;
+  io::UniqueFd sockets_theirs;
+  if (spec.marked_sockets) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+      return std::unexpected(errno_error("socketpair", errno));
+    sockets_ours.reset(pair[0]);
+    sockets_theirs.reset(pair[1]);
+  }
+  const int fds[7] = {stdio.in, stdio.out,           stdio.err, spec_fd.get(), failure_write.get(),
+                      netns_fd, sockets_theirs.get()};
   int pidfd = -1;
   long pid = syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr);
   if (pid < 0) return std::unexpected(errno_error("clone", errno));
@@ -80,6 +93,7 @@ Result<Launched> start(const LaunchSpec& spec, unsigned flags, const char* verb,
   launched.pid = static_cast<pid_t>(pid);
   launched.pidfd.reset(pidfd);
   launched.failure = std::move(failure_read);
+  launched.sockets = std::move(sockets_ours);
   MIZZEN_CHECKED(io::set_nonblocking(launched.failure.get()));
   return launched;
 }
@@ -107,6 +121,7 @@ std::string to_json(const LaunchSpec& spec) {
                {"privileged", spec.privileged},
                {"noNewPrivileges", spec.no_new_privileges},
                {"readOnlyRoot", spec.read_only_root},
+               {"markedSockets", spec.marked_sockets},
                {"tty", spec.tty}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -135,6 +150,7 @@ Result<LaunchSpec> parse_launch_spec(std::string_view text) {
     json.at("privileged").get_to(spec.privileged);
     json.at("noNewPrivileges").get_to(spec.no_new_privileges);
     json.at("readOnlyRoot").get_to(spec.read_only_root);
+    json.at("markedSockets").get_to(spec.marked_sockets);
     json.at("tty").get_to(spec.tty);
   } catch (const Json::exception& error) {
     return fail(Code::kInvalid, std::string("container spec: ") + error.what());

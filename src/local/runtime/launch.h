@@ -41,6 +41,7 @@ struct LaunchSpec {
   bool privileged = false;
   bool no_new_privileges = false;
   bool read_only_root = false;
+  bool marked_sockets = false;  // its sockets are made and marked by the cluster's process
   bool tty = false;  // standard input is a terminal's slave side: becomes the controlling one
 };
 
@@ -50,6 +51,7 @@ Result<LaunchSpec> parse_launch_spec(std::string_view json);
 struct Launched {
   pid_t pid = -1;  // a child of the caller, first process of a PID namespace of its own
   io::UniqueFd pidfd;
+  io::UniqueFd sockets;  // for MarkedSockets, when those are asked for
   io::UniqueFd failure;  // reads as the reason when the command could not be started; end of file
                          // when it was
 };
@@ -69,6 +71,9 @@ Result<Launched> launch(const LaunchSpec& spec, int netns_fd, const Stdio& stdio
 // `target_pid`; only command, env, working_dir, ids, capabilities and tty of `spec` count. The
 // child exits with the command's exit code, 128 + signal, or 126 when it could not be started.
 Result<Launched> launch_within(const LaunchSpec& spec, pid_t target_pid, const Stdio& stdio);
+
+// Where a started process finds its end of Launched::sockets.
+inline constexpr int kSocketsFd = 13;
 
 // Main functions of `mizzen-local container SPEC_FD FAILURE_FD NETNS_FD` and
 // `mizzen-local enter SPEC_FD FAILURE_FD TARGET_PID`. Return only on failure (enter: also at the

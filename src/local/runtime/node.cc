@@ -224,11 +224,10 @@ Result<std::unique_ptr<PodSession>> Node::exec(const ContainerRef& where,
 Result<std::unique_ptr<PodSession>> Node::attach(const ContainerRef& where, const ExecOptions&,
                                                  PodSessionEvents events) {
   MIZZEN_TRY(Container * container, find(where));
-  if (container->log() == nullptr) return fail(Code::kUnavailable, "container not running");
-  LogOptions options;
-  options.follow = true;
-  options.tail_lines = 0;
-  return open_log_session(*context_.loop, *container, options, std::move(events));
+  if (container->state() != Container::State::kRunning) {
+    return fail(Code::kUnavailable, fmt::format("container not running ({})", where.container));
+  }
+  return open_attach_session(*context_.loop, *container, std::move(events));
 }
 
 void Node::keep_connecting(std::function<std::unique_ptr<io::Connecting>(io::ConnectDone)> begin,

@@ -280,6 +280,8 @@ std::string Pod::log_path(const std::string& container, int restart_count) {
 
 std::string Pod::pod_ip() { return network_.address == 0 ? "" : ipv4_text(network_.address); }
 
+Duration Pod::grace() { return grace_of(*pod_); }
+
 void Pod::watch_child(pid_t pid, std::function<void(int status)> exited) {
   node_.watch_child(pid, std::move(exited));
 }
@@ -336,7 +338,7 @@ Status Pod::set_security(const Json& container, LaunchSpec* spec) const {
   spec->no_new_privileges = at_path(own, {"allowPrivilegeEscalation"}) == Json(false);
   if (node_.ids == IdMap::kSingle) {
     // One id for all: a proxy is told from its application by the mark on its sockets instead.
-    if (spec->uid == 1337) spec->add_capabilities.push_back("NET_ADMIN");
+    spec->marked_sockets = spec->uid == 1337;
     spec->uid = 0;
     spec->gid = 0;
     spec->groups.clear();

@@ -64,6 +64,7 @@ class Pod final : private ContainerHost {
              const std::string& container) override;
   std::string log_path(const std::string& container, int restart_count) override;
   std::string pod_ip() override;
+  Duration grace() override;
   void watch_child(pid_t pid, std::function<void(int status)> exited) override;
 
   void prepare();

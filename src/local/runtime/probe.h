@@ -9,6 +9,7 @@
 #include "io/loop.h"
 #include "io/stream.h"
 #include "local/apiserver/store.h"
+#include "net/grpc.h"
 #include "net/http_client.h"
 
 namespace mizzen::local {
@@ -37,17 +38,20 @@ class Probe {
 
  private:
   explicit Probe(io::Loop& loop) : loop_(loop) {}
+  Status set_action(const Json& spec, const ProbeTarget& target);
   void schedule(Duration delay);
   void run();
   void run_http();
+  void run_grpc();
   void run_tcp();
   void finish(bool ok, const std::string& message);
 
   io::Loop& loop_;
-  enum class Kind : std::uint8_t { kHttp, kTcp, kExec } kind_ = Kind::kTcp;
+  enum class Kind : std::uint8_t { kHttp, kGrpc, kTcp, kExec } kind_ = Kind::kTcp;
   std::string host_;
   std::uint16_t port_ = 0;
   net::Request request_;
+  std::string service_;  // of a gRPC health check
   std::unique_ptr<net::HttpClient> client_;
   std::unique_ptr<io::Connecting> connecting_;
   std::vector<std::string> command_;
@@ -66,6 +70,16 @@ class Probe {
   Changed changed_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// What httpGet of a probe or a lifecycle hook asks for.
+struct HttpAction {
+  net::HttpClientOptions client;
+  net::Request request;
+};
+// `pod_ip` is where it goes unless the action names a host. A server's certificate is not judged.
+// Errors: kInvalid (no such port).
+Result<HttpAction> http_action(const Json& http_get, const Json& container,
+                               const std::string& pod_ip, Duration timeout);
 
 // A port given by number or by the name of a containerPort; 0 when there is none.
 std::uint16_t container_port(const Json& container, const Json& port);

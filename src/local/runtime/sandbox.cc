@@ -177,7 +177,7 @@ std::string_view to_string(IdMap map) {
     case IdMap::kRange:
       return "user";
     case IdMap::kSingle:
-      return "user, degraded: no subordinate ids";
+      return "user, one id for all (no subordinate ids)";
   }
   return "";
 }
@@ -191,7 +191,8 @@ Preflight preflight() {
   if (int error = try_namespaces(); error != 0) result.missing.push_back(why_no_namespaces(error));
   if (result.ids == IdMap::kSingle) {
     result.warnings.push_back(fmt::format(
-        "no subordinate ids: every process of the cluster runs as one user. For separate ones: "
+        "no subordinate ids: every process of the cluster runs as one user, and runAsUser is not "
+        "kept. For separate ones: "
         "sudo "
         "apt-get install uidmap; sudo usermod --add-subuids 100000-165535 --add-subgids "
         "100000-165535 {}",

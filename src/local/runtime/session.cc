@@ -11,6 +11,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "local/runtime/container_output.h"
+
 namespace mizzen::local {
 namespace {
 
@@ -104,7 +106,10 @@ class ExecSession final : public PodSession {
     io::UniqueFd child_out;
     io::UniqueFd child_err;
     if (options.tty) {
-      MIZZEN_CHECKED(open_terminal(&child_in));
+      MIZZEN_TRY(Terminal terminal, open_terminal());
+      child_in = std::move(terminal.slave);
+      tty_ = true;
+      MIZZEN_TRY(out_.stream, io::adopt(loop_, std::move(terminal.master)));
       stdio = {child_in.get(), child_in.get(), child_in.get()};
       spec.env.emplace_back("TERM", "xterm");
     } else {
@@ -114,6 +119,7 @@ class ExecSession final : public PodSession {
       stdio = {child_in.get(), child_out.get(), child_err.get()};
     }
     MIZZEN_TRY(process_, launch_within(spec, container.pid(), stdio));
+    sockets_ = serve_sockets(loop_, process_, container.netns_fd());
     MIZZEN_TRY(failure_.stream, io::adopt(loop_, std::move(process_.failure)));
     watch_child(process_.pid, [this, alive = alive_](int status) {
       if (*alive) exited(status);
@@ -194,20 +200,6 @@ class ExecSession final : public PodSession {
     MIZZEN_TRY(*ours, io::adopt(loop_, io::UniqueFd(fds[child_reads ? 1 : 0])));
     return {};
   }
-  Status open_terminal(io::UniqueFd* slave) {
-    io::UniqueFd master(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-    if (!master || grantpt(master.get()) != 0 || unlockpt(master.get()) != 0) {
-      return std::unexpected(errno_error("open a terminal", errno));
-    }
-    char name[64];
-    if (ptsname_r(master.get(), name, sizeof name) != 0)
-      return std::unexpected(errno_error("ptsname", errno));
-    slave->reset(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
-    if (!*slave) return std::unexpected(errno_error("open the terminal", errno));
-    tty_ = true;
-    MIZZEN_TRY(out_.stream, io::adopt(loop_, std::move(master)));
-    return {};
-  }
   void flush_input() {
     io::Stream* to = tty_ ? out_.stream.get() : in_.get();
     if (to == nullptr) return;
@@ -246,6 +238,7 @@ class ExecSession final : public PodSession {
   io::Loop& loop_;
   PodSessionEvents events_;
   Launched process_;
+  std::unique_ptr<MarkedSockets> sockets_;
   std::unique_ptr<io::Stream> in_;
   InputHandler in_handler_;
   Reader out_;
@@ -261,7 +254,67 @@ class ExecSession final : public PodSession {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
+class AttachSession final : public PodSession {
+ public:
+  AttachSession(io::Loop& loop, Container& container, PodSessionEvents events)
+      : loop_(loop), container_(&container), events_(std::move(events)) {
+    tap_ = container.tap({[this](bool is_stderr, std::string_view bytes) {
+                            is_stderr ? events_.on_stderr(bytes) : events_.on_stdout(bytes);
+                          },
+                          [this] { ended(); }});
+  }
+  ~AttachSession() override {
+    *alive_ = false;
+    if (container_ != nullptr) container_->untap(tap_);
+  }
+  void write_stdin(std::string_view bytes) override {
+    if (container_ != nullptr) container_->write_input(bytes);
+  }
+  void close_stdin() override {
+    if (container_ != nullptr) container_->end_input();
+  }
+  void resize(int columns, int rows) override {
+    if (container_ != nullptr) container_->resize_terminal(columns, rows);
+  }
+  // The log has it all: a slow reader holds nobody up.
+  void pause(bool) override {}
+
+ private:
+  void ended() {
+    container_ = nullptr;
+    loop_.defer([this, alive = alive_] {
+      if (*alive) events_.on_exit({});
+    });
+  }
+
+  io::Loop& loop_;
+  Container* container_;  // null once it has ended
+  PodSessionEvents events_;
+  std::uint64_t tap_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
 }  // namespace
+
+Result<Terminal> open_terminal() {
+  Terminal terminal;
+  terminal.master.reset(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!terminal.master || grantpt(terminal.master.get()) != 0 ||
+      unlockpt(terminal.master.get()) != 0) {
+    return std::unexpected(errno_error("open a terminal", errno));
+  }
+  char name[64];
+  if (ptsname_r(terminal.master.get(), name, sizeof name) != 0)
+    return std::unexpected(errno_error("ptsname", errno));
+  terminal.slave.reset(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!terminal.slave) return std::unexpected(errno_error("open the terminal", errno));
+  return terminal;
+}
+
+std::unique_ptr<PodSession> open_attach_session(io::Loop& loop, Container& container,
+                                                PodSessionEvents events) {
+  return std::make_unique<AttachSession>(loop, container, std::move(events));
+}
 
 std::unique_ptr<PodSession> open_log_session(io::Loop& loop, Container& container,
                                              const LogOptions& options, PodSessionEvents events) {

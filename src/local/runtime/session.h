@@ -14,6 +14,10 @@ namespace mizzen::local {
 std::unique_ptr<PodSession> open_log_session(io::Loop& loop, Container& container,
                                              const LogOptions& options, PodSessionEvents events);
 
+// The container's streams as they are from now on.
+std::unique_ptr<PodSession> open_attach_session(io::Loop& loop, Container& container,
+                                                PodSessionEvents events);
+
 using WatchChild = std::function<void(pid_t, std::function<void(int)>)>;
 
 // A command in the container's namespaces; killed when the session is destroyed.

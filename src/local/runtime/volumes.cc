@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -161,7 +162,8 @@ Result<std::vector<Content>> projected_files(const VolumeContext& context, const
 }
 
 const char* volume_kind(const Json& volume) {
-  for (const char* kind : {"emptyDir", "configMap", "secret", "projected", "downwardAPI"}) {
+  for (const char* kind :
+       {"emptyDir", "configMap", "secret", "projected", "downwardAPI", "hostPath"}) {
     if (volume.contains(kind)) return kind;
   }
   return nullptr;
@@ -174,6 +176,52 @@ std::string other_kind(const Json& volume) {
   return "(none)";
 }
 
+// Keys that have gone from a ConfigMap or Secret.
+void remove_others(const std::string& dir, const std::vector<Content>& files) {
+  std::error_code error;
+  std::vector<fs::path> gone;
+  for (const auto& entry : fs::recursive_directory_iterator(dir, error)) {
+    if (entry.is_directory(error)) continue;
+    const bool known = std::ranges::any_of(
+        files, [&](const Content& file) { return fs::path(dir) / file.name == entry.path(); });
+    if (!known) gone.push_back(entry.path());
+  }
+  for (const fs::path& path : gone) fs::remove(path, error);
+}
+
+// A path of the machine, with the rights of whoever runs the cluster; a link to it stands in the
+// pod's directory of volumes.
+Status link_host_path(const std::string& link, const std::string& volume, const Json& source) {
+  const fs::path path = text_at(source, {"path"});
+  const std::string type = text_at(source, {"type"});
+  std::error_code error;
+  if (!path.is_absolute()) {
+    return fail(Code::kInvalid, fmt::format("volume {}: hostPath.path must be absolute", volume));
+  }
+  if (type == "DirectoryOrCreate") fs::create_directories(path, error);
+  if (type == "FileOrCreate" && !fs::exists(path, error)) {
+    fs::create_directories(path.parent_path(), error);
+    std::ofstream create(path, std::ios::app);
+  }
+  const fs::file_status status = fs::status(path, error);
+  const bool directory = type.starts_with("Directory");
+  const bool file = type.starts_with("File");
+  const bool fits = directory               ? fs::is_directory(status)
+                    : file                  ? fs::is_regular_file(status)
+                    : type == "Socket"      ? fs::is_socket(status)
+                    : type == "CharDevice"  ? fs::is_character_file(status)
+                    : type == "BlockDevice" ? fs::is_block_file(status)
+                                            : fs::exists(status);
+  if (!fits) {
+    return fail(Code::kNotFound, fmt::format("volume {}: hostPath {} is not there{}", volume,
+                                             path.string(), type.empty() ? "" : " as " + type));
+  }
+  fs::create_directories(fs::path(link).parent_path(), error);
+  if (!fs::is_symlink(link, error)) fs::create_symlink(path, link, error);
+  if (error) return fail(Code::kInternal, fmt::format("link {}: {}", link, error.message()));
+  return {};
+}
+
 Status fill_one(const VolumeContext& context, const Json& volume, bool first) {
   const char* kind = volume_kind(volume);
   std::string name = volume.value("name", "");
@@ -182,14 +230,15 @@ Status fill_one(const VolumeContext& context, const Json& volume, bool first) {
         Code::kUnsupported,
         fmt::format(
             "volume {}: kind {} is not supported by the local cluster (emptyDir, configMap, "
-            "secret, projected and downwardAPI are)",
+            "secret, projected, downwardAPI and hostPath are)",
             name, other_kind(volume)));
   }
   std::string dir = context.dir + "/" + name;
   const Json& source = volume[kind];
   std::error_code error;
-  fs::create_directories(dir, error);
   std::string_view k = kind;
+  if (k == "hostPath") return link_host_path(dir, name, source);
+  fs::create_directories(dir, error);
   if (k == "emptyDir") {
     if (first) chmod(dir.c_str(), 0777);
     return {};
@@ -207,6 +256,7 @@ Status fill_one(const VolumeContext& context, const Json& volume, bool first) {
   // read.
   for (const Content& file : *files)
     MIZZEN_CHECKED(put_file(dir, file.name, file.bytes, file.mode));
+  remove_others(dir, *files);
   return {};
 }
 
