@@ -418,6 +418,16 @@ Cells ingress(const Row& row) {
           row.age()};
 }
 
+Cells autoscaler(const Row& row) {
+  return {row.name(),
+          row.text({"spec", "scaleTargetRef", "kind"}, "") + "/" +
+              row.text({"spec", "scaleTargetRef", "name"}, ""),
+          row.number({"spec", "minReplicas"}, 1),
+          row.number({"spec", "maxReplicas"}),
+          row.number({"status", "currentReplicas"}),
+          row.age()};
+}
+
 Cells webhooks(const Row& row) { return {row.name(), row.size({"webhooks"}), row.age()}; }
 Cells created_at(const Row& row) {
   return {row.name(), row.text({"metadata", "creationTimestamp"}, "<unknown>")};
@@ -484,6 +494,7 @@ const std::map<std::string_view, Maker>& makers() {
                  labels_text(object::find(row.object, {"spec", "podSelector", "matchLabels"})),
                  row.age()};
        }},
+      {"HorizontalPodAutoscaler", autoscaler},
       {"StorageClass",
        [](const Row& row) -> Cells {
          return {row.name(), row.text({"provisioner"}), row.age()};

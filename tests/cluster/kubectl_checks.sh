@@ -4,13 +4,13 @@
 
 table() { # table: lines of NAME | REGEX | COMMAND; "!" before the regex: the command must fail
   local line name regex command
-  while IFS= read -r line; do
+  while IFS= read -r -u 3 line; do
     [ -n "$line" ] || continue
     IFS='|' read -r name regex command <<<"$line"
     name=$(sed 's/ *$//' <<<"$name") regex=$(sed 's/^ *//; s/ *$//; s/%/|/g' <<<"$regex")
     if [ "${regex#!}" != "$regex" ]; then check "$version: $name" fails_with "${regex#!}" bash -c "$command"
     else check "$version: $name" within 8 has "$regex" bash -c "$command"; fi
-  done
+  done 3<&0 </dev/null
 }
 
 check_kubectl() {
@@ -60,7 +60,7 @@ rollout pause                   | paused                                    | ku
 rollout resume                  | resumed                                   | kubectl rollout resume deployment/web
 scale                           | ^2$                                       | kubectl scale deployment/web --replicas=2 >/dev/null; kubectl get deploy web -o jsonpath='{.status.readyReplicas}'
 autoscale                       | Deployment/web                            | kubectl get hpa web >/dev/null 2>&1 || kubectl autoscale deployment web --min=1 --max=3 --cpu-percent=80 >/dev/null; kubectl get hpa
-autoscaling/v1 is served        | ^80$                                      | kubectl get hpa.v1.autoscaling web -o jsonpath='{.spec.targetCPUUtilizationPercentage}'
+autoscaling/v1 is served        | ^80$                                      | kubectl get --raw /apis/autoscaling/v1/namespaces/$ns/horizontalpodautoscalers/web | sed 's/.*targetCPUUtilizationPercentage":\([0-9]*\).*/\1/'
 autoscaling/v2 is served        | ^80$                                      | kubectl get hpa.v2.autoscaling web -o jsonpath='{.spec.metrics[0].resource.target.averageUtilization}'
 run                             | pod/one (created%configured)              | kubectl run one --image=busybox --labels=run=one --grace-period=1 -- sh -c 'trap "exit 0" TERM; while :; do date; sleep 0.2; done' 2>&1 | sed 's/Error.*AlreadyExists.*/pod\/one created/; s/.*already exists.*/pod\/one created/'
 wait for a condition            | condition met                             | kubectl wait --for=condition=Ready pod/one --timeout=10s
@@ -69,7 +69,7 @@ create configmap                | data: .*a: "?1                            | ku
 create secret                   | ^c2VjcmV0$                                | kubectl create secret generic s --from-literal=a=secret --dry-run=client -o yaml | kubectl apply -f - >/dev/null; kubectl get secret s -o jsonpath='{.data.a}'
 create job                      | condition met                             | kubectl create job j --image=busybox -- true >/dev/null 2>&1; kubectl wait --for=condition=complete job/j --timeout=10s
 logs of a job                   | ^done$                                    | kubectl create job k --image=busybox -- echo done >/dev/null 2>&1; kubectl wait --for=condition=complete job/k --timeout=10s >/dev/null; kubectl logs job/k
-create role and binding         | rolebinding.* (created%configured)        | kubectl create role r --verb=get,list --resource=pods --dry-run=client -o yaml | kubectl apply -f - >/dev/null; kubectl create rolebinding r --role=r --serviceaccount=$ns:default --dry-run=client -o yaml | kubectl auth reconcile -f - >/dev/null; kubectl get rolebinding r -o name | sed 's/$/ created/'
+create role and binding         | rolebinding.* (created%configured)        | kubectl create role r --verb=get,list --resource=pods --dry-run=client -o yaml | kubectl apply -f - >/dev/null; kubectl -n $ns create rolebinding r --role=r --serviceaccount=$ns:default --dry-run=client -o yaml | kubectl auth reconcile -f - >/dev/null; kubectl get rolebinding r -o name | sed 's/$/ created/'
 can-i, as an administrator      | ^yes$                                     | kubectl auth can-i delete nodes
 can-i, as an account            | ^yes$                                     | kubectl auth can-i list pods --as=system:serviceaccount:$ns:default
 cannot, as an account           | !^no                                      | kubectl auth can-i list secrets --as=system:serviceaccount:$ns:default
@@ -92,10 +92,10 @@ top says what is missing        | !Metrics (API )?not available             | ku
 exec                            | ^in$                                      | kubectl exec one -- echo in
 exec takes input                | ^through$                                 | echo through | kubectl exec -i one -- cat
 exec gives the exit code        | ^7$                                       | kubectl exec one -- sh -c 'exit 7' 2>/dev/null; echo $?
-exec on a terminal              | ^[0-9]+ 77                                | script -qec 'stty rows 33 cols 77; kubectl exec -it one -- sh -c "sleep 0.3; stty size"' /dev/null
+exec on a terminal              | ^[0-9]+ 77                                | script -qec 'stty rows 33 cols 77; kubectl exec -it one -- sh -c "sleep 0.3; stty size"' /dev/null < <(sleep 4)
 attach                          | UTC                                       | timeout 3 kubectl attach one || true
 run with input                  | typed                                     | kubectl delete pod in --ignore-not-found --now >/dev/null 2>&1; echo typed | timeout 20 kubectl run in --image=busybox --restart=Never -i --rm -- cat
-run on a terminal               | SIZE [0-9]+ 91                            | kubectl delete pod tty --ignore-not-found --now >/dev/null 2>&1; script -qec 'stty rows 30 cols 91; timeout 20 kubectl run tty --image=busybox --restart=Never -it --rm -- sh -c "sleep 1.5; echo SIZE $(stty size)"' /dev/null
+run on a terminal               | SIZE [0-9]+ 91                            | kubectl delete pod tty --ignore-not-found --now >/dev/null 2>&1; script -qec 'stty rows 30 cols 91; timeout 20 kubectl run tty --image=busybox --restart=Never -it --rm -- sh -c "sleep 1.5; echo SIZE $(stty size)"' /dev/null < <(sleep 9)
 logs --tail                     | ^3$                                       | kubectl logs one --tail=3 | wc -l
 logs --since                    | ^some$                                    | n=$(kubectl logs one --since=2s | wc -l); [ $n -gt 2 ] && [ $n -lt 25 ] && echo some
 logs by label                   | UTC                                       | kubectl logs -l run=one --tail=2

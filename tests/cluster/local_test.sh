@@ -129,7 +129,7 @@ kind: Pod
 metadata: {name: stubborn}
 spec:
   terminationGracePeriodSeconds: 2
-  containers: [{name: app, image: busybox, command: [sh, -c, "trap '' TERM; while :; do sleep 0.1; done"]}]
+  containers: [{name: app, image: busybox, command: [sh, -c, "trap : TERM; while :; do sleep 0.1; done"]}]
 ---
 apiVersion: v1
 kind: Pod
@@ -208,7 +208,7 @@ kubectl patch configmap settings --type=json -p '[{"op":"replace","path":"/data/
 check "a ConfigMap's change reaches its volume" within 10 has '^red' "${web[@]}" cat /settings/colour
 check "a key that has gone is gone there" within 10 fails_with 'No such file' "${web[@]}" cat /settings/file.txt
 check "preStop runs before the end" bash -c 'kubectl delete pod hooks --timeout=20s && grep -q stopped "$MIZZEN_HOME/host/stopped"'
-check "what ignores SIGTERM ends after its grace period" bash -c 's=$SECONDS; kubectl delete pod stubborn --timeout=20s && d=$((SECONDS - s)) && [ $d -ge 2 ] && [ $d -le 8 ]'
+check "what stays after SIGTERM ends with its grace period" bash -c 's=$SECONDS; kubectl delete pod stubborn --timeout=20s && d=$((SECONDS - s)) && [ $d -ge 2 ] && [ $d -le 8 ]'
 token='d=/var/run/secrets/kubernetes.io/serviceaccount; curl -sS -m 5 --cacert $d/ca.crt -H "Authorization: Bearer $(cat $d/token)" https://kubernetes.default'
 check "a pod's token does not read secrets" has 'cannot list resource' kubectl exec client -- sh -c "$token/api/v1/namespaces/default/secrets"
 kubectl create rolebinding reader --clusterrole=view --serviceaccount=default:default >/dev/null

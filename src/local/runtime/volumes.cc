@@ -296,7 +296,7 @@ Result<std::vector<Mount>> container_mounts(const VolumeContext& context, const 
     bool read_only = mount.value("readOnly", false);
     for (const Json& volume : at_path(*context.pod, {"spec", "volumes"})) {
       if (volume.value("name", "") != name) continue;
-      read_only = read_only || !volume.contains("emptyDir");
+      read_only = read_only || !(volume.contains("emptyDir") || volume.contains("hostPath"));
     }
     std::string target = mount.value("mountPath", "");
     if (target.empty() || target[0] != '/' || target.find("/../") != std::string::npos) {
