@@ -142,6 +142,11 @@ inline constexpr std::string_view kHttpProtocolOptions =
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 inline constexpr std::string_view kFileAccessLog = "envoy.access_loggers.file";
 inline constexpr std::string_view kPreviousHosts = "envoy.retry_host_predicates.previous_hosts";
+inline constexpr std::string_view kPreviousPriorities =
+    "envoy.retry_priorities.previous_priorities";
+inline constexpr std::string_view kPreviousPrioritiesType =
+    "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3."
+    "PreviousPrioritiesConfig";
 
 // Metadata namespaces: Istio's of every resource, and the one that picks an endpoint's transport
 // socket ({"tlsMode": "istio"}).

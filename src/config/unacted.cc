@@ -23,32 +23,15 @@ constexpr std::array<std::string_view, 12> kUnactedKinds = {
 // "Message.field" by proto names.
 const std::set<std::string_view>& unacted() {
   static const std::set<std::string_view> fields = {
-      "HTTPMatchRequest.stat_prefix",
-      "HTTPRetry.retry_remote_localities",
-      "Delay.exponential_delay",
-      "Abort.http2_error",
       "L4MatchAttributes.source_subnet",
-      "L4MatchAttributes.destination_subnets",
-      "TLSMatchAttributes.destination_subnets",
-      "TCPSettings.max_connection_duration",
-      "TCPSettings.idle_timeout",
       "HTTPSettings.http2_keep_alive",
-      "Server.bind",
-      "ServerTLSSettings.ca_cert_credential_name",
-      "ServerTLSSettings.tls_certificates",
+      "OutlierDetection.outlier_detection_http_error_codes",
       "LoadBalancerSettings.locality_lb_setting",
       "LoadBalancerSettings.zone_aware_lb_setting",
       "TrafficPolicy.tunnel",
       "TrafficPolicy.proxy_protocol",
-      "TrafficPolicy.retry_budget",
-      "HTTPCookie.attributes",
-      "ClientTLSSettings.ca_crl",
       "Server.default_endpoint",
-      "ServerTLSSettings.ca_crl",
-      "ServerTLSSettings.verify_certificate_spki",
-      "ServerTLSSettings.verify_certificate_hash",
-      "ServerTLSSettings.insecure_skip_verify",
-      "DestinationRule.workload_selector",
+      "RetryBudget.budget_interval",
   };
   return fields;
 }

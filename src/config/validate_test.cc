@@ -63,9 +63,9 @@ INSTANTIATE_TEST_SUITE_P(
         {"VirtualService", "{hosts: [r], http: [{route: [{destination: {host: r}, weight: -1}]}]}",
          "spec.http[0].route[0].weight: -1 is negative: write a share from 0 to 100"},
         {"VirtualService",
-         "{hosts: [r], http: [{route: [{destination: {host: r}, weight: 80}, {destination: {host: "
-         "r, subset: v2}, weight: 30}]}]}",
-         "spec.http[0].route[1].weight: the weights of these destinations add up to 110: write "
+         "{hosts: [r], http: [{route: [{destination: {host: r}, weight: 0}, {destination: {host: "
+         "r, subset: v2}, weight: 0}]}]}",
+         "spec.http[0].route[1].weight: all weights are 0, nothing would be sent anywhere: write "
          "weights that add up to 100"},
         {"VirtualService",
          "{hosts: [r], http: [{route: [{destination: {host: r}, weight: \"80\"}]}]}",

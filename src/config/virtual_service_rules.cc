@@ -32,8 +32,14 @@ template <class Map>
 void check_header_matches(Findings& out, const std::string& path, const Map& headers) {
   for (const auto& [name, match] : headers) {
     std::string where = fmt::format("{}[{}]", path, name);
-    if (!valid_header_name(name)) out.error(where, "\"{}\" is not a header's name", name);
-    check_match(out, where, match);
+    if (name.starts_with("@request.auth.claims")) {
+      out.error(where,
+                "routing by the claims of a token is not supported: match a header that "
+                "outputClaimToHeaders sets");
+    } else if (!valid_header_name(name)) {
+      out.error(where, "\"{}\" is not a header's name", name);
+    }
+    if (match.regex() != "*") check_match(out, where, match);  // "*": it is there
   }
 }
 
@@ -54,14 +60,15 @@ void check_gateway_name(Findings& out, const std::string& path, std::string_view
 
 void check_request_match(Findings& out, const std::string& path,
                          const schema::HTTPMatchRequest& match) {
-  if (match.has_uri()) check_match(out, at(path, "uri"), match.uri());
+  // An empty prefix of a path takes every path; of other things Envoy refuses it.
+  if (match.uri().has_regex()) check_match(out, at(path, "uri"), match.uri());
   if (match.has_scheme()) check_match(out, at(path, "scheme"), match.scheme());
   if (match.has_method()) check_match(out, at(path, "method"), match.method());
   if (match.has_authority()) check_match(out, at(path, "authority"), match.authority());
   check_header_matches(out, at(path, "headers"), match.headers());
   check_header_matches(out, at(path, "withoutHeaders"), match.without_headers());
   for (const auto& [name, one] : match.query_params()) {
-    check_match(out, fmt::format("{}.queryParams[{}]", path, name), one);
+    if (one.regex() != "*") check_match(out, fmt::format("{}.queryParams[{}]", path, name), one);
   }
   if (match.port() != 0) check_port(out, at(path, "port"), match.port());
   for (int i = 0; i < match.gateways_size(); ++i) {
@@ -106,11 +113,7 @@ void check_destinations(Findings& out, const std::string& path, const Routes& ro
     out.error(
         last,
         "all weights are 0, nothing would be sent anywhere: write weights that add up to 100");
-  } else if (total > 100) {
-    out.error(last,
-              "the weights of these destinations add up to {}: write weights that add up to 100",
-              total);
-  } else if (total < 100) {
+  } else if (total != 100) {
     out.warn(last, "the weights add up to {}, not 100: each destination gets its share of {}",
              total, total);
   }
@@ -178,6 +181,9 @@ void check_fault(Findings& out, const std::string& path, const schema::HTTPFault
     check_percent(out, at(path, "delay.percent"), delay.percent());
     if (delay.has_fixed_delay()) {
       check_duration(out, at(path, "delay.fixedDelay"), delay.fixed_delay());
+    } else if (delay.has_exponential_delay()) {
+      out.error(at(path, "delay.exponentialDelay"),
+                "is not supported, here as in Istio: write fixedDelay, such as fixedDelay: 5s");
     } else if (delay.http_delay_type_case() == Fault::Delay::HTTP_DELAY_TYPE_NOT_SET) {
       out.error(at(path, "delay"), "has no length: write fixedDelay, such as fixedDelay: 5s");
     }
@@ -293,6 +299,21 @@ void check_header_operations(Findings& out, const std::string& path,
   one("response", headers.response());
 }
 
+// The authority may be written in one place only.
+void check_authority(Findings& out, const std::string& path, const HTTPRoute& route) {
+  int places = route.rewrite().authority().empty() ? 0 : 1;
+  const auto& request = route.headers().request();
+  for (const auto* map : {&request.set(), &request.add()}) {
+    for (const auto& [name, value] : *map) {
+      if (equals_ignore_case(name, "host") || equals_ignore_case(name, ":authority")) ++places;
+    }
+  }
+  if (places > 1) {
+    out.error(at(path, "headers.request"),
+              "the authority is set more than once: keep one of rewrite.authority, set and add");
+  }
+}
+
 void check_route_target(Findings& out, const std::string& path, const HTTPRoute& route) {
   bool targets[] = {route.route_size() > 0, route.has_redirect(), route.has_direct_response(),
                     route.has_delegate()};
@@ -319,6 +340,14 @@ void check_route_target(Findings& out, const std::string& path, const HTTPRoute&
   if (route.has_redirect() && route.has_rewrite()) {
     out.error(at(path, "rewrite"),
               "HTTP route cannot contain both rewrite and redirect: keep one of them");
+  }
+  if (route.has_direct_response() && route.has_fault()) {
+    out.error(at(path, "fault"),
+              "HTTP route cannot contain both fault and directResponse: keep one of them");
+  }
+  if (route.has_direct_response() && route.has_rewrite()) {
+    out.error(at(path, "rewrite"),
+              "HTTP route cannot contain both rewrite and directResponse: keep one of them");
   }
   if (route.has_direct_response() &&
       (route.direct_response().status() < 100 || route.direct_response().status() > 599)) {
@@ -349,6 +378,7 @@ void check_http(Findings& out, const std::string& path, const HTTPRoute& route) 
   for (int i = 0; i < route.match_size(); ++i)
     check_request_match(out, at(path, "match", i), route.match(i));
   check_route_target(out, path, route);
+  check_authority(out, path, route);
   check_destinations(out, at(path, "route"), route.route());
   for (int i = 0; i < route.route_size(); ++i) {
     if (route.route(i).has_headers()) {

@@ -1,6 +1,7 @@
 #include "api/names.h"
 #include "control/destination.h"
 #include "control/inbound.h"
+#include "control/sni_clusters.h"
 #include "control/xds_parts.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
@@ -154,7 +155,7 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
 void outbound_clusters(const View& view, xds::ResourceMap* resources) {
   for (const auto& [host, service] : view.snapshot.services) {
     if (!service->visible_to(view.proxy.name_space)) continue;
-    const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy.name_space);
+    const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy);
     const std::vector<SubsetView> subsets = subsets_of(rule);
     for (const ServicePort& port : service->ports) {
       if (port.protocol == Protocol::kUdp) continue;
@@ -186,6 +187,7 @@ Resources translate_common_clusters(const Snapshot& snapshot, const Proxy& proxy
 }
 
 void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::ResourceMap* resources) {
+  add_sni_clusters(View{snapshot, proxy}, resources);
   if (proxy.kind != ProxyKind::kSidecar) return;
   for (const auto& [number, port] : inbound_ports(snapshot, proxy)) {
     const cds::Cluster cluster = inbound(snapshot.mesh, number, port);

@@ -9,69 +9,123 @@
 namespace mizzen::control {
 namespace {
 
-bool is_set(const StringMatchSpec& match) {
-  return !match.exact().empty() || !match.prefix().empty() || !match.regex().empty();
-}
+using Kind = StringMatchSpec::MatchTypeCase;
 
-// The delegate's path must lie below the root's; regular expressions cannot be compared.
-std::optional<StringMatchSpec> both(const StringMatchSpec& root, const StringMatchSpec& inner) {
-  if (!is_set(inner)) return root;
-  if (!is_set(root)) return inner;
-  const std::string& path = inner.exact().empty() ? inner.prefix() : inner.exact();
-  if (!root.prefix().empty() && !path.empty()) {
-    return path.starts_with(root.prefix()) ? std::optional(inner) : std::nullopt;
+// Whether everything that `inner` takes is taken by `root` too. Regular expressions cannot be
+// compared.
+bool narrows(const StringMatchSpec& root, const StringMatchSpec& inner) {
+  switch (root.match_type_case()) {
+    case Kind::kExact:
+      return inner.match_type_case() == Kind::kExact && inner.exact() == root.exact();
+    case Kind::kPrefix:
+      return (inner.match_type_case() == Kind::kPrefix &&
+              inner.prefix().starts_with(root.prefix())) ||
+             (inner.match_type_case() == Kind::kExact && inner.exact().starts_with(root.prefix()));
+    default:
+      return false;
   }
-  if (!root.exact().empty() && root.exact() == inner.exact()) return inner;
-  return std::nullopt;
 }
 
-std::optional<HttpMatchSpec> both(const HttpMatchSpec& root, const HttpMatchSpec& inner) {
-  const auto uri = both(root.uri(), inner.uri());
-  if (!uri) return std::nullopt;
+template <class Map>
+bool all_narrow(const Map& root, const Map& inner) {
+  return std::ranges::all_of(inner, [&](const auto& entry) {
+    const auto found = root.find(entry.first);
+    return found == root.end() || narrows(found->second, entry.second);
+  });
+}
+
+bool gateways_narrow(const HttpMatchSpec& root, const HttpMatchSpec& inner) {
+  if (root.gateways().empty()) return true;
+  return std::ranges::all_of(inner.gateways(), [&](const std::string& name) {
+    return std::ranges::find(root.gateways(), name) != root.gateways().end();
+  });
+}
+
+bool labels_agree(const HttpMatchSpec& root, const HttpMatchSpec& inner) {
+  return std::ranges::all_of(inner.source_labels(), [&](const auto& label) {
+    const auto found = root.source_labels().find(label.first);
+    return found == root.source_labels().end() || found->second == label.second;
+  });
+}
+
+// Whether the delegate's match may stand below the root's.
+bool compatible(const HttpMatchSpec& root, const HttpMatchSpec& inner) {
+  const auto field = [](bool both, const StringMatchSpec& a, const StringMatchSpec& b) {
+    return !both || narrows(a, b);
+  };
+  return field(root.has_uri() && inner.has_uri(), root.uri(), inner.uri()) &&
+         field(root.has_scheme() && inner.has_scheme(), root.scheme(), inner.scheme()) &&
+         field(root.has_method() && inner.has_method(), root.method(), inner.method()) &&
+         field(root.has_authority() && inner.has_authority(), root.authority(),
+               inner.authority()) &&
+         all_narrow(root.headers(), inner.headers()) &&
+         all_narrow(root.without_headers(), inner.without_headers()) &&
+         all_narrow(root.query_params(), inner.query_params()) &&
+         root.ignore_uri_case() == inner.ignore_uri_case() &&
+         (root.port() == 0 || inner.port() == 0 || root.port() == inner.port()) &&
+         (root.source_namespace().empty() || root.source_namespace() == inner.source_namespace()) &&
+         labels_agree(root, inner) && gateways_narrow(root, inner);
+}
+
+std::string joined(const std::string& root, const std::string& inner) {
+  if (root.empty()) return inner;
+  return inner.empty() ? root : root + "-" + inner;
+}
+
+// Both sets of conditions; of two on one thing the delegate's.
+HttpMatchSpec both(const HttpMatchSpec& root, const HttpMatchSpec& inner) {
   HttpMatchSpec out = root;
-  // Conditions on other things simply add up; of two on one thing the delegate's stays.
+  // Of a field that both have, only the delegate's may stay: messages would be mixed.
+  if (inner.has_uri()) out.clear_uri();
+  if (inner.has_scheme()) out.clear_scheme();
+  if (inner.has_method()) out.clear_method();
+  if (inner.has_authority()) out.clear_authority();
+  if (!inner.gateways().empty()) out.clear_gateways();
   out.MergeFrom(inner);
-  if (is_set(*uri)) {
-    *out.mutable_uri() = *uri;
-  } else {
-    out.clear_uri();
-  }
+  out.set_name(joined(root.name(), inner.name()));
   return out;
 }
 
-void merge_matches(const HttpRouteSpec& root, HttpRouteSpec* route, bool* possible) {
-  *possible = true;
-  if (root.match().empty()) return;
+// False when a condition of the delegate fits none of the root's: the route falls away.
+bool merge_matches(const HttpRouteSpec& root, HttpRouteSpec* route) {
+  if (root.match().empty()) return true;
   if (route->match().empty()) {
     *route->mutable_match() = root.match();
-    return;
+    return true;
   }
   const auto inner = route->match();
   route->clear_match();
-  for (const HttpMatchSpec& a : root.match()) {
-    for (const HttpMatchSpec& b : inner) {
-      if (auto match = both(a, b)) *route->add_match() = std::move(*match);
+  for (const HttpMatchSpec& below : inner) {
+    const int before = route->match_size();
+    for (const HttpMatchSpec& above : root.match()) {
+      if (compatible(above, below)) *route->add_match() = both(above, below);
     }
+    if (route->match_size() == before) return false;
   }
-  *possible = !route->match().empty();
+  return true;
 }
 
+// What the delegate leaves unsaid, the root says.
 std::optional<HttpRouteSpec> merged(const HttpRouteSpec& root, const HttpRouteSpec& inner) {
   HttpRouteSpec out = inner;
-  bool possible = false;
-  merge_matches(root, &out, &possible);
-  if (!possible) return std::nullopt;
-  if (!root.name().empty()) {
-    out.set_name(inner.name().empty() ? root.name() : root.name() + "-" + inner.name());
+  if (!merge_matches(root, &out)) return std::nullopt;
+  out.set_name(joined(root.name(), inner.name()));
+  if (!out.has_rewrite() && root.has_rewrite()) *out.mutable_rewrite() = root.rewrite();
+  if (!out.has_timeout() && root.has_timeout()) *out.mutable_timeout() = root.timeout();
+  if (!out.has_retries() && root.has_retries()) *out.mutable_retries() = root.retries();
+  if (!out.has_fault() && root.has_fault()) *out.mutable_fault() = root.fault();
+  if (!out.has_mirror() && root.has_mirror()) *out.mutable_mirror() = root.mirror();
+  if (!out.has_mirror_percent() && root.has_mirror_percent()) {
+    out.set_mirror_percent(root.mirror_percent());
   }
-  if (root.has_rewrite()) *out.mutable_rewrite() = root.rewrite();
-  if (root.has_timeout()) *out.mutable_timeout() = root.timeout();
-  if (root.has_retries()) *out.mutable_retries() = root.retries();
-  if (root.has_fault()) *out.mutable_fault() = root.fault();
-  if (root.has_mirror()) *out.mutable_mirror() = root.mirror();
-  if (root.has_mirror_percentage()) *out.mutable_mirror_percentage() = root.mirror_percentage();
-  if (root.has_cors_policy()) *out.mutable_cors_policy() = root.cors_policy();
-  if (root.has_headers()) out.mutable_headers()->MergeFrom(root.headers());
+  if (!out.has_mirror_percentage() && root.has_mirror_percentage()) {
+    *out.mutable_mirror_percentage() = root.mirror_percentage();
+  }
+  if (out.mirrors().empty()) *out.mutable_mirrors() = root.mirrors();
+  if (!out.has_cors_policy() && root.has_cors_policy()) {
+    *out.mutable_cors_policy() = root.cors_policy();
+  }
+  if (!out.has_headers() && root.has_headers()) *out.mutable_headers() = root.headers();
   return out;
 }
 
@@ -83,7 +137,30 @@ const VirtualServiceRule* find(const std::vector<VirtualServiceRule>& rules,
     return rule.name == delegate.name() && rule.name_space == name_space &&
            rule.spec->hosts().empty();
   });
-  return found == rules.end() ? nullptr : &*found;
+  if (found == rules.end()) return nullptr;
+  const std::vector<std::string> export_to(found->spec->export_to().begin(),
+                                           found->spec->export_to().end());
+  return exported_to(export_to, name_space, root.name_space) ? &*found : nullptr;
+}
+
+// Short names are of the delegate's namespace, not of the root's.
+HttpRouteSpec resolved(const HttpRouteSpec& route, const VirtualServiceRule& owner,
+                       std::string_view domain) {
+  HttpRouteSpec out = route;
+  const auto resolve = [&](DestinationSpec* to) {
+    to->set_host(resolve_host(to->host(), owner.name_space, domain));
+  };
+  for (auto& destination : *out.mutable_route()) resolve(destination.mutable_destination());
+  for (auto& mirror : *out.mutable_mirrors()) resolve(mirror.mutable_destination());
+  if (out.has_mirror()) resolve(out.mutable_mirror());
+  for (HttpMatchSpec& match : *out.mutable_match()) {
+    for (std::string& name : *match.mutable_gateways()) {
+      if (name != "mesh" && name.find('/') == std::string::npos) {
+        name = owner.name_space + "/" + name;
+      }
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -104,16 +181,11 @@ std::vector<VirtualServiceRule> expand_delegates(std::vector<VirtualServiceRule>
       }
       const VirtualServiceRule* inner = find(rules, rule, http.delegate());
       if (inner == nullptr) continue;
+      const HttpRouteSpec root = resolved(http, rule, domain);
       for (const HttpRouteSpec& route : inner->spec->http()) {
         if (route.has_delegate()) continue;
-        HttpRouteSpec resolved = route;
-        // Short names are of the delegate's namespace, not of the root's.
-        for (auto& destination : *resolved.mutable_route()) {
-          auto* to = destination.mutable_destination();
-          to->set_host(resolve_host(to->host(), inner->name_space, domain));
-        }
-        if (auto route_of_both = merged(http, resolved)) {
-          *expanded->add_http() = std::move(*route_of_both);
+        if (auto below = merged(root, resolved(route, *inner, domain))) {
+          *expanded->add_http() = std::move(*below);
         }
       }
     }

@@ -1,59 +1,108 @@
 #include "control/destination.h"
 
 #include <algorithm>
+#include <set>
 
 #include "api/names.h"
 #include "control/hosts.h"
 #include "control/policy.h"
 #include "control/schema_types.h"
+#include "control/tls_parts.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
-#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
 namespace mizzen::control {
 
 namespace cds = envoy::config::cluster::v3;
 namespace upstreams = envoy::extensions::upstreams::http::v3;
-namespace tls = envoy::extensions::transport_sockets::tls::v3;
 
 namespace {
+
+using HttpSettings = schema::ConnectionPoolSettings::HTTPSettings;
+
+bool upgraded(const Policy& policy) {
+  return policy.pool.http().h2_upgrade_policy() == HttpSettings::UPGRADE &&
+         !policy.pool.http().use_client_protocol();
+}
+
+// What connections of any protocol have in common. False when nothing is said.
+bool common_options(const Policy& policy, upstreams::HttpProtocolOptions* options) {
+  const auto& tcp = policy.pool.tcp();
+  const auto& http = policy.pool.http();
+  envoy::config::core::v3::HttpProtocolOptions common;
+  if (http.has_idle_timeout()) {
+    *common.mutable_idle_timeout() = http.idle_timeout();
+  } else if (tcp.has_idle_timeout()) {
+    *common.mutable_idle_timeout() = tcp.idle_timeout();
+  }
+  if (http.max_requests_per_connection() > 0) {
+    common.mutable_max_requests_per_connection()->set_value(
+        static_cast<std::uint32_t>(http.max_requests_per_connection()));
+  }
+  if (tcp.has_max_connection_duration()) {
+    *common.mutable_max_connection_duration() = tcp.max_connection_duration();
+  }
+  if (common.ByteSizeLong() == 0) return false;
+  *options->mutable_common_http_protocol_options() = std::move(common);
+  return true;
+}
+
+template <class Http2>
+void http2_options(const HttpSettings& http, Http2* out) {
+  if (http.max_concurrent_streams() > 0) {
+    out->mutable_max_concurrent_streams()->set_value(
+        static_cast<std::uint32_t>(http.max_concurrent_streams()));
+  }
+  if (!http.has_http2_keep_alive()) return;
+  const auto& keep_alive = http.http2_keep_alive();
+  if (keep_alive.has_interval()) {
+    *out->mutable_connection_keepalive()->mutable_interval() = keep_alive.interval();
+  }
+  if (keep_alive.has_timeout()) {
+    *out->mutable_connection_keepalive()->mutable_timeout() = keep_alive.timeout();
+  }
+}
+
+// TLS that takes its server name and the name it verifies from the request.
+bool auto_names(const Policy& policy, upstreams::HttpProtocolOptions* options) {
+  using Tls = schema::ClientTLSSettings;
+  if (!policy.has_tls || !policy.tls.sni().empty()) return false;
+  if (policy.tls.mode() != Tls::SIMPLE && policy.tls.mode() != Tls::MUTUAL) return false;
+  auto* names = options->mutable_upstream_http_protocol_options();
+  names->set_auto_sni(true);
+  if (policy.tls.subject_alt_names().empty() && !policy.tls.insecure_skip_verify()) {
+    names->set_auto_san_validation(true);
+  }
+  return true;
+}
 
 void protocol_options(const Policy& policy, Protocol protocol, cds::Cluster* cluster) {
   upstreams::HttpProtocolOptions options;
   const auto& http = policy.pool.http();
-  bool common = false;
-  if (http.has_idle_timeout()) {
-    *options.mutable_common_http_protocol_options()->mutable_idle_timeout() = http.idle_timeout();
-    common = true;
-  }
-  if (http.max_requests_per_connection() > 0) {
-    options.mutable_common_http_protocol_options()
-        ->mutable_max_requests_per_connection()
-        ->set_value(static_cast<std::uint32_t>(http.max_requests_per_connection()));
-    common = true;
-  }
-  using HttpSettings = schema::ConnectionPoolSettings::HTTPSettings;
-  const bool upgrade = http.h2_upgrade_policy() == HttpSettings::UPGRADE;
-  const auto limit_streams = [&](auto* http2) {
-    if (http.max_concurrent_streams() > 0) {
-      http2->mutable_max_concurrent_streams()->set_value(
-          static_cast<std::uint32_t>(http.max_concurrent_streams()));
-    }
-  };
-  if (http.use_client_protocol() || (protocol == Protocol::kDetect && !upgrade)) {
+  const bool common = common_options(policy, &options);
+  const bool names = auto_names(policy, &options);
+  if (http.use_client_protocol() || (protocol == Protocol::kDetect && !upgraded(policy))) {
     options.mutable_use_downstream_protocol_config()->mutable_http_protocol_options();
-    limit_streams(
-        options.mutable_use_downstream_protocol_config()->mutable_http2_protocol_options());
-  } else if (is_http2(protocol) || (upgrade && protocol == Protocol::kHttp)) {
-    limit_streams(options.mutable_explicit_http_config()->mutable_http2_protocol_options());
-  } else if (common) {
+    http2_options(
+        http, options.mutable_use_downstream_protocol_config()->mutable_http2_protocol_options());
+  } else if (is_http2(protocol) || upgraded(policy)) {
+    http2_options(http, options.mutable_explicit_http_config()->mutable_http2_protocol_options());
+  } else if (common || names) {
     options.mutable_explicit_http_config()->mutable_http_protocol_options();
   } else {
     return;
   }
   (*cluster->mutable_typed_extension_protocol_options())[std::string(api::kHttpProtocolOptions)]
       .PackFrom(options);
+}
+
+void apply_retry_budget(const schema::TrafficPolicy::RetryBudget& spec,
+                        cds::CircuitBreakers::Thresholds* limits) {
+  auto* budget = limits->mutable_retry_budget();
+  budget->mutable_budget_percent()->set_value(spec.has_percent() ? spec.percent() : 20.0);
+  budget->mutable_min_retry_concurrency()->set_value(
+      spec.min_retry_concurrency() > 0 ? spec.min_retry_concurrency() : 3);
 }
 
 void apply_pool(const Policy& policy, cds::Cluster* cluster) {
@@ -67,6 +116,7 @@ void apply_pool(const Policy& policy, cds::Cluster* cluster) {
   set(http.http1_max_pending_requests(), limits->mutable_max_pending_requests());
   set(http.http2_max_requests(), limits->mutable_max_requests());
   set(http.max_retries(), limits->mutable_max_retries());
+  if (policy.has_retry_budget) apply_retry_budget(policy.retry_budget, limits);
   if (tcp.has_connect_timeout()) *cluster->mutable_connect_timeout() = tcp.connect_timeout();
   if (tcp.has_tcp_keepalive()) {
     auto* keepalive = cluster->mutable_upstream_connection_options()->mutable_tcp_keepalive();
@@ -83,7 +133,6 @@ void apply_pool(const Policy& policy, cds::Cluster* cluster) {
   }
   // xDS shows limits, not that they were meant for HTTP/1 connections: said here, so that a Mizzen
   // keeps their meaning when it multiplexes.
-  using HttpSettings = schema::ConnectionPoolSettings::HTTPSettings;
   if (tcp.max_connections() > 0 || http.http1_max_pending_requests() > 0 ||
       http.max_requests_per_connection() > 0 ||
       http.h2_upgrade_policy() == HttpSettings::DO_NOT_UPGRADE) {
@@ -118,15 +167,15 @@ void apply_outlier(const Policy& policy, cds::Cluster* cluster) {
     enforce(spec.consecutive_gateway_errors(), out->mutable_consecutive_gateway_failure(),
             out->mutable_enforcing_consecutive_gateway_failure());
   }
-  out->set_split_external_local_origin_errors(spec.split_external_local_origin_errors());
-  if (spec.has_consecutive_local_origin_failures()) {
+  cluster->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(
+      spec.min_health_percent());
+  if (!spec.split_external_local_origin_errors()) return;
+  out->set_split_external_local_origin_errors(true);
+  out->mutable_enforcing_local_origin_success_rate()->set_value(0);
+  if (spec.consecutive_local_origin_failures() > 0) {
     enforce(spec.consecutive_local_origin_failures(),
             out->mutable_consecutive_local_origin_failure(),
             out->mutable_enforcing_consecutive_local_origin_failure());
-  }
-  if (spec.min_health_percent() > 0) {
-    cluster->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(
-        spec.min_health_percent());
   }
 }
 
@@ -143,8 +192,27 @@ void apply_consistent_hash(const schema::LoadBalancerSettings::ConsistentHashLB&
   cluster->set_lb_policy(cds::Cluster::RING_HASH);
   std::uint64_t size = hash.ring_hash().minimum_ring_size();
   if (size == 0) size = hash.minimum_ring_size();
-  cluster->mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(size == 0 ? 1024
-                                                                                           : size);
+  if (size == 0) size = 1024;
+  cluster->mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(size);
+}
+
+bool warms_up(const schema::LoadBalancerSettings& spec) {
+  return spec.has_warmup() || spec.has_warmup_duration_secs();
+}
+
+void warm_up(const schema::LoadBalancerSettings& spec, cds::Cluster::SlowStartConfig* slow) {
+  if (!spec.has_warmup()) {
+    *slow->mutable_slow_start_window() = spec.warmup_duration_secs();
+    return;
+  }
+  const auto& warmup = spec.warmup();
+  *slow->mutable_slow_start_window() = warmup.duration();
+  slow->mutable_aggression()->set_default_value(warmup.has_aggression() ? warmup.aggression()
+                                                                        : 1.0);
+  // Envoy wants a key; nobody sets it.
+  slow->mutable_aggression()->set_runtime_key("upstream.slow_start.aggression");
+  slow->mutable_min_weight_percent()->set_value(
+      warmup.has_minimum_percent() ? warmup.minimum_percent() : 10.0);
 }
 
 void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
@@ -171,85 +239,21 @@ void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
     default:
       break;  // least request already
   }
-  const bool warm = spec.has_warmup() || spec.has_warmup_duration_secs();
-  if (!warm) return;
-  const auto& window = spec.has_warmup() ? spec.warmup().duration() : spec.warmup_duration_secs();
-  const auto fill = [&](cds::Cluster::SlowStartConfig* slow) {
-    *slow->mutable_slow_start_window() = window;
-    if (spec.warmup().has_aggression()) {
-      slow->mutable_aggression()->set_default_value(spec.warmup().aggression());
-      slow->mutable_aggression()->set_runtime_key("upstream.slow_start.aggression");
-    }
-    slow->mutable_min_weight_percent()->set_value(
-        spec.warmup().has_minimum_percent() ? spec.warmup().minimum_percent() : 10.0);
-  };
-  if (cluster->lb_policy() == cds::Cluster::ROUND_ROBIN) {
-    fill(cluster->mutable_round_robin_lb_config()->mutable_slow_start_config());
-  } else if (cluster->lb_policy() == cds::Cluster::LEAST_REQUEST) {
-    fill(cluster->mutable_least_request_lb_config()->mutable_slow_start_config());
+  if (cluster->lb_policy() == cds::Cluster::ROUND_ROBIN && warms_up(spec)) {
+    warm_up(spec, cluster->mutable_round_robin_lb_config()->mutable_slow_start_config());
+  } else if (cluster->lb_policy() == cds::Cluster::LEAST_REQUEST && warms_up(spec)) {
+    warm_up(spec, cluster->mutable_least_request_lb_config()->mutable_slow_start_config());
   }
 }
 
 // What a client offers: the destination's proxy picks its chain by these names.
 std::vector<std::string> mesh_alpn(Protocol protocol, const Policy& policy) {
-  const bool upgrade = policy.pool.http().h2_upgrade_policy() ==
-                       schema::ConnectionPoolSettings::HTTPSettings::UPGRADE;
-  if (is_http2(protocol) || (upgrade && protocol == Protocol::kHttp)) {
+  if (is_http2(protocol) || upgraded(policy)) {
     return {std::string(api::kAlpnIstioH2), std::string(api::kAlpnIstio),
             std::string(api::kAlpnH2)};
   }
   if (is_http(protocol)) return {std::string(api::kAlpnIstioHttp11), std::string(api::kAlpnIstio)};
   return {std::string(api::kAlpnIstio)};
-}
-
-// TLS that a DestinationRule originates towards a server outside the mesh's own mutual TLS.
-void originate_tls(const schema::ClientTLSSettings& spec, const Service& service, Protocol protocol,
-                   cds::Cluster* cluster) {
-  tls::UpstreamTlsContext context;
-  tls::CommonTlsContext* common = context.mutable_common_tls_context();
-  context.set_sni(!spec.sni().empty() ? spec.sni() : service.host);
-  if (is_http2(protocol)) common->add_alpn_protocols(std::string(api::kAlpnH2));
-  const auto file = [](const std::string& path, auto* source) { source->set_filename(path); };
-  if (!spec.credential_name().empty()) {
-    const std::string name = std::string(api::kKubernetesSecretPrefix) + spec.credential_name();
-    const auto by_ads = [](tls::SdsSecretConfig* config, const std::string& secret) {
-      config->set_name(secret);
-      config->mutable_sds_config()->mutable_ads();
-      config->mutable_sds_config()->set_resource_api_version(envoy::config::core::v3::V3);
-    };
-    if (spec.mode() == schema::ClientTLSSettings::MUTUAL) {
-      by_ads(common->add_tls_certificate_sds_secret_configs(), name);
-    }
-    auto* combined = common->mutable_combined_validation_context();
-    by_ads(combined->mutable_validation_context_sds_secret_config(),
-           name + std::string(api::kCacertSuffix));
-    combined->mutable_default_validation_context();
-  } else if (spec.mode() == schema::ClientTLSSettings::MUTUAL) {
-    auto* certificate = common->add_tls_certificates();
-    file(spec.client_certificate(), certificate->mutable_certificate_chain());
-    file(spec.private_key(), certificate->mutable_private_key());
-  }
-  if (spec.credential_name().empty() && !spec.insecure_skip_verify()) {
-    auto* validation = common->mutable_validation_context();
-    if (!spec.ca_certificates().empty()) {
-      file(spec.ca_certificates(), validation->mutable_trusted_ca());
-    } else {
-      file("/etc/ssl/certs/ca-certificates.crt", validation->mutable_trusted_ca());
-    }
-  }
-  auto* validation =
-      common->has_combined_validation_context()
-          ? common->mutable_combined_validation_context()->mutable_default_validation_context()
-          : common->mutable_validation_context();
-  for (const std::string& san : spec.subject_alt_names()) {
-    auto* typed = validation->add_match_typed_subject_alt_names();
-    typed->set_san_type(san.starts_with("spiffe://") ? tls::SubjectAltNameMatcher::URI
-                                                     : tls::SubjectAltNameMatcher::DNS);
-    typed->mutable_matcher()->set_exact(san);
-  }
-  auto* socket = cluster->mutable_transport_socket();
-  socket->set_name(std::string(api::kTlsSocket));
-  socket->mutable_typed_config()->PackFrom(context);
 }
 
 bool all_speak_mutual_tls(const Snapshot& snapshot, const Service& service,
@@ -263,8 +267,17 @@ bool all_speak_mutual_tls(const Snapshot& snapshot, const Service& service,
   return any;
 }
 
-void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
-               const Service& service, const ServicePort& port, cds::Cluster* cluster) {
+// A sidecar uses a rule's credential only if the rule names it: not every workload that a rule
+// reaches may see the secret.
+bool may_use_credential(const View& view, const DestinationRuleRule& rule,
+                        const schema::ClientTLSSettings& spec) {
+  return spec.credential_name().empty() || view.proxy.kind == ProxyKind::kGateway ||
+         rule.spec->has_workload_selector();
+}
+
+void apply_tls(const View& view, const DestinationRuleRule* rule, const Policy& policy,
+               const SubsetView& subset, const Service& service, const ServicePort& port,
+               cds::Cluster* cluster) {
   using Tls = schema::ClientTLSSettings;
   const std::string sni = policy.has_tls && !policy.tls.sni().empty()
                               ? policy.tls.sni()
@@ -273,7 +286,10 @@ void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
   if (policy.has_tls) {
     if (policy.tls.mode() == Tls::DISABLE) return;
     if (policy.tls.mode() != Tls::ISTIO_MUTUAL) {
-      originate_tls(policy.tls, service, port.protocol, cluster);
+      if (may_use_credential(view, *rule, policy.tls)) {
+        originate_tls(policy.tls, service.host, is_http2(port.protocol) || upgraded(policy),
+                      cluster->mutable_transport_socket());
+      }
       return;
     }
     if (policy.tls.subject_alt_names_size() > 0) {
@@ -305,6 +321,27 @@ void apply_tls(const View& view, const Policy& policy, const SubsetView& subset,
 
 }  // namespace
 
+std::vector<std::string> client_credentials(const View& view) {
+  std::set<std::string> names;
+  const auto note = [&](const DestinationRuleRule& rule, const auto& policy) {
+    if (policy.tls().credential_name().empty()) return;
+    if (may_use_credential(view, rule, policy.tls())) names.insert(policy.tls().credential_name());
+  };
+  const auto note_all = [&](const DestinationRuleRule& rule, const schema::TrafficPolicy& policy) {
+    note(rule, policy);
+    for (const auto& level : policy.port_level_settings()) note(rule, level);
+  };
+  for (const auto& [host, service] : view.snapshot.services) {
+    const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy);
+    if (rule == nullptr) continue;
+    note_all(*rule, rule->spec->traffic_policy());
+    for (const schema::Subset& subset : rule->spec->subsets()) {
+      note_all(*rule, subset.traffic_policy());
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
 std::vector<SubsetView> subsets_of(const DestinationRuleRule* rule) {
   std::vector<SubsetView> out{{}};
   if (rule == nullptr) return out;
@@ -324,12 +361,12 @@ void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
   apply_outlier(policy, cluster);
   apply_balancer(policy, cluster);
   protocol_options(policy, port.protocol, cluster);
-  apply_tls(view, policy, subset, service, port, cluster);
+  apply_tls(view, rule, policy, subset, service, port, cluster);
 }
 
 bool add_hash_policy(const View& view, std::string_view host, std::string_view subset,
                      std::uint16_t port, envoy::config::route::v3::RouteAction* action) {
-  const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy.name_space);
+  const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy);
   if (rule == nullptr) return false;
   const Policy policy = policy_for(rule, subset, port);
   if (!policy.balancer.has_consistent_hash()) return false;
@@ -342,6 +379,11 @@ bool add_hash_policy(const View& view, std::string_view host, std::string_view s
     out->mutable_cookie()->set_path(hash.http_cookie().path());
     if (hash.http_cookie().has_ttl())
       *out->mutable_cookie()->mutable_ttl() = hash.http_cookie().ttl();
+    for (const auto& attribute : hash.http_cookie().attributes()) {
+      auto* added = out->mutable_cookie()->add_attributes();
+      added->set_name(attribute.name());
+      added->set_value(attribute.value());
+    }
   } else if (!hash.http_query_parameter_name().empty()) {
     out->mutable_query_parameter()->set_name(hash.http_query_parameter_name());
   } else {

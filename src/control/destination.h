@@ -34,6 +34,9 @@ void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
                             const SubsetView& subset, const Service& service,
                             const ServicePort& port, envoy::config::cluster::v3::Cluster* cluster);
 
+// The names of the secrets that the clusters of this proxy use.
+std::vector<std::string> client_credentials(const View& view);
+
 // Whether connections to the endpoint are to be mutual TLS: its pod has a proxy, and no policy of
 // its own says otherwise.
 bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint);

@@ -93,7 +93,7 @@ Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
         (service->resolution == Resolution::kPassthrough && proxy.kind == ProxyKind::kGateway);
     if (!eds) continue;
     const std::vector<SubsetView> subsets =
-        subsets_of(snapshot.destination_rule(host, proxy.name_space));
+        subsets_of(snapshot.destination_rule(host, proxy));
     for (const ServicePort& port : service->ports) {
       if (port.protocol == Protocol::kUdp) continue;
       for (const SubsetView& subset : subsets) {

@@ -9,108 +9,25 @@
 #include "control/hosts.h"
 #include "control/http_route.h"
 #include "control/listeners.h"
+#include "control/sni_clusters.h"
 #include "control/tcp_routes.h"
+#include "control/tls_parts.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
-#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 
 namespace mizzen::control {
 
 namespace lds = envoy::config::listener::v3;
-namespace tls = envoy::extensions::transport_sockets::tls::v3;
 
 namespace {
 
-tls::TlsParameters::TlsProtocol version(schema::ServerTLSSettings::TLSProtocol protocol) {
-  switch (protocol) {
-    case schema::ServerTLSSettings::TLSV1_0:
-      return tls::TlsParameters::TLSv1_0;
-    case schema::ServerTLSSettings::TLSV1_1:
-      return tls::TlsParameters::TLSv1_1;
-    case schema::ServerTLSSettings::TLSV1_2:
-      return tls::TlsParameters::TLSv1_2;
-    case schema::ServerTLSSettings::TLSV1_3:
-      return tls::TlsParameters::TLSv1_3;
-    default:
-      return tls::TlsParameters::TLS_AUTO;
-  }
-}
-
-void secret_by_ads(std::string name, tls::SdsSecretConfig* config) {
-  config->set_name(std::move(name));
-  config->mutable_sds_config()->mutable_ads();
-  config->mutable_sds_config()->set_resource_api_version(envoy::config::core::v3::V3);
-}
-
-void parameters(const schema::ServerTLSSettings& spec, tls::CommonTlsContext* common) {
-  using Spec = schema::ServerTLSSettings;
-  if (spec.min_protocol_version() == Spec::TLS_AUTO &&
-      spec.max_protocol_version() == Spec::TLS_AUTO && spec.cipher_suites().empty()) {
-    return;
-  }
-  auto* out = common->mutable_tls_params();
-  out->set_tls_minimum_protocol_version(version(spec.min_protocol_version()));
-  out->set_tls_maximum_protocol_version(version(spec.max_protocol_version()));
-  for (const std::string& suite : spec.cipher_suites()) out->add_cipher_suites(suite);
-}
-
-void files(const schema::ServerTLSSettings& spec, bool mutual, tls::CommonTlsContext* common) {
-  auto* certificate = common->add_tls_certificates();
-  certificate->mutable_certificate_chain()->set_filename(spec.server_certificate());
-  certificate->mutable_private_key()->set_filename(spec.private_key());
-  if (mutual) {
-    common->mutable_validation_context()->mutable_trusted_ca()->set_filename(
-        spec.ca_certificates());
-  }
-}
-
-// TLS towards the gateway's clients.
-void terminate_tls(const View& view, const schema::ServerTLSSettings& spec, bool http,
-                   envoy::config::core::v3::TransportSocket* socket) {
-  using Spec = schema::ServerTLSSettings;
-  if (spec.mode() == Spec::ISTIO_MUTUAL) {
-    downstream_mtls(socket, view.mesh().trust_domain);
-    return;
-  }
-  tls::DownstreamTlsContext context;
-  tls::CommonTlsContext* common = context.mutable_common_tls_context();
-  if (http) {
-    common->add_alpn_protocols(std::string(api::kAlpnH2));
-    common->add_alpn_protocols(std::string(api::kAlpnHttp11));
-  }
-  const bool mutual = spec.mode() == Spec::MUTUAL || spec.mode() == Spec::OPTIONAL_MUTUAL;
-  parameters(spec, common);
-  context.mutable_require_client_certificate()->set_value(spec.mode() == Spec::MUTUAL);
-  std::string credential = spec.credential_name();
-  if (credential.empty() && !spec.credential_names().empty()) credential = spec.credential_names(0);
-  if (credential.empty()) {
-    files(spec, mutual, common);
-  } else {
-    const std::string name = std::string(api::kKubernetesSecretPrefix) + credential;
-    secret_by_ads(name, common->add_tls_certificate_sds_secret_configs());
-    if (mutual) {
-      auto* combined = common->mutable_combined_validation_context();
-      auto* validation = combined->mutable_default_validation_context();
-      secret_by_ads(name + std::string(api::kCacertSuffix),
-                    combined->mutable_validation_context_sds_secret_config());
-      for (const std::string& san : spec.subject_alt_names()) {
-        auto* typed = validation->add_match_typed_subject_alt_names();
-        typed->set_san_type(san.starts_with("spiffe://") ? tls::SubjectAltNameMatcher::URI
-                                                         : tls::SubjectAltNameMatcher::DNS);
-        typed->mutable_matcher()->set_exact(san);
-      }
-    }
-  }
-  socket->set_name(std::string(api::kTlsSocket));
-  socket->mutable_typed_config()->PackFrom(context);
-}
-
 class GatewayListener {
  public:
-  GatewayListener(const View& view, std::uint16_t port) : view_(view) {
-    listener_.set_name(fmt::format("0.0.0.0_{}", port));
+  GatewayListener(const View& view, const GatewayPort& port) : view_(view) {
+    const std::string address = port.bind.empty() ? "0.0.0.0" : port.bind;
+    listener_.set_name(fmt::format("{}_{}", address, port.number));
     listener_.set_traffic_direction(envoy::config::core::v3::OUTBOUND);
-    set_socket_address(listener_.mutable_address(), "0.0.0.0", port);
+    set_socket_address(listener_.mutable_address(), address, port.number);
   }
 
   void add(const GatewayServer& server);
@@ -121,6 +38,10 @@ class GatewayListener {
   bool match_hosts(const std::vector<std::string>& hosts, lds::FilterChain* chain);
   void add_http(const GatewayServer& server);
   void add_bytes(const GatewayServer& server);
+  bool add_bytes(const GatewayServer& server, const VirtualServiceRule& rule);
+  void add_passthrough(const GatewayServer& server, const VirtualServiceRule& rule);
+  void add_auto_passthrough(const GatewayServer& server);
+  bool admits_any(const GatewayServer& server, const VirtualServiceRule& rule) const;
 
   View view_;
   lds::Listener listener_;
@@ -155,42 +76,75 @@ void GatewayListener::add_http(const GatewayServer& server) {
   }
   HttpChain spec;
   spec.side = HttpSide::kGateway;
-  spec.stat_prefix = fmt::format("outbound_{};", listener_.name());
+  const bool named = server.terminates_tls() && !server.server->name().empty();
+  spec.stat_prefix = named ? server.server->name() : fmt::format("outbound_{};", listener_.name());
   spec.route_name = server.route_name;
   add_http_manager(view_, spec, &chain);
   *listener_.add_filter_chains() = std::move(chain);
 }
 
-// TCP, and TLS that is passed on or terminated for bytes.
-void GatewayListener::add_bytes(const GatewayServer& server) {
-  const std::string gateway = server.full_name();
-  for (const VirtualServiceRule& rule : view_.snapshot.virtual_services) {
-    if (!bound_to(rule, gateway)) continue;
-    if (server.server->has_tls() && !server.terminates_tls()) {
-      for (TlsRoute& route : tls_routes(view_, rule, server.port, gateway)) {
-        std::erase_if(route.sni_hosts, [&](const std::string& host) {
-          return server_admits(server, host, rule.name_space).empty();
-        });
-        lds::FilterChain chain;
-        if (route.sni_hosts.empty() || !match_hosts(route.sni_hosts, &chain)) continue;
-        add_weighted_tcp_proxy(view_.mesh(), route.destinations, &chain);
-        *listener_.add_filter_chains() = std::move(chain);
-      }
-      continue;
-    }
-    const Destinations to = tcp_route(view_, rule, server.port, gateway);
-    if (to.empty()) continue;
+// TLS that is passed on as it came, by its server name.
+void GatewayListener::add_passthrough(const GatewayServer& server, const VirtualServiceRule& rule) {
+  for (TcpRoute& route : tls_routes(view_, rule, server.port, server.full_name())) {
+    std::erase_if(route.sni_hosts, [&](const std::string& host) {
+      return server_admits(server, host, rule.name_space).empty();
+    });
     lds::FilterChain chain;
-    if (server.terminates_tls()) {
-      std::vector<std::string> hosts;
-      for (const std::string& host : server.server->hosts()) hosts.emplace_back(bare_host(host));
-      if (!match_hosts(hosts, &chain)) continue;
-      terminate_tls(view_, server.server->tls(), false, chain.mutable_transport_socket());
-    } else if (listener_.filter_chains_size() > 0) {
-      continue;
-    }
-    add_weighted_tcp_proxy(view_.mesh(), to, &chain);
+    if (route.sni_hosts.empty() || !match_hosts(route.sni_hosts, &chain)) continue;
+    add_target(view_.mesh(), route.target, &chain);
     *listener_.add_filter_chains() = std::move(chain);
+  }
+}
+
+// Connections between meshes: the server name names the cluster.
+void GatewayListener::add_auto_passthrough(const GatewayServer& server) {
+  for (const std::string& name : sni_cluster_names(view_, server)) {
+    lds::FilterChain chain;
+    if (!match_hosts({name}, &chain)) continue;
+    add_tcp_proxy(view_.mesh(), name, &chain);
+    *listener_.add_filter_chains() = std::move(chain);
+  }
+}
+
+bool GatewayListener::admits_any(const GatewayServer& server,
+                                 const VirtualServiceRule& rule) const {
+  return std::ranges::any_of(rule.spec->hosts(), [&](const std::string& host) {
+    return !server_admits(server, resolve_host(host, rule.name_space, view_.mesh().domain),
+                          rule.name_space)
+                .empty();
+  });
+}
+
+// Bytes, plain or out of TLS that ends here: the first tcp route that fits has them all.
+bool GatewayListener::add_bytes(const GatewayServer& server, const VirtualServiceRule& rule) {
+  if (!admits_any(server, rule)) return false;
+  const auto routes = tcp_routes(view_, rule, server.port, server.full_name());
+  if (routes.empty()) return false;
+  lds::FilterChain chain;
+  if (server.terminates_tls()) {
+    std::vector<std::string> hosts;
+    for (const std::string& host : server.server->hosts()) hosts.emplace_back(bare_host(host));
+    if (!match_hosts(hosts, &chain)) return false;
+    terminate_tls(view_, server.server->tls(), false, chain.mutable_transport_socket());
+  }
+  add_target(view_.mesh(), routes.front().target, &chain);
+  *listener_.add_filter_chains() = std::move(chain);
+  return true;
+}
+
+void GatewayListener::add_bytes(const GatewayServer& server) {
+  const bool passed = server.server->has_tls() && !server.terminates_tls();
+  if (passed && server.server->tls().mode() == schema::ServerTLSSettings::AUTO_PASSTHROUGH) {
+    add_auto_passthrough(server);
+    return;
+  }
+  for (const VirtualServiceRule& rule : view_.snapshot.virtual_services) {
+    if (!bound_to(rule, server.full_name()) || !reaches(rule, view_.proxy)) continue;
+    if (passed) {
+      add_passthrough(server, rule);
+    } else if (add_bytes(server, rule)) {
+      return;
+    }
   }
 }
 

@@ -83,7 +83,48 @@ std::string server_admits(const GatewayServer& server, std::string_view host,
   return {};
 }
 
-GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy) {
+namespace {
+
+std::string route_name(const GatewayServer& entry, const GatewayPort& port, Family kind) {
+  if (kind == Family::kHttp) {
+    return port.bind.empty() ? fmt::format("http.{}", port.number)
+                             : fmt::format("http.{}.{}", port.number, port.bind);
+  }
+  if (kind != Family::kTls || !entry.terminates_tls() || entry.protocol == Protocol::kTls ||
+      entry.protocol == Protocol::kTcp) {
+    return {};
+  }
+  return fmt::format("https.{}.{}.{}.{}", entry.port, entry.server->port().name(),
+                     entry.gateway->name, entry.gateway->name_space);
+}
+
+// Why the server cannot stand beside those that are there; empty when it can.
+std::string collision(const std::vector<GatewayServer>& servers, const GatewayServer& entry,
+                      Family kind) {
+  if (servers.empty()) return {};
+  const GatewayServer& first = servers.front();
+  if (family(first.protocol, has_tls(*first.server)) != kind || kind == Family::kTcp) {
+    return fmt::format("Gateway {} serves {} there already: use another port or `bind`",
+                       first.full_name(), to_string(first.protocol));
+  }
+  if (kind != Family::kTls) return {};
+  for (const GatewayServer& other : servers) {
+    for (const std::string& host : entry.server->hosts()) {
+      for (const std::string& taken : other.server->hosts()) {
+        if (bare_host(host) != bare_host(taken)) continue;
+        return fmt::format(
+            "Gateway {} serves TLS for host \"{}\" there already: name each host once",
+            other.full_name(), bare_host(host));
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy,
+                         std::vector<GatewayConflict>* conflicts) {
   GatewayPlan plan;
   for (const GatewayRule& gateway : snapshot.gateways) {
     if (!selects(gateway, proxy)) continue;
@@ -91,23 +132,17 @@ GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy) {
       const auto number = static_cast<std::uint16_t>(server.port().number());
       if (number == 0) continue;
       GatewayServer entry{&gateway, &server, number, parse_protocol(server.port().protocol()), {}};
-      const std::uint16_t port = listening_port(snapshot, proxy, number);
+      const GatewayPort port{listening_port(snapshot, proxy, number), server.bind()};
       const Family kind = family(entry.protocol, has_tls(server));
-      if (kind == Family::kHttp) {
-        entry.route_name = fmt::format("http.{}", port);
-      } else if (kind == Family::kTls && entry.terminates_tls() &&
-                 entry.protocol != Protocol::kTls && entry.protocol != Protocol::kTcp) {
-        entry.route_name = fmt::format("https.{}.{}.{}.{}", number, server.port().name(),
-                                       gateway.name, gateway.name_space);
-      }
+      entry.route_name = route_name(entry, port, kind);
       std::vector<GatewayServer>& servers = plan[port];
-      if (!servers.empty()) {
-        const GatewayServer& first = servers.front();
-        if (family(first.protocol, has_tls(*first.server)) != kind || kind == Family::kTcp) {
-          continue;
-        }
+      const std::string why = collision(servers, entry, kind);
+      if (why.empty()) {
+        servers.push_back(std::move(entry));
+      } else if (conflicts != nullptr) {
+        conflicts->push_back({&gateway, fmt::format("server {} (port {}) is not served: {}",
+                                                    server.port().name(), number, why)});
       }
-      servers.push_back(std::move(entry));
     }
   }
   return plan;

@@ -1,6 +1,7 @@
 // Which servers a gateway proxy runs, from the Gateways that select it. Internal to control.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -21,10 +22,25 @@ struct GatewayServer {
   bool terminates_tls() const;
 };
 
-// By the port on which the proxy listens; oldest Gateway first. A port's servers are all of HTTP,
-// or all of TLS and HTTPS, or one of TCP: what does not fit the first is left out.
-using GatewayPlan = std::map<std::uint16_t, std::vector<GatewayServer>>;
-GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy);
+// Where a gateway listens: the port of its pod, and an address when the server has `bind`.
+struct GatewayPort {
+  std::uint16_t number = 0;
+  std::string bind;
+  auto operator<=>(const GatewayPort&) const = default;
+};
+
+// Oldest Gateway first. A port's servers are all of HTTP, or all of TLS and HTTPS under different
+// host names, or one of TCP: what does not fit the first is left out, and is a conflict.
+using GatewayPlan = std::map<GatewayPort, std::vector<GatewayServer>>;
+
+struct GatewayConflict {
+  const GatewayRule* gateway = nullptr;
+  std::string message;  // names the server, what it collides with, and the way out
+};
+
+// `conflicts` may be null.
+GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy,
+                         std::vector<GatewayConflict>* conflicts = nullptr);
 
 // What of `host` (of a VirtualService in `name_space`) the server lets in: the more specific of
 // the two, or nothing. Server hosts may read "namespace/host" with "." and "*".

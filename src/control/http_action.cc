@@ -1,6 +1,7 @@
 #include "control/http_action.h"
 
 #include <fmt/core.h>
+#include <google/protobuf/wrappers.pb.h>
 
 #include <algorithm>
 #include <cmath>
@@ -42,40 +43,45 @@ std::map<std::string, std::string> in_order(const Map& map) {
 }
 
 bool is_authority(const std::string& name) {
-  const std::string key = lower(name);
-  return key == ":authority" || key == "host";
+  return equals_ignore_case(name, ":authority") || equals_ignore_case(name, "host");
 }
 
-// Header operations of a route or of one weighted destination. The authority among them, if any.
+// Pseudo headers and the authority are no ordinary headers: Envoy refuses to touch them.
+bool is_internal(const std::string& name) { return name.starts_with(':') || is_authority(name); }
+
+template <class Map, class Add>
+void add_headers(const Map& map, bool overwrite, Add add) {
+  for (const auto& [name, value] : in_order(map)) {
+    if (!is_internal(name)) add_header(name, value, overwrite, add());
+  }
+}
+
+template <class Map>
+void find_authority(const Map& map, std::string* authority) {
+  for (const auto& [name, value] : in_order(map)) {
+    if (is_authority(name)) *authority = value;
+  }
+}
+
+// Header operations of a route or of one weighted destination, behind those that are there. The
+// authority among them, if any: the one that `set` names goes before that of `add`.
 template <class Owner>
 std::string fill_headers(const HeadersSpec& headers, Owner* owner) {
-  std::string authority;
-  for (const auto& [name, value] : in_order(headers.request().set())) {
-    if (is_authority(name)) {
-      authority = value;
-    } else {
-      add_header(name, value, true, owner->add_request_headers_to_add());
-    }
-  }
-  for (const auto& [name, value] : in_order(headers.request().add())) {
-    if (is_authority(name)) {
-      authority = value;
-    } else {
-      add_header(name, value, false, owner->add_request_headers_to_add());
-    }
-  }
+  const auto request = [&] { return owner->add_request_headers_to_add(); };
+  const auto response = [&] { return owner->add_response_headers_to_add(); };
+  add_headers(headers.request().set(), true, request);
+  add_headers(headers.request().add(), false, request);
+  add_headers(headers.response().set(), true, response);
+  add_headers(headers.response().add(), false, response);
   for (const std::string& name : headers.request().remove()) {
-    owner->add_request_headers_to_remove(name);
-  }
-  for (const auto& [name, value] : in_order(headers.response().set())) {
-    add_header(name, value, true, owner->add_response_headers_to_add());
-  }
-  for (const auto& [name, value] : in_order(headers.response().add())) {
-    add_header(name, value, false, owner->add_response_headers_to_add());
+    if (!is_internal(name)) owner->add_request_headers_to_remove(name);
   }
   for (const std::string& name : headers.response().remove()) {
-    owner->add_response_headers_to_remove(name);
+    if (!is_internal(name)) owner->add_response_headers_to_remove(name);
   }
+  std::string authority;
+  find_authority(headers.request().add(), &authority);
+  find_authority(headers.request().set(), &authority);
   return authority;
 }
 
@@ -91,11 +97,13 @@ void fill_redirect(const RouteContext& context, const HttpRouteSpec& http, rds::
     redirect->set_path_redirect(spec.uri());
   }
   if (!spec.scheme().empty()) redirect->set_scheme_redirect(spec.scheme());
-  if (spec.port() != 0) {
-    redirect->set_port_redirect(spec.port());
-  } else if (spec.derive_port() == schema::HTTPRedirect::FROM_REQUEST_PORT) {
-    redirect->set_port_redirect(context.port);
-  }
+  std::uint32_t port = spec.port();
+  if (spec.derive_port() == schema::HTTPRedirect::FROM_REQUEST_PORT) port = context.port;
+  // A scheme's own port is not said.
+  std::string_view scheme = spec.scheme();
+  if (scheme.empty()) scheme = context.tls ? "https" : "http";
+  const bool usual = (port == 80 && scheme == "http") || (port == 443 && scheme == "https");
+  if (!usual) redirect->set_port_redirect(port);
   switch (spec.redirect_code()) {
     case 302:
       redirect->set_response_code(rds::RedirectAction::FOUND);
@@ -155,12 +163,21 @@ void fill_retries(const HttpRouteSpec& http, bool hashed, rds::RouteAction* acti
   const auto& spec = http.retries();
   if (spec.attempts() <= 0) return;
   rds::RetryPolicy* policy = action->mutable_retry_policy();
-  const bool ignore_previous =
-      !spec.has_retry_ignore_previous_hosts() || spec.retry_ignore_previous_hosts();
-  default_retries(!hashed && ignore_previous, policy);
+  default_retries(
+      spec.has_retry_ignore_previous_hosts() ? spec.retry_ignore_previous_hosts() : !hashed,
+      policy);
   policy->mutable_num_retries()->set_value(static_cast<std::uint32_t>(spec.attempts()));
   if (!spec.retry_on().empty()) fill_retry_on(spec.retry_on(), policy);
   if (spec.has_per_try_timeout()) *policy->mutable_per_try_timeout() = spec.per_try_timeout();
+  if (spec.retry_remote_localities()) {
+    // PreviousPrioritiesConfig: its only field is `int32 update_frequency = 1`, as the wrapper's.
+    google::protobuf::Int32Value update_frequency;
+    update_frequency.set_value(2);
+    auto* priority = policy->mutable_retry_priority();
+    priority->set_name(std::string(api::kPreviousPriorities));
+    priority->mutable_typed_config()->set_type_url(std::string(api::kPreviousPrioritiesType));
+    priority->mutable_typed_config()->set_value(update_frequency.SerializeAsString());
+  }
   if (spec.has_backoff()) {
     *policy->mutable_retry_back_off()->mutable_base_interval() = spec.backoff();
   }
@@ -203,11 +220,12 @@ void fill_rewrite(const HttpRouteSpec& http, rds::RouteAction* action) {
   } else if (!rewrite.uri().empty()) {
     action->set_prefix_rewrite(rewrite.uri());
   }
-  if (!rewrite.authority().empty()) action->set_host_rewrite_literal(rewrite.authority());
 }
 
-// One destination is the route's cluster; several are weighted.
-void fill_destinations(const RouteContext& context, const HttpRouteSpec& http, rds::Route* route) {
+// One destination is the route's cluster; several are weighted. `authority`: what goes upstream
+// unless a weighted destination says otherwise; empty for what came.
+void fill_destinations(const RouteContext& context, const HttpRouteSpec& http,
+                       std::string authority, rds::Route* route) {
   rds::RouteAction* action = route->mutable_route();
   const auto cluster = [&](const HttpDestinationSpec& weighted) {
     return destination_cluster(context.view, context.rule.name_space, weighted.destination(),
@@ -215,22 +233,38 @@ void fill_destinations(const RouteContext& context, const HttpRouteSpec& http, r
   };
   if (http.route_size() == 1) {
     action->set_cluster(cluster(http.route(0)));
-    const std::string authority = fill_headers(http.route(0).headers(), route);
-    if (!authority.empty()) action->set_host_rewrite_literal(authority);
-    return;
+    const std::string own = fill_headers(http.route(0).headers(), route);
+    if (authority.empty()) authority = own;
+  } else {
+    for (const HttpDestinationSpec& weighted : http.route()) {
+      if (weighted.weight() == 0) continue;
+      auto* out = action->mutable_weighted_clusters()->add_clusters();
+      out->set_name(cluster(weighted));
+      out->mutable_weight()->set_value(static_cast<std::uint32_t>(weighted.weight()));
+      const std::string own = fill_headers(weighted.headers(), out);
+      if (!own.empty()) out->set_host_rewrite_literal(own);
+    }
   }
+  if (!authority.empty()) action->set_host_rewrite_literal(authority);
+}
+
+// The consistent hashes of all destinations. True when the only one has one: its retries may go to
+// the same host again.
+bool fill_hashes(const RouteContext& context, const HttpRouteSpec& http, rds::RouteAction* action) {
+  bool hashed = false;
   for (const HttpDestinationSpec& weighted : http.route()) {
-    if (weighted.weight() == 0) continue;
-    rds::WeightedCluster::ClusterWeight* out = action->mutable_weighted_clusters()->add_clusters();
-    out->set_name(cluster(weighted));
-    out->mutable_weight()->set_value(static_cast<std::uint32_t>(weighted.weight()));
-    const std::string authority = fill_headers(weighted.headers(), out);
-    if (!authority.empty()) out->set_host_rewrite_literal(authority);
+    const DestinationSpec& to = weighted.destination();
+    const std::string host =
+        resolve_host(to.host(), context.rule.name_space, context.view.mesh().domain);
+    const std::uint16_t port =
+        destination_port(context.view.snapshot.service(host), to, context.port);
+    hashed = add_hash_policy(context.view, host, to.subset(), port, action);
   }
+  return hashed && http.route_size() == 1;
 }
 
 void fill_forward(const RouteContext& context, const HttpRouteSpec& http, const std::string& path,
-                  rds::Route* route) {
+                  std::string authority, rds::Route* route) {
   rds::RouteAction* action = route->mutable_route();
   const DestinationSpec& first = http.route(0).destination();
   const std::string host =
@@ -240,19 +274,13 @@ void fill_forward(const RouteContext& context, const HttpRouteSpec& http, const 
   // Istio names a span after the host as it is written where there are several destinations.
   const std::string& named = http.route_size() == 1 ? host : first.host();
   route->mutable_decorator()->set_operation(host_and_port(named, port) + path);
-  fill_destinations(context, http, route);
-  bool hashed = false;
-  for (const HttpDestinationSpec& weighted : http.route()) {
-    const std::string to = resolve_host(weighted.destination().host(), context.rule.name_space,
-                                        context.view.mesh().domain);
-    hashed = add_hash_policy(context.view, to, weighted.destination().subset(), port, action);
-    if (hashed) break;
-  }
-  fill_retries(http, hashed, action);
+  fill_rewrite(http, action);
+  if (!http.rewrite().authority().empty()) authority = http.rewrite().authority();
+  fill_destinations(context, http, std::move(authority), route);
+  fill_retries(http, fill_hashes(context, http, action), action);
   *action->mutable_timeout() = http.timeout();
   *action->mutable_max_stream_duration()->mutable_grpc_timeout_header_max() = http.timeout();
   action->mutable_max_stream_duration()->mutable_max_stream_duration();
-  fill_rewrite(http, action);
   fill_mirrors(context, http, action);
 }
 
@@ -268,19 +296,16 @@ std::string destination_cluster(const View& view, std::string_view name_space,
 
 void fill_action(const RouteContext& context, const HttpRouteSpec& http, const std::string& path,
                  rds::Route* route) {
+  std::string authority = fill_headers(http.headers(), route);
   if (http.has_redirect()) {
     fill_redirect(context, http, route);
   } else if (http.has_direct_response()) {
     fill_direct_response(http, route);
   } else if (http.route_size() > 0) {
-    fill_forward(context, http, path, route);
+    fill_forward(context, http, path, std::move(authority), route);
   } else {
     // Nothing to do with the request: as for a route that is not there.
     route->mutable_direct_response()->set_status(404);
-  }
-  const std::string authority = fill_headers(http.headers(), route);
-  if (!authority.empty() && route->has_route()) {
-    route->mutable_route()->set_host_rewrite_literal(authority);
   }
   fill_route_filters(http, route);
 }

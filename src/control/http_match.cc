@@ -12,10 +12,9 @@ namespace rds = envoy::config::route::v3;
 
 namespace {
 
-// No kind at all asks only whether the thing is there.
+// No kind at all asks only whether the thing is there; "*" is Istio's word for the same.
 bool asks_presence(const StringMatchSpec& match) {
-  return match.exact().empty() && match.prefix().empty() &&
-         (match.regex().empty() || match.regex() == "*" || match.regex() == ".*");
+  return match.match_type_case() == StringMatchSpec::MATCH_TYPE_NOT_SET || match.regex() == "*";
 }
 
 void header_matcher(const std::string& name, const StringMatchSpec& match, bool invert,
@@ -69,28 +68,11 @@ void fill_string(const StringMatchSpec& match, envoy::type::matcher::v3::StringM
 
 bool match_applies(const HttpMatchSpec& match, const RouteContext& context) {
   if (match.port() != 0 && match.port() != context.port) return false;
-  const Proxy& proxy = context.view.proxy;
-  if (!match.source_namespace().empty() && match.source_namespace() != proxy.name_space) {
-    return false;
+  // Where gateways are named, who asks does not count: as in Istio.
+  if (!match.gateways().empty()) {
+    return names_gateway(match.gateways(), context.rule.name_space, context.gateway);
   }
-  for (const auto& [key, value] : match.source_labels()) {
-    const auto found = proxy.labels.find(key);
-    if (found == proxy.labels.end() || found->second != value) return false;
-  }
-  if (match.gateways().empty()) return true;
-  return std::ranges::any_of(match.gateways(), [&](const std::string& name) {
-    if (name == context.gateway) return true;
-    return context.gateway == context.rule.name_space + "/" + name;
-  });
-}
-
-bool takes_all(const HttpMatchSpec& match) {
-  const StringMatchSpec& uri = match.uri();
-  const bool any_path = uri.exact().empty() && (uri.prefix().empty() || uri.prefix() == "/") &&
-                        (uri.regex().empty() || uri.regex() == ".*");
-  return any_path && match.headers().empty() && match.without_headers().empty() &&
-         match.query_params().empty() && !match.has_method() && !match.has_authority() &&
-         !match.has_scheme();
+  return source_applies(match, context.view.proxy);
 }
 
 void fill_match(const HttpMatchSpec* match, rds::RouteMatch* out) {

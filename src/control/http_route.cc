@@ -32,7 +32,7 @@ std::string path_of(const rds::RouteMatch& match) {
 
 std::string route_name(const HttpRouteSpec& http, const HttpMatchSpec* match) {
   if (match == nullptr || match->name().empty()) return http.name();
-  return http.name().empty() ? match->name() : http.name() + "." + match->name();
+  return http.name() + "." + match->name();
 }
 
 void add_route(const RouteContext& context, const HttpRouteSpec& http, const HttpMatchSpec* match,
@@ -40,9 +40,16 @@ void add_route(const RouteContext& context, const HttpRouteSpec& http, const Htt
   rds::Route* route = host->add_routes();
   route->set_name(route_name(http, match));
   fill_match(match, route->mutable_match());
+  if (match != nullptr) route->set_stat_prefix(match->stat_prefix());
   set_config_metadata(route->mutable_metadata(), "virtual-service", context.rule.name_space,
                       context.rule.name);
   fill_action(context, http, path_of(route->match()), route);
+}
+
+bool takes_all(const rds::RouteMatch& match) {
+  const bool any_path =
+      match.prefix() == "/" || (match.has_safe_regex() && match.safe_regex().regex() == ".*");
+  return any_path && match.headers().empty() && match.query_parameters().empty();
 }
 
 // True when nothing after it can be reached.
@@ -53,10 +60,8 @@ bool add_http(const RouteContext& context, const HttpRouteSpec& http, rds::Virtu
   }
   for (const HttpMatchSpec& match : http.match()) {
     if (!match_applies(match, context)) continue;
-    // A match of nothing but the source is decided here: what is left takes every request.
-    const bool all = takes_all(match);
-    add_route(context, http, all ? nullptr : &match, host);
-    if (all) return true;
+    add_route(context, http, &match, host);
+    if (takes_all(host->routes(host->routes_size() - 1).match())) return true;
   }
   return false;
 }
@@ -65,10 +70,13 @@ bool add_http(const RouteContext& context, const HttpRouteSpec& http, rds::Virtu
 
 bool bound_to(const VirtualServiceRule& rule, std::string_view gateway) {
   if (rule.spec->gateways().empty()) return gateway == "mesh";
-  return std::ranges::any_of(rule.spec->gateways(), [&](const std::string& name) {
-    if (name == gateway) return true;
-    return name != "mesh" && gateway == rule.name_space + "/" + name;
-  });
+  return names_gateway(rule.spec->gateways(), rule.name_space, gateway);
+}
+
+bool reaches(const VirtualServiceRule& rule, const Proxy& proxy) {
+  const std::vector<std::string> export_to(rule.spec->export_to().begin(),
+                                           rule.spec->export_to().end());
+  return exported_to(export_to, rule.name_space, proxy.name_space);
 }
 
 void default_retries(bool previous_hosts, rds::RetryPolicy* policy) {
@@ -82,10 +90,18 @@ void default_retries(bool previous_hosts, rds::RetryPolicy* policy) {
       envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate());
 }
 
-void add_routes(const RouteContext& context, rds::VirtualHost* host) {
+bool add_routes(const RouteContext& context, rds::VirtualHost* host) {
+  const int before = host->routes_size();
   for (const HttpRouteSpec& http : context.rule.spec->http()) {
-    if (add_http(context, http, host)) return;
+    if (add_http(context, http, host)) break;
   }
+  return host->routes_size() > before;
+}
+
+void put_catch_all_last(rds::VirtualHost* host) {
+  std::stable_partition(host->mutable_routes()->pointer_begin(),
+                        host->mutable_routes()->pointer_end(),
+                        [](const rds::Route* route) { return !takes_all(route->match()); });
 }
 
 void add_default_route(const View& view, const Service& service, std::uint16_t port,

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "control/tcp_routes.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/listener/v3/listener_components.pb.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
@@ -40,7 +41,7 @@ void add_inspector(std::string_view name, lds::Listener* listener) {
 
 // HTTP by what the client says, the rest to `fallback`.
 void add_detecting_chains(const View& view, const std::string& stat_prefix,
-                          const std::string& route_name, std::string_view fallback,
+                          const std::string& route_name, const TcpTarget& fallback,
                           std::string_view fallback_name, lds::Listener* listener) {
   add_inspector<envoy::extensions::filters::listener::http_inspector::v3::HttpInspector>(
       api::kHttpInspector, listener);
@@ -55,7 +56,7 @@ void add_detecting_chains(const View& view, const std::string& stat_prefix,
   add_http_manager(view, spec, http);
   lds::FilterChain* rest = listener->mutable_default_filter_chain();
   rest->set_name(std::string(fallback_name));
-  add_tcp_proxy(view.mesh(), fallback, rest);
+  add_target(view.mesh(), fallback, rest);
 }
 
 lds::Listener outbound_listener(const View& view, const std::string& name,
@@ -66,12 +67,12 @@ lds::Listener outbound_listener(const View& view, const std::string& name,
   switch (outbound.kind) {
     case OutboundKind::kHttpPort:
       add_detecting_chains(view, stat_prefix, fmt::format("{}", outbound.port),
-                           passthrough(view.mesh()), "PassthroughFilterChain", &listener);
+                           {{{std::string(passthrough(view.mesh())), 0}}, {}},
+                           "PassthroughFilterChain", &listener);
       break;
     case OutboundKind::kDetectService:
       add_detecting_chains(view, stat_prefix, host_and_port(outbound.service->host, outbound.port),
-                           api::outbound_cluster(outbound.port, "", outbound.service->host), "",
-                           &listener);
+                           any_tcp_target(view, outbound), "", &listener);
       break;
     case OutboundKind::kTcpService: {
       add_tcp_chains(view, outbound, &listener);

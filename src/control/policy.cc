@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "control/hosts.h"
@@ -24,14 +25,62 @@ void overlay(const Source& source, Policy* policy) {
   }
 }
 
-// A port's settings replace all of the policy around them, also where they say nothing.
+// What only a rule's and a subset's own policy have, not its ports.
+void overlay_whole(const schema::TrafficPolicy& source, Policy* policy) {
+  overlay(source, policy);
+  if (source.has_retry_budget()) {
+    policy->retry_budget = source.retry_budget();
+    policy->has_retry_budget = true;
+  }
+}
+
+// A port's settings replace those of the policy around them, also where they say nothing.
 void overlay_port(const schema::TrafficPolicy& policy, std::uint16_t port, Policy* out) {
   for (const auto& level : policy.port_level_settings()) {
     if (level.port().number() != port) continue;
-    *out = Policy{};
-    overlay(level, out);
+    Policy own;
+    own.retry_budget = out->retry_budget;
+    own.has_retry_budget = out->has_retry_budget;
+    overlay(level, &own);
+    *out = std::move(own);
     return;
   }
+}
+
+template <class Map>
+bool same_labels(const Map& a, const Map& b) {
+  return a.size() == b.size() && std::ranges::all_of(a, [&](const auto& label) {
+           const auto found = b.find(label.first);
+           return found != b.end() && found->second == label.second;
+         });
+}
+
+// Whether the two speak to the same namespaces and workloads.
+bool same_audience(const schema::DestinationRule& a, const schema::DestinationRule& b) {
+  const std::set<std::string> to_a(a.export_to().begin(), a.export_to().end());
+  const std::set<std::string> to_b(b.export_to().begin(), b.export_to().end());
+  return to_a == to_b && a.has_workload_selector() == b.has_workload_selector() &&
+         same_labels(a.workload_selector().match_labels(), b.workload_selector().match_labels());
+}
+
+void merge_into(const schema::DestinationRule& rule, DestinationRuleRule* into) {
+  auto merged = std::make_shared<schema::DestinationRule>(*into->spec);
+  if (!merged->has_traffic_policy() && rule.has_traffic_policy()) {
+    *merged->mutable_traffic_policy() = rule.traffic_policy();
+  }
+  for (const schema::Subset& subset : rule.subsets()) {
+    const bool known = std::ranges::any_of(
+        merged->subsets(), [&](const schema::Subset& own) { return own.name() == subset.name(); });
+    if (!known) *merged->add_subsets() = subset;
+  }
+  into->spec = std::move(merged);
+}
+
+bool selects(const schema::DestinationRule& rule, const Labels& labels) {
+  return std::ranges::all_of(rule.workload_selector().match_labels(), [&](const auto& label) {
+    const auto found = labels.find(label.first);
+    return found != labels.end() && found->second == label.second;
+  });
 }
 
 }  // namespace
@@ -39,12 +88,12 @@ void overlay_port(const schema::TrafficPolicy& policy, std::uint16_t port, Polic
 Policy policy_for(const DestinationRuleRule* rule, std::string_view subset, std::uint16_t port) {
   Policy policy;
   if (rule == nullptr) return policy;
-  overlay(rule->spec->traffic_policy(), &policy);
+  overlay_whole(rule->spec->traffic_policy(), &policy);
   overlay_port(rule->spec->traffic_policy(), port, &policy);
   if (subset.empty()) return policy;
   for (const schema::Subset& entry : rule->spec->subsets()) {
     if (entry.name() != subset) continue;
-    overlay(entry.traffic_policy(), &policy);
+    overlay_whole(entry.traffic_policy(), &policy);
     overlay_port(entry.traffic_policy(), port, &policy);
   }
   return policy;
@@ -53,37 +102,29 @@ Policy policy_for(const DestinationRuleRule* rule, std::string_view subset, std:
 std::vector<DestinationRuleRule> merge_rules(std::vector<DestinationRuleRule> rules,
                                              std::string_view domain) {
   std::vector<DestinationRuleRule> out;
-  std::map<std::pair<std::string, std::string>, std::size_t> first;  // namespace and host
+  using Key = std::pair<std::string, std::string>;  // namespace and host
+  std::map<Key, std::vector<std::size_t>> known;
   for (DestinationRuleRule& rule : rules) {
-    const std::pair key{rule.name_space, resolve_host(rule.spec->host(), rule.name_space, domain)};
-    const auto [found, is_first] = first.try_emplace(key, out.size());
-    if (is_first) {
+    auto& same = known[{rule.name_space, resolve_host(rule.spec->host(), rule.name_space, domain)}];
+    const auto first = std::ranges::find_if(
+        same, [&](std::size_t index) { return same_audience(*out[index].spec, *rule.spec); });
+    if (first == same.end()) {
+      same.push_back(out.size());
       out.push_back(std::move(rule));
-      continue;
+    } else {
+      merge_into(*rule.spec, &out[*first]);
     }
-    DestinationRuleRule& into = out[found->second];
-    auto merged = std::make_shared<schema::DestinationRule>(*into.spec);
-    if (!merged->has_traffic_policy() && rule.spec->has_traffic_policy()) {
-      *merged->mutable_traffic_policy() = rule.spec->traffic_policy();
-    }
-    for (const schema::Subset& subset : rule.spec->subsets()) {
-      const bool known = std::ranges::any_of(merged->subsets(), [&](const schema::Subset& own) {
-        return own.name() == subset.name();
-      });
-      if (!known) *merged->add_subsets() = subset;
-    }
-    into.spec = std::move(merged);
   }
   return out;
 }
 
 const DestinationRuleRule* Snapshot::destination_rule(std::string_view host,
-                                                      std::string_view name_space) const {
+                                                      const Proxy& proxy) const {
   const Service* service_of_host = service(host);
   const std::string_view owner =
-      service_of_host == nullptr ? name_space : service_of_host->name_space;
+      service_of_host == nullptr ? std::string_view(proxy.name_space) : service_of_host->name_space;
   const auto rank = [&](const DestinationRuleRule& rule) {
-    if (rule.name_space == name_space) return 0;
+    if (rule.name_space == proxy.name_space) return 0;
     if (rule.name_space == owner) return 1;
     return rule.name_space == mesh.root_namespace ? 2 : 3;
   };
@@ -91,15 +132,19 @@ const DestinationRuleRule* Snapshot::destination_rule(std::string_view host,
   std::string best_host;
   for (const DestinationRuleRule& rule : destination_rules) {
     const int place = rank(rule);
-    if (place > 2) continue;
+    if (place > 2 || !selects(*rule.spec, proxy.labels)) continue;
+    if (place != 0 && rule.spec->has_workload_selector()) continue;  // of its own namespace only
     const std::vector<std::string> export_to(rule.spec->export_to().begin(),
                                              rule.spec->export_to().end());
-    if (place != 0 && !exported_to(export_to, rule.name_space, name_space)) continue;
+    if (place != 0 && !exported_to(export_to, rule.name_space, proxy.name_space)) continue;
     const std::string pattern = resolve_host(rule.spec->host(), rule.name_space, mesh.domain);
     if (!host_covers(pattern, host)) continue;
+    // Nearer namespace, more specific host, for this workload before for all of them.
     const bool better =
         best == nullptr || place < rank(*best) ||
-        (place == rank(*best) && pattern != best_host && more_specific_host(pattern, best_host));
+        (place == rank(*best) && (pattern != best_host ? more_specific_host(pattern, best_host)
+                                                       : rule.spec->has_workload_selector() &&
+                                                             !best->spec->has_workload_selector()));
     if (!better) continue;
     best = &rule;
     best_host = pattern;

@@ -49,7 +49,7 @@ void fill_fault(const HttpRouteSpec& http, envoy::config::route::v3::Route* rout
   if (!http.has_fault()) return;
   envoy::extensions::filters::http::fault::v3::HTTPFault fault;
   const auto& spec = http.fault();
-  if (spec.has_delay()) {
+  if (spec.delay().has_fixed_delay()) {
     *fault.mutable_delay()->mutable_fixed_delay() = spec.delay().fixed_delay();
     fill_percent(spec.delay().has_percentage() ? spec.delay().percentage().value()
                                                : static_cast<double>(spec.delay().percent()),

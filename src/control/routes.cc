@@ -65,10 +65,7 @@ struct BoundHost {
 std::vector<BoundHost> mesh_hosts(const View& view) {
   std::vector<BoundHost> hosts;
   for (const VirtualServiceRule& rule : view.snapshot.virtual_services) {
-    const std::vector<std::string> export_to(rule.spec->export_to().begin(),
-                                             rule.spec->export_to().end());
-    if (!bound_to(rule, kMesh)) continue;
-    if (!exported_to(export_to, rule.name_space, view.proxy.name_space)) continue;
+    if (!bound_to(rule, kMesh) || !reaches(rule, view.proxy)) continue;
     for (const std::string& host : rule.spec->hosts()) {
       hosts.push_back({resolve_host(host, rule.name_space, view.mesh().domain), &rule});
     }
@@ -77,13 +74,6 @@ std::vector<BoundHost> mesh_hosts(const View& view) {
     return a.host != b.host && more_specific_host(a.host, b.host);
   });
   return hosts;
-}
-
-const VirtualServiceRule* rule_for(const std::vector<BoundHost>& hosts, std::string_view host) {
-  for (const BoundHost& bound : hosts) {
-    if (host_covers(bound.host, host)) return bound.rule;
-  }
-  return nullptr;
 }
 
 class SidecarRoutes {
@@ -95,6 +85,8 @@ class SidecarRoutes {
 
  private:
   void fill(const Service& service, std::uint16_t port, rds::VirtualHost* host) const;
+  bool known(std::string_view host) const;
+  bool serves_outside(const VirtualServiceRule& rule, std::uint16_t port) const;
   void add_outside_hosts(std::uint16_t port, std::set<std::string>* seen,
                          rds::RouteConfiguration* config) const;
 
@@ -102,13 +94,13 @@ class SidecarRoutes {
   std::vector<BoundHost> hosts_;
 };
 
+// By the first VirtualService that says anything for this port and proxy, else as without one.
 void SidecarRoutes::fill(const Service& service, std::uint16_t port, rds::VirtualHost* host) const {
-  const VirtualServiceRule* rule = rule_for(hosts_, service.host);
-  if (rule != nullptr && rule->spec->http_size() > 0) {
-    add_routes(RouteContext{view_, *rule, port, kMesh}, host);
-  } else {
-    add_default_route(view_, service, port, host);
+  for (const BoundHost& bound : hosts_) {
+    if (!host_covers(bound.host, service.host)) continue;
+    if (add_routes(RouteContext{view_, *bound.rule, port, kMesh}, host)) return;
   }
+  add_default_route(view_, service, port, host);
 }
 
 // Envoy refuses a configuration in which a domain stands twice.
@@ -117,16 +109,48 @@ std::vector<std::string> unseen(std::vector<std::string> domains, std::set<std::
   return domains;
 }
 
-// VirtualServices for hosts that no service has, as Istio serves them: on port 80.
+bool serves_http(const Service& service, std::uint16_t port) {
+  const ServicePort* found = service.port(port);
+  return found != nullptr && (is_http(found->protocol) || found->protocol == Protocol::kDetect);
+}
+
+bool SidecarRoutes::known(std::string_view host) const {
+  if (!host.starts_with('*')) return view_.snapshot.service(host) != nullptr;
+  return std::ranges::any_of(view_.snapshot.services, [&](const auto& entry) {
+    return host_covers(host, entry.first) && entry.second->visible_to(view_.proxy.name_space);
+  });
+}
+
+// The ports on which hosts that no service has are served: those of the services that the same
+// VirtualService names, or port 80.
+bool SidecarRoutes::serves_outside(const VirtualServiceRule& rule, std::uint16_t port) const {
+  bool any = false;
+  for (const auto& [host, service] : view_.snapshot.services) {
+    if (!service->visible_to(view_.proxy.name_space)) continue;
+    const bool named = std::ranges::any_of(rule.spec->hosts(), [&](const std::string& written) {
+      return host_covers(resolve_host(written, rule.name_space, view_.mesh().domain), host);
+    });
+    if (!named) continue;
+    if (serves_http(*service, port)) return true;
+    any = any || std::ranges::any_of(service->ports, [&](const ServicePort& one) {
+            return serves_http(*service, one.number);
+          });
+  }
+  return !any && port == 80;
+}
+
+// VirtualServices for hosts that no service has.
 void SidecarRoutes::add_outside_hosts(std::uint16_t port, std::set<std::string>* seen,
                                       rds::RouteConfiguration* config) const {
-  if (port != 80) return;
   for (const BoundHost& bound : hosts_) {
-    if (view_.snapshot.service(bound.host) != nullptr || bound.host == "*") continue;
-    if (bound.rule->spec->http_size() == 0 || !seen->insert(bound.host).second) continue;
-    rds::VirtualHost* host = add_host(host_and_port(bound.host, port), config);
-    host->add_domains(bound.host);
-    add_routes(RouteContext{view_, *bound.rule, port, kMesh}, host);
+    if (bound.host == "*" || seen->contains(bound.host) || known(bound.host)) continue;
+    if (!serves_outside(*bound.rule, port)) continue;
+    rds::VirtualHost host;
+    if (!add_routes(RouteContext{view_, *bound.rule, port, kMesh}, &host)) continue;
+    seen->insert(bound.host);
+    rds::VirtualHost* added = add_host(host_and_port(bound.host, port), config);
+    added->add_domains(bound.host);
+    added->mutable_routes()->Swap(host.mutable_routes());
   }
 }
 
@@ -135,10 +159,7 @@ rds::RouteConfiguration SidecarRoutes::for_port(std::uint16_t port) const {
   std::set<std::string> seen{"*"};
   for (const auto& [name, service] : view_.snapshot.services) {
     if (!service->visible_to(view_.proxy.name_space)) continue;
-    const ServicePort* service_port = service->port(port);
-    if (service_port == nullptr) continue;
-    const bool detect = service_port->protocol == Protocol::kDetect;
-    if (!is_http(service_port->protocol) && !detect) continue;
+    if (!serves_http(*service, port)) continue;
     const auto domains = unseen(service_domains(service->host, view_.proxy.name_space,
                                                 view_.mesh().domain, service->addresses),
                                 &seen);
@@ -205,13 +226,15 @@ void GatewayRoutes::add_server(const GatewayServer& server) {
           .first->second;
   const std::string gateway = server.full_name();
   for (const VirtualServiceRule& rule : view_.snapshot.virtual_services) {
-    if (!bound_to(rule, gateway) || rule.spec->http_size() == 0) continue;
+    if (!bound_to(rule, gateway) || !reaches(rule, view_.proxy)) continue;
     for (const std::string& written : rule.spec->hosts()) {
       const std::string host = resolve_host(written, rule.name_space, view_.mesh().domain);
       const std::string domain = server_admits(server, host, rule.name_space);
       if (domain.empty()) continue;
-      add_routes(RouteContext{view_, rule, server.port, gateway},
-                 host_for(server, domain, &config));
+      rds::VirtualHost routes;
+      const RouteContext context{view_, rule, server.port, gateway, server.server->has_tls()};
+      if (!add_routes(context, &routes)) continue;
+      host_for(server, domain, &config)->mutable_routes()->MergeFrom(routes.routes());
     }
   }
   if (!server.server->tls().https_redirect()) return;
@@ -227,6 +250,7 @@ void GatewayRoutes::finish(std::uint16_t port, xds::ResourceMap* resources) {
       rds::VirtualHost* host = add_host(fmt::format("blackhole:{}", port), &config.config);
       host->add_domains("*");
     }
+    for (rds::VirtualHost& host : *config.config.mutable_virtual_hosts()) put_catch_all_last(&host);
     add_resource(name, config.config, resources);
   }
 }
@@ -240,9 +264,14 @@ bool proxy_labels_matter(const Snapshot& snapshot) {
                                  [](const auto& match) { return !match.source_labels().empty(); });
     });
   };
-  return std::ranges::any_of(snapshot.virtual_services, [&](const VirtualServiceRule& rule) {
-    return any(rule.spec->http()) || any(rule.spec->tcp()) || any(rule.spec->tls());
-  });
+  return std::ranges::any_of(snapshot.virtual_services,
+                             [&](const VirtualServiceRule& rule) {
+                               return any(rule.spec->http()) || any(rule.spec->tcp()) ||
+                                      any(rule.spec->tls());
+                             }) ||
+         std::ranges::any_of(snapshot.destination_rules, [](const DestinationRuleRule& rule) {
+           return rule.spec->has_workload_selector();
+         });
 }
 
 Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy) {
@@ -252,7 +281,7 @@ Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy) {
     for (const auto& [port, servers] : plan_gateway(snapshot, proxy)) {
       GatewayRoutes routes(view);
       for (const GatewayServer& server : servers) routes.add_server(server);
-      routes.finish(port, resources.get());
+      routes.finish(port.number, resources.get());
     }
     return resources;
   }

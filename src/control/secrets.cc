@@ -1,7 +1,10 @@
+#include <set>
 #include <string>
 
 #include "api/names.h"
+#include "control/destination.h"
 #include "control/gateway_plan.h"
+#include "control/tls_parts.h"
 #include "control/xds_parts.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 
@@ -11,11 +14,12 @@ namespace tls = envoy::extensions::transport_sockets::tls::v3;
 
 namespace {
 
-// A gateway reads secrets of its own namespace only.
+// A proxy reads secrets of its own namespace only.
 void add_secret(const View& view, const std::string& credential, xds::ResourceMap* resources) {
-  const auto found = view.snapshot.tls_secrets.find(view.proxy.name_space + "/" + credential);
-  const std::string name = std::string(api::kKubernetesSecretPrefix) + credential;
-  const std::string ca_name = name + std::string(api::kCacertSuffix);
+  const std::string name = credential_resource(credential);
+  const std::string key =
+      view.proxy.name_space + "/" + name.substr(api::kKubernetesSecretPrefix.size());
+  const auto found = view.snapshot.tls_secrets.find(key);
   if (found != view.snapshot.tls_secrets.end() && !found->second.certificate.empty()) {
     tls::Secret secret;
     secret.set_name(name);
@@ -27,15 +31,16 @@ void add_secret(const View& view, const std::string& credential, xds::ResourceMa
   // The clients' authority stands beside the certificate, or in a secret of its own.
   const TlsSecret* ca = found == view.snapshot.tls_secrets.end() ? nullptr : &found->second;
   if (ca == nullptr || ca->ca.empty()) {
-    const auto own = view.snapshot.tls_secrets.find(view.proxy.name_space + "/" + credential +
-                                                    std::string(api::kCacertSuffix));
+    const auto own = view.snapshot.tls_secrets.find(key + std::string(api::kCacertSuffix));
     if (own != view.snapshot.tls_secrets.end()) ca = &own->second;
   }
   if (ca == nullptr || ca->ca.empty()) return;
   tls::Secret secret;
-  secret.set_name(ca_name);
+  secret.set_name(authority_resource(credential));
   secret.mutable_validation_context()->mutable_trusted_ca()->set_inline_bytes(ca->ca);
-  add_resource(ca_name, secret, resources);
+  if (!ca->crl.empty())
+    secret.mutable_validation_context()->mutable_crl()->set_inline_bytes(ca->crl);
+  add_resource(secret.name(), secret, resources);
 }
 
 }  // namespace
@@ -43,17 +48,20 @@ void add_secret(const View& view, const std::string& credential, xds::ResourceMa
 Resources translate_secrets(const Snapshot& snapshot, const Proxy& proxy) {
   const View view{snapshot, proxy};
   auto resources = std::make_shared<xds::ResourceMap>();
-  if (proxy.kind != ProxyKind::kGateway) return resources;
-  for (const auto& [port, servers] : plan_gateway(snapshot, proxy)) {
-    for (const GatewayServer& server : servers) {
-      const auto& spec = server.server->tls();
-      if (!spec.credential_name().empty())
-        add_secret(view, spec.credential_name(), resources.get());
-      for (const std::string& name : spec.credential_names()) {
-        add_secret(view, name, resources.get());
+  std::set<std::string> credentials;
+  for (std::string& name : client_credentials(view)) credentials.insert(std::move(name));
+  if (proxy.kind == ProxyKind::kGateway) {
+    for (const auto& [port, servers] : plan_gateway(snapshot, proxy)) {
+      for (const GatewayServer& server : servers) {
+        const auto& spec = server.server->tls();
+        credentials.insert(spec.credential_name());
+        credentials.insert(spec.ca_cert_credential_name());
+        credentials.insert(spec.credential_names().begin(), spec.credential_names().end());
       }
     }
   }
+  credentials.erase("");
+  for (const std::string& name : credentials) add_secret(view, name, resources.get());
   return resources;
 }
 

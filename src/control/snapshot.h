@@ -48,7 +48,8 @@ struct PeerPolicy {
 struct TlsSecret {
   std::string certificate;  // PEM chain
   std::string key;          // PEM
-  std::string ca;           // PEM bundle for client certificates, may be empty
+  std::string ca;           // PEM bundle for the other side's certificates, may be empty
+  std::string crl;          // PEM, beside `ca`, may be empty
 };
 
 // A service port behind which a workload stands.
@@ -80,11 +81,10 @@ struct Snapshot {
   // `port` 0 asks for ports that no policy names.
   MtlsMode mtls_mode(std::string_view name_space, const Labels& labels, std::uint16_t port) const;
 
-  // The rule for `host` that a proxy of `name_space` obeys: of its own namespace, else of the
-  // service's, else of the root namespace; the most specific host first, then the oldest. Null
-  // when there is none.
-  const DestinationRuleRule* destination_rule(std::string_view host,
-                                              std::string_view name_space) const;
+  // The rule for `host` that `proxy` obeys: of its own namespace, else of the service's, else of the
+  // root namespace; the most specific host first, then one whose workloadSelector names the proxy,
+  // then the oldest. Null when there is none.
+  const DestinationRuleRule* destination_rule(std::string_view host, const Proxy& proxy) const;
 
   // Fills `instances`; call once when `services` is complete.
   void index_instances();

@@ -225,7 +225,8 @@ Change Store::apply_node(const Json& object) {
 Change Store::apply_secret(const Json& object) {
   TlsSecret secret{secret_data(object, {"tls.crt", "cert"}),
                    secret_data(object, {"tls.key", "key"}),
-                   secret_data(object, {"ca.crt", "cacert"})};
+                   secret_data(object, {"ca.crt", "cacert"}),
+                   secret_data(object, {"ca.crl", "crl"})};
   const std::string key = read_key(object);
   if (secret.certificate.empty() && secret.ca.empty()) {
     if (tls_secrets_.erase(key) == 0) return Change::kNone;

@@ -1,10 +1,13 @@
 #include "control/tcp_routes.h"
 
 #include <algorithm>
+#include <set>
 
 #include "api/names.h"
+#include "base/strings.h"
 #include "control/hosts.h"
 #include "control/http_action.h"
+#include "control/http_match.h"
 #include "control/listeners.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
@@ -20,40 +23,43 @@ constexpr std::string_view kMesh = "mesh";
 template <class Match>
 bool applies(const Match& match, const View& view, const VirtualServiceRule& rule,
              std::uint16_t port, std::string_view gateway) {
-  if (match.port() != 0 && match.port() != port) return false;
-  if (!match.source_namespace().empty() && match.source_namespace() != view.proxy.name_space) {
-    return false;
-  }
-  for (const auto& [key, value] : match.source_labels()) {
-    const auto found = view.proxy.labels.find(key);
-    if (found == view.proxy.labels.end() || found->second != value) return false;
-  }
-  if (match.gateways().empty()) return true;
-  return std::ranges::any_of(match.gateways(), [&](const std::string& name) {
-    return name == gateway || gateway == rule.name_space + "/" + name;
-  });
+  return (match.port() == 0 || match.port() == port) && source_applies(match, view.proxy) &&
+         (match.gateways().empty() || names_gateway(match.gateways(), rule.name_space, gateway));
+}
+
+Policy policy_of(const View& view, std::string_view host, std::string_view subset,
+                 std::uint16_t port) {
+  return policy_for(view.snapshot.destination_rule(host, view.proxy), subset, port);
 }
 
 template <class Routes>
-Destinations destinations(const View& view, const VirtualServiceRule& rule, const Routes& routes,
-                          std::uint16_t port) {
-  Destinations out;
+TcpTarget target_of(const View& view, const VirtualServiceRule& rule, const Routes& routes,
+                    std::uint16_t port) {
+  TcpTarget out;
   for (const schema::RouteDestination& route : routes) {
     if (routes.size() > 1 && route.weight() == 0) continue;
-    out.emplace_back(destination_cluster(view, rule.name_space, route.destination(), port),
-                     routes.size() > 1 ? static_cast<std::uint32_t>(route.weight()) : 0);
+    const DestinationSpec& to = route.destination();
+    const std::string cluster = destination_cluster(view, rule.name_space, to, port);
+    if (out.clusters.empty()) {
+      const auto name = api::parse_cluster_name(cluster);
+      out.policy = policy_of(view, name->host, name->subset, name->port);
+    }
+    out.clusters.emplace_back(cluster,
+                              routes.size() > 1 ? static_cast<std::uint32_t>(route.weight()) : 0);
   }
   return out;
+}
+
+template <class List>
+std::vector<std::string> copy(const List& list) {
+  return {list.begin(), list.end()};
 }
 
 // VirtualServices of the mesh that speak of the service, the most specific host first.
 std::vector<const VirtualServiceRule*> rules_for(const View& view, const Service& service) {
   std::vector<std::pair<std::string, const VirtualServiceRule*>> found;
   for (const VirtualServiceRule& rule : view.snapshot.virtual_services) {
-    const std::vector<std::string> export_to(rule.spec->export_to().begin(),
-                                             rule.spec->export_to().end());
-    if (!bound_to(rule, kMesh)) continue;
-    if (!exported_to(export_to, rule.name_space, view.proxy.name_space)) continue;
+    if (!bound_to(rule, kMesh) || !reaches(rule, view.proxy)) continue;
     for (const std::string& written : rule.spec->hosts()) {
       std::string host = resolve_host(written, rule.name_space, view.mesh().domain);
       if (host_covers(host, service.host)) found.emplace_back(std::move(host), &rule);
@@ -67,47 +73,128 @@ std::vector<const VirtualServiceRule*> rules_for(const View& view, const Service
   return rules;
 }
 
+// Chains for the routes; Envoy refuses two of one match: the first stays.
+class Chains {
+ public:
+  Chains(const MeshConfig& mesh, lds::Listener* listener) : mesh_(mesh), listener_(listener) {}
+
+  void add(TcpRoute route) {
+    const std::string subnets = join(route.subnets, ",");
+    const auto seen = [&](const std::string& host) {
+      return !seen_.insert(host + "|" + subnets).second;
+    };
+    if (route.sni_hosts.empty()) {
+      if (seen("")) return;
+    } else if (std::erase_if(route.sni_hosts, seen) > 0 && route.sni_hosts.empty()) {
+      return;
+    }
+    lds::FilterChain* chain = listener_->add_filter_chains();
+    match_route(route, chain);
+    add_target(mesh_, route.target, chain);
+  }
+
+ private:
+  const MeshConfig& mesh_;
+  lds::Listener* listener_;
+  std::set<std::string> seen_;
+};
+
 }  // namespace
 
-std::vector<TlsRoute> tls_routes(const View& view, const VirtualServiceRule& rule,
+TcpTarget any_tcp_target(const View& view, const OutboundListener& outbound) {
+  for (const VirtualServiceRule* rule : rules_for(view, *outbound.service)) {
+    for (TcpRoute& route : tcp_routes(view, *rule, outbound.port, kMesh)) {
+      if (route.subnets.empty()) return std::move(route.target);
+    }
+  }
+  return service_target(view, *outbound.service, outbound.port);
+}
+
+std::vector<TcpRoute> tls_routes(const View& view, const VirtualServiceRule& rule,
                                  std::uint16_t port, std::string_view gateway) {
-  std::vector<TlsRoute> out;
+  std::vector<TcpRoute> out;
   for (const schema::TLSRoute& route : rule.spec->tls()) {
+    if (route.route().empty()) continue;
     for (const schema::TLSMatchAttributes& match : route.match()) {
       if (!applies(match, view, rule, port, gateway)) continue;
-      out.push_back({{match.sni_hosts().begin(), match.sni_hosts().end()},
-                     destinations(view, rule, route.route(), port)});
+      out.push_back({copy(match.sni_hosts()), copy(match.destination_subnets()),
+                     target_of(view, rule, route.route(), port)});
     }
   }
   return out;
 }
 
-Destinations tcp_route(const View& view, const VirtualServiceRule& rule, std::uint16_t port,
-                       std::string_view gateway) {
+std::vector<TcpRoute> tcp_routes(const View& view, const VirtualServiceRule& rule,
+                                 std::uint16_t port, std::string_view gateway) {
+  std::vector<TcpRoute> out;
   for (const schema::TCPRoute& route : rule.spec->tcp()) {
-    const bool fits =
-        route.match().empty() || std::ranges::any_of(route.match(), [&](const auto& match) {
-          return applies(match, view, rule, port, gateway);
-        });
-    if (fits) return destinations(view, rule, route.route(), port);
+    if (route.route().empty()) continue;
+    bool all = route.match().empty();
+    std::vector<std::string> subnets;
+    for (const schema::L4MatchAttributes& match : route.match()) {
+      if (!applies(match, view, rule, port, gateway)) continue;
+      all = all || match.destination_subnets().empty();
+      subnets.insert(subnets.end(), match.destination_subnets().begin(),
+                     match.destination_subnets().end());
+    }
+    if (!all && subnets.empty()) continue;
+    if (all) subnets.clear();
+    out.push_back({{}, std::move(subnets), target_of(view, rule, route.route(), port)});
+    if (all) break;
   }
-  return {};
+  return out;
 }
 
-void add_weighted_tcp_proxy(const MeshConfig& mesh, const Destinations& to,
-                            lds::FilterChain* chain) {
-  if (to.size() == 1) {
-    add_tcp_proxy(mesh, to.front().first, chain);
-    return;
+TcpTarget service_target(const View& view, const Service& service, std::uint16_t port) {
+  return {{{api::outbound_cluster(port, "", service.host), 0}},
+          policy_of(view, service.host, "", port)};
+}
+
+void match_route(const TcpRoute& route, lds::FilterChain* chain) {
+  for (const std::string& host : route.sni_hosts) {
+    if (host == "*") {
+      chain->mutable_filter_chain_match()->clear_server_names();
+      break;
+    }
+    chain->mutable_filter_chain_match()->add_server_names(lower(host));
   }
+  for (const std::string& subnet : route.subnets) {
+    const std::size_t slash = subnet.find('/');
+    const std::string address = subnet.substr(0, slash);
+    const std::uint32_t whole = address.find(':') == std::string::npos ? 32 : 128;
+    auto* range = chain->mutable_filter_chain_match()->add_prefix_ranges();
+    range->set_address_prefix(address);
+    range->mutable_prefix_len()->set_value(
+        slash == std::string::npos
+            ? whole
+            : parse_int<std::uint32_t>(std::string_view(subnet).substr(slash + 1)).value_or(whole));
+  }
+}
+
+void add_target(const MeshConfig& mesh, const TcpTarget& target, lds::FilterChain* chain) {
   envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy proxy;
-  proxy.set_stat_prefix(to.empty() ? std::string(api::kBlackHoleCluster) : to.front().first);
-  for (const auto& [cluster, weight] : to) {
-    auto* entry = proxy.mutable_weighted_clusters()->add_clusters();
-    entry->set_name(cluster);
-    entry->set_weight(weight);
+  if (target.clusters.empty()) {
+    proxy.set_stat_prefix(std::string(api::kBlackHoleCluster));
+    proxy.set_cluster(std::string(api::kBlackHoleCluster));
+  } else if (target.clusters.size() == 1) {
+    proxy.set_stat_prefix(target.clusters.front().first);
+    proxy.set_cluster(target.clusters.front().first);
+  } else {
+    proxy.set_stat_prefix(target.clusters.front().first);
+    for (const auto& [cluster, weight] : target.clusters) {
+      auto* entry = proxy.mutable_weighted_clusters()->add_clusters();
+      entry->set_name(cluster);
+      entry->set_weight(weight);
+    }
   }
-  if (to.empty()) proxy.set_cluster(std::string(api::kBlackHoleCluster));
+  const auto& tcp = target.policy.pool.tcp();
+  if (tcp.has_idle_timeout()) *proxy.mutable_idle_timeout() = tcp.idle_timeout();
+  if (tcp.has_max_connection_duration()) {
+    *proxy.mutable_max_downstream_connection_duration() = tcp.max_connection_duration();
+  }
+  if (target.policy.balancer.consistent_hash().use_source_ip()) {
+    proxy.add_hash_policy()->mutable_source_ip();
+  }
   add_access_log(mesh, &proxy);
   auto* filter = chain->add_filters();
   filter->set_name(std::string(api::kTcpProxyFilter));
@@ -115,26 +202,22 @@ void add_weighted_tcp_proxy(const MeshConfig& mesh, const Destinations& to,
 }
 
 void add_tcp_chains(const View& view, const OutboundListener& outbound, lds::Listener* listener) {
-  Destinations rest;
-  std::vector<std::string> seen;  // Envoy refuses two chains of one match
+  const Protocol protocol = outbound.service->port(outbound.port)->protocol;
+  const bool tls = protocol == Protocol::kTls || protocol == Protocol::kHttps;
+  Chains chains(view.mesh(), listener);
+  bool default_needed = true;
   for (const VirtualServiceRule* rule : rules_for(view, *outbound.service)) {
-    for (const TlsRoute& route : tls_routes(view, *rule, outbound.port, kMesh)) {
-      lds::FilterChain chain;
-      for (const std::string& host : route.sni_hosts) {
-        if (std::ranges::find(seen, host) != seen.end()) continue;
-        seen.push_back(host);
-        if (host != "*") chain.mutable_filter_chain_match()->add_server_names(host);
-      }
-      if (chain.filter_chain_match().server_names().empty()) continue;
-      add_weighted_tcp_proxy(view.mesh(), route.destinations, &chain);
-      *listener->add_filter_chains() = std::move(chain);
+    for (TcpRoute& route : tls ? tls_routes(view, *rule, outbound.port, kMesh)
+                               : tcp_routes(view, *rule, outbound.port, kMesh)) {
+      // Where tls routes say anything, other server names are not served: as in Istio.
+      if (tls || route.subnets.empty()) default_needed = false;
+      chains.add(std::move(route));
+      if (!tls && !default_needed) return;
     }
-    if (rest.empty()) rest = tcp_route(view, *rule, outbound.port, kMesh);
   }
-  if (rest.empty()) {
-    rest.emplace_back(api::outbound_cluster(outbound.port, "", outbound.service->host), 0);
+  if (default_needed) {
+    chains.add({{}, {}, service_target(view, *outbound.service, outbound.port)});
   }
-  add_weighted_tcp_proxy(view.mesh(), rest, listener->add_filter_chains());
 }
 
 }  // namespace mizzen::control

@@ -1,0 +1,17 @@
+// Requests decided in process by the proxy's own matcher and header code; no sockets, no time.
+#pragma once
+
+#include "mesh.h"
+#include "outcome.h"
+
+namespace mizzen::sim {
+
+// What the proxy would do with the row's request or connection. `random` draws weights and
+// percentages.
+Outcome decide(const Mesh& mesh, const Row& row, const Ask& ask, std::uint64_t random);
+
+// Rows about configuration ("cluster", "listener") and about what only the decision knows
+// ("timeout", "retries", "hashed"): one line for each difference.
+std::vector<std::string> check_configuration(const Mesh& mesh, const Row& row);
+
+}  // namespace mizzen::sim
