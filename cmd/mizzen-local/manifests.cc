@@ -25,7 +25,7 @@ std::vector<Manifest> installation_manifests() {
   for (auto& crd : config::crds())
     out.push_back({"Installing Istio's resource definitions", std::move(crd)});
   for (const deploy::Manifest& manifest : deploy::manifests()) {
-    add_documents(manifest.yaml, "Installing the control plane and the ingress gateway", out);
+    add_documents(manifest.yaml, "Installing the control plane and the gateways", out);
   }
   return out;
 }

@@ -15,18 +15,18 @@ constexpr unsigned kDefaultWorkers = 2;
 constexpr Duration kInjectedDrain = std::chrono::seconds(5);
 constexpr Duration kInjectedQuiet = std::chrono::seconds(1);
 
-unsigned workers(const Flags& flags) {
-  if (!flags.concurrency) return kDefaultWorkers;
-  return *flags.concurrency != 0 ? *flags.concurrency
-                                 : std::max(std::thread::hardware_concurrency(), 1u);
+unsigned workers(const Flags& flags, const proxy::Bootstrap& bootstrap) {
+  const auto wanted = flags.concurrency ? flags.concurrency : bootstrap.concurrency;
+  if (!wanted) return kDefaultWorkers;
+  return *wanted != 0 ? *wanted : std::max(std::thread::hardware_concurrency(), 1u);
 }
 
 proxy::DataPlaneOptions data_plane_options(const Flags& flags, const proxy::Bootstrap& bootstrap) {
   proxy::DataPlaneOptions options;
-  options.concurrency = workers(flags);
+  options.concurrency = workers(flags, bootstrap);
   options.self = proxy::self_facts(bootstrap.node);
   if (bootstrap.workload) {
-    options.drain_time = kInjectedDrain;
+    options.drain_time = bootstrap.drain_time.value_or(kInjectedDrain);
     options.drain_quiet = kInjectedQuiet;
     const char* seconds = std::getenv("TERMINATION_DRAIN_DURATION_SECONDS");
     if (auto value = parse_int<unsigned>(seconds ? seconds : "")) {
@@ -60,7 +60,7 @@ Process::Process(const Flags& flags, proxy::Bootstrap bootstrap)
       signals_(loop_, {SIGTERM, SIGINT}, [this](int) { stop(); }),
       data_plane_(loop_, data_plane_options(flags, bootstrap_)),
       feed_(loop_, [this](proxy::SnapshotRef snapshot) { publish(std::move(snapshot)); }),
-      concurrency_(workers(flags)),
+      concurrency_(workers(flags, bootstrap_)),
       drain_time_(data_plane_options(flags, bootstrap_).drain_time) {}
 
 Status Process::start() {
@@ -68,12 +68,16 @@ Status Process::start() {
   feed_.touch();
   if (bootstrap_.discovery) {
     source_.emplace(loop_, feed_, *bootstrap_.discovery, bootstrap_.node);
-    source_->start();
   }
   if (bootstrap_.workload) {
     MIZZEN_TRY(agent_, proxy::LocalAgent::make(loop_, feed_, *bootstrap_.workload, agent_hooks()));
     MIZZEN_CHECKED(agent_->start());
+    if (bootstrap_.workload->dns_capture && source_) {
+      source_->follow_names(
+          [this](std::string_view table) { return agent_->set_names(table); });
+    }
   }
+  if (source_) source_->start();
   if (bootstrap_.admin) {
     admin_ = std::make_unique<proxy::AdminServer>(loop_, feed_, bootstrap_, admin_hooks());
     auto bound = admin_->listen(*bootstrap_.admin);

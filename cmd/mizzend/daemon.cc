@@ -4,6 +4,7 @@
 
 #include "api/names.h"
 #include "base/log.h"
+#include "control/ingest.h"
 
 namespace mizzen::mizzend {
 namespace {
@@ -44,6 +45,12 @@ Status Daemon::listen(net::HttpServer& server, std::uint16_t port) {
 }
 
 Status Daemon::start() {
+  inject::Settings settings = webhooks_.settings();
+  settings.proxy_config = [this](const std::string& name_space, const object::Json& labels,
+                                 const object::Json& annotation) {
+    return store_.proxy_config(name_space, control::read_labels(&labels), annotation);
+  };
+  webhooks_.set_settings(std::move(settings));
   const auto pages = [this](std::shared_ptr<net::Exchange> exchange) {
     if (!pages_.handle(exchange)) {
       exchange->respond(404, {{"content-type", "text/plain"}}, "see /debug\n");
@@ -153,6 +160,7 @@ void Daemon::on_change(control::Change change, const object::Json& object, bool 
   for (const std::string& error : store_.take_errors()) log::warning("config", "{}", error);
   discovery_.changed(change);
   const std::string kind = object::string_at(object, {"kind"});
+  if (kind == "ConfigMap" && change != control::Change::kNone) follow_mesh();
   if (kind == "Namespace" && publisher_) {
     const std::string name = object::string_at(object, {"metadata", "name"});
     if (removed) {
@@ -165,6 +173,17 @@ void Daemon::on_change(control::Change change, const object::Json& object, bool 
       object::string_at(object, {"apiVersion"}).find("istio.io/") != std::string::npos) {
     status_writer_.report(object);
   }
+}
+
+// What the mesh configuration says of pods that are injected and of identities from now on.
+void Daemon::follow_mesh() {
+  const control::MeshConfig& mesh = store_.mesh();
+  inject::Settings settings = webhooks_.settings();
+  settings.trust_domain = mesh.trust_domain;
+  settings.mesh_id = mesh.mesh_id;
+  settings.merge_metrics = mesh.prometheus_merge;
+  webhooks_.set_settings(std::move(settings));
+  authenticator_.set_trust_domain(mesh.trust_domain);
 }
 
 Status Daemon::ready() const {

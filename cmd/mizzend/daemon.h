@@ -46,6 +46,7 @@ class Daemon {
   void serve(std::shared_ptr<const ca::Authority> authority);
   void renew_certificate();
   void on_change(control::Change change, const object::Json& object, bool removed);
+  void follow_mesh();
   void authenticate(std::shared_ptr<net::GrpcStream> call,
                     std::function<void(Result<ca::Caller>)> done);
   Status ready() const;

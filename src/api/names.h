@@ -109,6 +109,9 @@ inline constexpr std::string_view kEndpointType =
     "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 inline constexpr std::string_view kSecretType =
     "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+// Istio's names for the agent's DNS (NDS); its message is in protos/istio/nds.proto.
+inline constexpr std::string_view kNameTableType =
+    "type.googleapis.com/istio.networking.nds.v1.NameTable";
 inline constexpr std::string_view kDeltaAdsMethod =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 inline constexpr std::string_view kSotwAdsMethod =
@@ -191,6 +194,8 @@ inline constexpr std::string_view kNodeName = "NODE_NAME";
 inline constexpr std::string_view kTrustDomain = "TRUST_DOMAIN";
 inline constexpr std::string_view kProxyConfig = "PROXY_CONFIG";
 inline constexpr std::string_view kRequestedNetworkView = "REQUESTED_NETWORK_VIEW";
+inline constexpr std::string_view kDnsCapture = "DNS_CAPTURE";
+inline constexpr std::string_view kDnsAutoAllocate = "DNS_AUTO_ALLOCATE";
 // Ours: "true" when the proxy is a Mizzen.
 inline constexpr std::string_view kMizzen = "MIZZEN";
 }  // namespace node

@@ -25,6 +25,7 @@ class RequestAuthentication;
 class ServiceEntry;
 class Sidecar;
 class VirtualService;
+class WorkloadEntry;
 }  // namespace mizzen::schema
 
 namespace mizzen::config {
@@ -83,6 +84,7 @@ void check_peer_authentication(Findings& out, const schema::PeerAuthentication& 
 void check_authorization_policy(Findings& out, const schema::AuthorizationPolicy& spec);
 void check_request_authentication(Findings& out, const schema::RequestAuthentication& spec);
 void check_service_entry(Findings& out, const schema::ServiceEntry& spec);
+void check_workload_entry(Findings& out, const schema::WorkloadEntry& spec);
 void check_sidecar(Findings& out, const schema::Sidecar& spec);
 
 }  // namespace mizzen::config

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "base/strings.h"
@@ -28,8 +29,29 @@ void check_ports(Findings& out, const Entry& spec) {
   }
 }
 
+void check_endpoint_ports(Findings& out, const std::string& path,
+                          const schema::WorkloadEntry& endpoint, const Entry* entry) {
+  const bool socket = endpoint.address().starts_with("unix://");
+  for (const auto& [name, number] : endpoint.ports()) {
+    const std::string here = fmt::format("{}[{}]", at(path, "ports"), name);
+    check_port(out, here, number);
+    if (socket) out.error(here, "a UNIX socket has no ports: remove it");
+    if (entry == nullptr) continue;
+    const bool known = std::ranges::any_of(
+        entry->ports(), [&](const schema::ServicePort& port) { return port.name() == name; });
+    if (!known) out.error(here, "no port of this ServiceEntry is named \"{}\"", name);
+  }
+}
+
 void check_resolution(Findings& out, const Entry& spec) {
   bool endpoints = spec.endpoints_size() > 0;
+  if (spec.resolution() == Entry::DNS_ROUND_ROBIN && spec.endpoints_size() > 1) {
+    out.error("spec.endpoints",
+              "resolution DNS_ROUND_ROBIN takes one endpoint: remove the others, or write DNS");
+  }
+  for (int i = 0; i < spec.endpoints_size(); ++i) {
+    check_endpoint_ports(out, at("spec", "endpoints", i), spec.endpoints(i), &spec);
+  }
   switch (spec.resolution()) {
     case Entry::NONE:
       if (endpoints) {
@@ -63,6 +85,10 @@ void check_resolution(Findings& out, const Entry& spec) {
             "spec.hosts",
             "resolution DNS_ROUND_ROBIN takes one host: split this into several ServiceEntries");
       }
+      break;
+    case Entry::DYNAMIC_DNS:
+      out.error("spec.resolution",
+                "DYNAMIC_DNS is not supported: write DNS for plain hosts, NONE for wildcards");
       break;
     default:
       break;
@@ -98,6 +124,16 @@ void check_service_entry(Findings& out, const Entry& spec) {
     check_export_to(out, at("spec", "exportTo", i), spec.export_to(i));
 }
 
+void check_workload_entry(Findings& out, const schema::WorkloadEntry& spec) {
+  if (spec.address().empty() && spec.network().empty()) {
+    out.error("spec.address", "is empty: write the workload's address");
+  } else if (!spec.address().empty() && !is_ip(spec.address()) &&
+             !spec.address().starts_with("unix://")) {
+    check_host(out, "spec.address", spec.address(), false);
+  }
+  check_endpoint_ports(out, "spec", spec, nullptr);
+}
+
 void check_sidecar(Findings& out, const schema::Sidecar& spec) {
   object::StringMap labels(spec.workload_selector().labels().begin(),
                            spec.workload_selector().labels().end());
@@ -111,6 +147,10 @@ void check_sidecar(Findings& out, const schema::Sidecar& spec) {
     for (int j = 0; j < spec.egress(i).hosts_size(); ++j) {
       check_namespaced_host(out, at(path, "hosts", j), spec.egress(i).hosts(j), true);
     }
+    const std::string& bind = spec.egress(i).bind();
+    if (!bind.empty() && !is_ip(bind)) {
+      out.error(at(path, "bind"), "\"{}\" is not supported: write an IP address", bind);
+    }
     if (!spec.egress(i).has_port() && i + 1 < spec.egress_size()) {
       out.error(path, "a listener without a port takes all that is left: put it last");
     }
@@ -119,6 +159,9 @@ void check_sidecar(Findings& out, const schema::Sidecar& spec) {
     std::string path = at("spec", "ingress", i);
     const auto& one = spec.ingress(i);
     check_port(out, at(path, "port.number"), one.port().number());
+    if (!one.bind().empty() && !is_ip(one.bind())) {
+      out.error(at(path, "bind"), "\"{}\" is not an IP address: write one", one.bind());
+    }
     std::string_view target = one.default_endpoint();
     if (target.empty() || target.starts_with("unix://")) continue;
     auto colon = target.rfind(':');

@@ -37,6 +37,7 @@ const std::map<std::string_view, Rule>& rules() {
        run<RequestAuthenticationObject, RequestAuthentication, check_request_authentication>},
       {"ServiceEntry", run<ServiceEntryObject, ServiceEntry, check_service_entry>},
       {"Sidecar", run<SidecarObject, Sidecar, check_sidecar>},
+      {"WorkloadEntry", run<WorkloadEntryObject, WorkloadEntry, check_workload_entry>},
   };
   return table;
 }

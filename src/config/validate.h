@@ -27,6 +27,11 @@ Validation validate(const Json& object);
 // Fields that `object` sets and that this release does not act on yet, as paths in document order.
 std::vector<std::string> unacted_fields(const Kind& kind, const Json& object);
 
+// The same for the mesh configuration (key `mesh` of ConfigMap `istio`) and for a ProxyConfig in it
+// or in the annotation `proxy.istio.io/config`.
+std::vector<std::string> unacted_mesh_fields(const Json& mesh);
+std::vector<std::string> unacted_proxy_fields(const Json& config);
+
 // Rewrites names that older releases of Istio used
 // (`spec.trafficPolicy.outlierDetection.consecutiveErrors`, load balancer LEAST_CONN, ...) to
 // today's, in place. validate and control's parsers call it themselves.

@@ -167,6 +167,23 @@ INSTANTIATE_TEST_SUITE_P(
          "spec.hosts[0]: \"*.a.com\" cannot be looked up"},
         {"Sidecar", "{egress: [{hosts: [reviews]}]}",
          "spec.egress[0].hosts[0]: \"reviews\" lacks its namespace"},
+        {"Sidecar", "{egress: [{hosts: [\"./*\"], bind: \"unix:///x\"}]}",
+         "spec.egress[0].bind: \"unix:///x\" is not supported"},
+        {"ServiceEntry",
+         "{hosts: [a.com], ports: [{number: 80, name: http}], resolution: DYNAMIC_DNS}",
+         "spec.resolution: DYNAMIC_DNS is not supported"},
+        {"ServiceEntry",
+         "{hosts: [a.com], ports: [{number: 80, name: http}], resolution: DNS_ROUND_ROBIN, "
+         "endpoints: [{address: b.com}, {address: c.com}]}",
+         "spec.endpoints: resolution DNS_ROUND_ROBIN takes one endpoint"},
+        {"ServiceEntry",
+         "{hosts: [a.com], ports: [{number: 80, name: http}], resolution: STATIC, "
+         "endpoints: [{address: 10.0.0.1, ports: {htp: 81}}]}",
+         "spec.endpoints[0].ports[htp]: no port of this ServiceEntry is named \"htp\""},
+        {"WorkloadEntry", "{address: 10.0.0.1, ports: {http: 8080}}", ""},
+        {"WorkloadEntry", "{labels: {app: x}}", "spec.address: is empty"},
+        {"WorkloadEntry", "{address: \"unix:///x\", ports: {http: 80}}",
+         "spec.ports[http]: a UNIX socket has no ports"},
     }));
 
 TEST(Validate, UnknownKindSuggests) {

@@ -1,10 +1,13 @@
 #include "api/names.h"
+#include "base/strings.h"
 #include "control/destination.h"
 #include "control/inbound.h"
 #include "control/sni_clusters.h"
 #include "control/xds_parts.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+#include "istio/networking.pb.h"
 
 namespace mizzen::control {
 
@@ -15,10 +18,13 @@ namespace {
 
 constexpr std::uint32_t kNoLimit = 4294967295;
 
+void set_millis(std::int64_t millis, google::protobuf::Duration* out) {
+  out->set_seconds(millis / 1000);
+  out->set_nanos(static_cast<int>(millis % 1000) * 1'000'000);
+}
+
 void connect_timeout(const MeshConfig& mesh, cds::Cluster* cluster) {
-  cluster->mutable_connect_timeout()->set_seconds(mesh.connect_timeout_ms / 1000);
-  cluster->mutable_connect_timeout()->set_nanos(static_cast<int>(mesh.connect_timeout_ms % 1000) *
-                                                1'000'000);
+  set_millis(mesh.connect_timeout_ms, cluster->mutable_connect_timeout());
 }
 
 void no_limits(cds::Cluster* cluster) {
@@ -84,39 +90,74 @@ void from_loopback(cds::Cluster* cluster) {
   source->set_port_value(0);
 }
 
-cds::Cluster inbound(const MeshConfig& mesh, std::uint16_t number, const InboundPort& port) {
-  cds::Cluster cluster = original_destination(mesh, api::inbound_cluster(number));
-  // Each address ever asked for would stay; a workload has one.
-  cluster.mutable_cleanup_interval()->set_seconds(9223372035);
-  describe_service(*port.service, &cluster);
-  from_loopback(&cluster);
-  const Protocol protocol = port.port->protocol;
-  upstreams::HttpProtocolOptions options;
-  if (is_http2(protocol)) {
-    options.mutable_explicit_http_config()->mutable_http2_protocol_options();
-    pack_protocol(options, &cluster);
-  } else if (protocol == Protocol::kDetect) {
-    as_downstream(&options);
-    pack_protocol(options, &cluster);
+// What a Sidecar's ingress calls "127.0.0.1:8080", "0.0.0.0:8080" or "unix:///path".
+void deliver_to(const Proxy& proxy, const std::string& endpoint, cds::Cluster* cluster) {
+  cluster->set_type(cds::Cluster::STATIC);
+  cluster->set_lb_policy(cds::Cluster::ROUND_ROBIN);
+  auto* assignment = cluster->mutable_load_assignment();
+  assignment->set_cluster_name(cluster->name());
+  auto* address =
+      assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint()->mutable_address();
+  constexpr std::string_view kSocket = "unix://";
+  if (endpoint.starts_with(kSocket)) {
+    address->mutable_pipe()->set_path(endpoint.substr(kSocket.size()));
+    return;
   }
+  const std::size_t colon = endpoint.rfind(':');
+  const std::string host = endpoint.substr(0, colon);
+  const auto port = parse_int<std::uint32_t>(endpoint.substr(colon + 1)).value_or(0);
+  const bool any = host == "0.0.0.0" || host == "[::]" || host.empty();
+  set_socket_address(address, any ? proxy.address : host == "[::1]" ? "::1" : host, port);
+  if (host != "[::1]") from_loopback(cluster);
+}
+
+const schema::ConnectionPoolSettings& pool_of(const Snapshot& snapshot, const InboundPort& port) {
+  if (port.ingress != nullptr && port.ingress->has_connection_pool()) {
+    return port.ingress->connection_pool();
+  }
+  return snapshot.sidecar == nullptr ? schema::ConnectionPoolSettings::default_instance()
+                                     : snapshot.sidecar->spec->inbound_connection_pool();
+}
+
+cds::Cluster inbound(const View& view, std::uint16_t number, const InboundPort& port) {
+  cds::Cluster cluster = original_destination(view.mesh(), api::inbound_cluster(number));
+  if (port.ingress != nullptr && !port.ingress->default_endpoint().empty()) {
+    deliver_to(view.proxy, port.ingress->default_endpoint(), &cluster);
+  } else if (port.bound()) {
+    // Its own socket took the connection: the workload stands behind loopback.
+    deliver_to(view.proxy, "127.0.0.1:" + std::to_string(number), &cluster);
+  } else {
+    // Each address ever asked for would stay; a workload has one.
+    cluster.mutable_cleanup_interval()->set_seconds(9223372035);
+    from_loopback(&cluster);
+  }
+  if (port.service != nullptr) describe_service(*port.service, &cluster);
+  apply_connection_pool(pool_of(view.snapshot, port), port.protocol, &cluster);
   return cluster;
 }
 
-void resolve_by_dns(const Service& service, const ServicePort& port, cds::Cluster* cluster) {
-  cluster->set_type(cds::Cluster::STRICT_DNS);
+void resolve_by_dns(const View& view, const Service& service, const ServicePort& port,
+                    const SubsetView& subset, cds::Cluster* cluster) {
+  const bool one = service.resolution == Resolution::kDnsRoundRobin;
+  cluster->set_type(one ? cds::Cluster::LOGICAL_DNS : cds::Cluster::STRICT_DNS);
   cluster->set_dns_lookup_family(cds::Cluster::V4_ONLY);
-  cluster->mutable_dns_refresh_rate()->set_seconds(60);
+  set_millis(view.mesh().dns_refresh_ms, cluster->mutable_dns_refresh_rate());
   cluster->set_respect_dns_ttl(true);
   auto* assignment = cluster->mutable_load_assignment();
+  if (service.external_name.empty()) {
+    *assignment = assign_endpoints(view.snapshot, service, port, subset);
+    assignment->set_cluster_name(cluster->name());
+    return;
+  }
   assignment->set_cluster_name(cluster->name());
   auto* endpoint = assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint();
   set_socket_address(endpoint->mutable_address(), service.external_name, port.number);
 }
 
 void find_endpoints(const View& view, const Service& service, const ServicePort& port,
-                    cds::Cluster* cluster) {
-  if (service.resolution == Resolution::kDns) {
-    resolve_by_dns(service, port, cluster);
+                    const SubsetView& subset, cds::Cluster* cluster) {
+  if (service.is_dns()) {
+    resolve_by_dns(view, service, port, subset, cluster);
     return;
   }
   // A gateway has no original destination to go to.
@@ -140,6 +181,10 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
   no_limits(&cluster);
   cluster.set_lb_policy(cds::Cluster::LEAST_REQUEST);
   describe_service(service, &cluster);
+  if (service.external) {
+    (*istio_metadata(cluster.mutable_metadata())->mutable_fields())["external"].set_bool_value(
+        true);
+  }
   if (!subset.name.empty()) {
     set_field(istio_metadata(cluster.mutable_metadata()), "subset", subset.name);
   }
@@ -147,7 +192,7 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
     set_config_metadata(cluster.mutable_metadata(), "destination-rule", rule->name_space,
                         rule->name);
   }
-  find_endpoints(view, service, port, &cluster);
+  find_endpoints(view, service, port, subset, &cluster);
   apply_destination_rule(view, rule, subset, service, port, &cluster);
   return cluster;
 }
@@ -190,7 +235,7 @@ void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::Resourc
   add_sni_clusters(View{snapshot, proxy}, resources);
   if (proxy.kind != ProxyKind::kSidecar) return;
   for (const auto& [number, port] : inbound_ports(snapshot, proxy)) {
-    const cds::Cluster cluster = inbound(snapshot.mesh, number, port);
+    const cds::Cluster cluster = inbound(View{snapshot, proxy}, number, port);
     add_resource(cluster.name(), cluster, resources);
   }
 }

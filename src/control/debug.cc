@@ -51,13 +51,14 @@ Json registryz(const Snapshot& snapshot) {
     out.push_back(
         {{"hostname", host},
          {"Attributes",
-          {{"ServiceRegistry", "Kubernetes"},
+          {{"ServiceRegistry", service->entry ? "External" : "Kubernetes"},
            {"Name", service->name},
            {"Namespace", service->name_space},
            {"LabelSelectors", service->selector}}},
          {"ports", ports},
          {"defaultAddress", service->addresses.empty() ? "0.0.0.0" : service->addresses.front()},
          {"serviceAccounts", service->accounts}});
+    if (!service->auto_address.empty()) out.back()["autoAllocatedAddress"] = service->auto_address;
   }
   return out;
 }
@@ -102,6 +103,7 @@ Json configz(const Snapshot& snapshot) {
   add_rules(snapshot.virtual_services, "VirtualService", &out);
   add_rules(snapshot.destination_rules, "DestinationRule", &out);
   add_rules(snapshot.gateways, "Gateway", &out);
+  add_rules(snapshot.sidecars, "Sidecar", &out);
   for (const PeerPolicy& policy : snapshot.peer_policies) {
     Json spec = {{"mtls", {{"mode", mode_name(policy.mode)}}}};
     if (!policy.selector.empty()) spec["selector"] = {{"matchLabels", policy.selector}};

@@ -256,6 +256,23 @@ std::vector<std::string> mesh_alpn(Protocol protocol, const Policy& policy) {
   return {std::string(api::kAlpnIstio)};
 }
 
+// What the mesh says of every service, where no rule does.
+void fill_from_mesh(const MeshConfig& mesh, Protocol protocol, Policy* policy) {
+  if (mesh.keepalive && !policy->pool.tcp().has_tcp_keepalive()) {
+    auto* keepalive = policy->pool.mutable_tcp()->mutable_tcp_keepalive();
+    keepalive->set_probes(mesh.keepalive->probes);
+    if (mesh.keepalive->time_s > 0) keepalive->mutable_time()->set_seconds(mesh.keepalive->time_s);
+    if (mesh.keepalive->interval_s > 0) {
+      keepalive->mutable_interval()->set_seconds(mesh.keepalive->interval_s);
+    }
+  }
+  using Http = schema::ConnectionPoolSettings::HTTPSettings;
+  if (mesh.h2_upgrade && protocol == Protocol::kHttp &&
+      policy->pool.http().h2_upgrade_policy() == Http::DEFAULT) {
+    policy->pool.mutable_http()->set_h2_upgrade_policy(Http::UPGRADE);
+  }
+}
+
 bool all_speak_mutual_tls(const Snapshot& snapshot, const Service& service,
                           const ServicePort& port) {
   bool any = false;
@@ -283,11 +300,17 @@ void apply_tls(const View& view, const DestinationRuleRule* rule, const Policy& 
                               ? policy.tls.sni()
                               : api::outbound_sni(port.number, subset.name, service.host);
   std::vector<std::string> sans = service.accounts;
+  sans.insert(sans.end(), service.sans.begin(), service.sans.end());
   if (policy.has_tls) {
     if (policy.tls.mode() == Tls::DISABLE) return;
     if (policy.tls.mode() != Tls::ISTIO_MUTUAL) {
       if (may_use_credential(view, *rule, policy.tls)) {
-        originate_tls(policy.tls, service.host, is_http2(port.protocol) || upgraded(policy),
+        Tls spec = policy.tls;
+        if (spec.subject_alt_names().empty()) {
+          for (const std::string& san : service.sans) spec.add_subject_alt_names(san);
+        }
+        const std::string name = service.host.starts_with('*') ? std::string() : service.host;
+        originate_tls(spec, name, is_http2(port.protocol) || upgraded(policy),
                       cluster->mutable_transport_socket());
       }
       return;
@@ -295,24 +318,24 @@ void apply_tls(const View& view, const DestinationRuleRule* rule, const Policy& 
     if (policy.tls.subject_alt_names_size() > 0) {
       sans.assign(policy.tls.subject_alt_names().begin(), policy.tls.subject_alt_names().end());
     }
-    upstream_mtls(cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
+    upstream_mtls(view.mesh(), cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
     return;
   }
-  if (!view.mesh().auto_mtls) return;
+  if (!view.mesh().auto_mtls || service.external) return;
   // Without endpoints there is nothing to match: all of a headless service's pods or none.
   if (cluster->type() == cds::Cluster::ORIGINAL_DST) {
     if (all_speak_mutual_tls(view.snapshot, service, port)) {
-      upstream_mtls(cluster->mutable_transport_socket(), sans, sni,
+      upstream_mtls(view.mesh(), cluster->mutable_transport_socket(), sans, sni,
                     mesh_alpn(port.protocol, policy));
     }
     return;
   }
-  if (cluster->type() != cds::Cluster::EDS) return;
+  if (!service.external_name.empty()) return;
   // Automatic: mutual TLS with endpoints that say they speak it, plain text with the rest.
   auto* mutual = cluster->add_transport_socket_matches();
   mutual->set_name("tlsMode-istio");
   set_field(mutual->mutable_match(), "tlsMode", api::kTlsModeIstio);
-  upstream_mtls(mutual->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
+  upstream_mtls(view.mesh(), mutual->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
   auto* plain = cluster->add_transport_socket_matches();
   plain->set_name("tlsMode-disabled");
   plain->mutable_match();
@@ -356,12 +379,21 @@ std::vector<SubsetView> subsets_of(const DestinationRuleRule* rule) {
 void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
                             const SubsetView& subset, const Service& service,
                             const ServicePort& port, cds::Cluster* cluster) {
-  const Policy policy = policy_for(rule, subset.name, port.number);
+  Policy policy = policy_for(rule, subset.name, port.number);
+  fill_from_mesh(view.mesh(), port.protocol, &policy);
   apply_pool(policy, cluster);
   apply_outlier(policy, cluster);
   apply_balancer(policy, cluster);
   protocol_options(policy, port.protocol, cluster);
   apply_tls(view, rule, policy, subset, service, port, cluster);
+}
+
+void apply_connection_pool(const schema::ConnectionPoolSettings& pool, Protocol protocol,
+                           cds::Cluster* cluster) {
+  Policy policy;
+  policy.pool = pool;
+  apply_pool(policy, cluster);
+  protocol_options(policy, protocol, cluster);
 }
 
 bool add_hash_policy(const View& view, std::string_view host, std::string_view subset,

@@ -11,10 +11,14 @@
 namespace envoy::config::cluster::v3 {
 class Cluster;
 }
+namespace envoy::config::endpoint::v3 {
+class ClusterLoadAssignment;
+}
 namespace envoy::config::route::v3 {
 class RouteAction;
 }
 namespace mizzen::schema {
+class ConnectionPoolSettings;
 class TrafficPolicy;
 }
 
@@ -36,6 +40,16 @@ void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
 
 // The names of the secrets that the clusters of this proxy use.
 std::vector<std::string> client_credentials(const View& view);
+
+// Limits, keep-alive and HTTP options of one pool, on a cluster with thresholds.
+void apply_connection_pool(const schema::ConnectionPoolSettings& pool, Protocol protocol,
+                           envoy::config::cluster::v3::Cluster* cluster);
+
+// The ready endpoints of the port that belong to the subset, by locality.
+envoy::config::endpoint::v3::ClusterLoadAssignment assign_endpoints(const Snapshot& snapshot,
+                                                                    const Service& service,
+                                                                    const ServicePort& port,
+                                                                    const SubsetView& subset);
 
 // Whether connections to the endpoint are to be mutual TLS: its pod has a proxy, and no policy of
 // its own says otherwise.

@@ -35,6 +35,9 @@ Proxy make_proxy(const xds::NodeInfo& node, const Store& store) {
   proxy.cluster_id = object::string_at(meta, {api::node::kClusterId}, api::kDefaultClusterId);
   proxy.version = object::string_at(meta, {api::node::kIstioVersion});
   proxy.capture = object::string_at(meta, {api::node::kInterceptionMode}, "REDIRECT") != "NONE";
+  proxy.dns_capture = object::string_at(meta, {api::node::kDnsCapture}) == "true";
+  proxy.auto_address =
+      proxy.dns_capture && object::string_at(meta, {api::node::kDnsAutoAllocate}) == "true";
   proxy.labels = read_labels(object::find(meta, {api::node::kLabels}));
   if (const auto id = api::parse_node_id(node.id)) {
     proxy.kind = id->type == "sidecar" ? ProxyKind::kSidecar : ProxyKind::kGateway;

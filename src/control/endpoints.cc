@@ -29,15 +29,23 @@ void describe_workload(const MeshConfig& mesh, const Workload& workload,
   };
   copy_label("app");
   copy_label("version");
-  set_field(istio, "principal", workload.spiffe_id(mesh.trust_domain));
+  if (!workload.service_account.empty()) {
+    set_field(istio, "principal", workload.spiffe_id(mesh.trust_domain));
+  }
 }
 
 void add_endpoint(const Snapshot& snapshot, const Endpoint& endpoint,
                   eds::LocalityLbEndpoints* locality) {
   eds::LbEndpoint* out = locality->add_lb_endpoints();
-  set_socket_address(out->mutable_endpoint()->mutable_address(), endpoint.address, endpoint.port);
+  core::Address* address = out->mutable_endpoint()->mutable_address();
+  constexpr std::string_view kSocket = "unix://";
+  if (endpoint.address.starts_with(kSocket)) {
+    address->mutable_pipe()->set_path(endpoint.address.substr(kSocket.size()));
+  } else {
+    set_socket_address(address, endpoint.address, endpoint.port);
+  }
   out->set_health_status(core::HEALTHY);
-  out->mutable_load_balancing_weight()->set_value(1);
+  out->mutable_load_balancing_weight()->set_value(endpoint.weight);
   if (endpoint.workload != nullptr) describe_workload(snapshot.mesh, *endpoint.workload, out);
   if (speaks_mutual_tls(snapshot, endpoint)) {
     set_field(&(*out->mutable_metadata()
@@ -54,8 +62,10 @@ void set_locality(std::string_view text, core::Locality* locality) {
   if (parts.size() > 2) locality->set_sub_zone(std::string(parts[2]));
 }
 
-eds::ClusterLoadAssignment assignment(const Snapshot& snapshot, const Service& service,
-                                      const ServicePort& port, const SubsetView& subset) {
+}  // namespace
+
+eds::ClusterLoadAssignment assign_endpoints(const Snapshot& snapshot, const Service& service,
+                                            const ServicePort& port, const SubsetView& subset) {
   eds::ClusterLoadAssignment out;
   out.set_cluster_name(api::outbound_cluster(port.number, subset.name, service.host));
   std::map<std::string, eds::LocalityLbEndpoints> localities;
@@ -68,14 +78,15 @@ eds::ClusterLoadAssignment assignment(const Snapshot& snapshot, const Service& s
   }
   for (auto& [name, locality] : localities) {
     set_locality(name, locality.mutable_locality());
-    locality.mutable_load_balancing_weight()->set_value(
-        static_cast<std::uint32_t>(locality.lb_endpoints_size()));
+    std::uint32_t weight = 0;
+    for (const auto& endpoint : locality.lb_endpoints()) {
+      weight += endpoint.load_balancing_weight().value();
+    }
+    locality.mutable_load_balancing_weight()->set_value(weight);
     *out.add_endpoints() = std::move(locality);
   }
   return out;
 }
-
-}  // namespace
 
 bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint) {
   const Workload* workload = endpoint.workload.get();
@@ -97,7 +108,7 @@ Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
     for (const ServicePort& port : service->ports) {
       if (port.protocol == Protocol::kUdp) continue;
       for (const SubsetView& subset : subsets) {
-        const eds::ClusterLoadAssignment out = assignment(snapshot, *service, port, subset);
+        const eds::ClusterLoadAssignment out = assign_endpoints(snapshot, *service, port, subset);
         add_resource(out.cluster_name(), out, resources.get());
       }
     }

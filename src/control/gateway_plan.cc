@@ -25,9 +25,8 @@ std::uint16_t target_number(const ServicePort& port) {
 // A Gateway names the port of the gateway's Service; the pod listens behind it. Before the pod is
 // among the endpoints its labels say whose it is: it must not bind another port meanwhile.
 std::uint16_t listening_port(const Snapshot& snapshot, const Proxy& proxy, std::uint16_t port) {
-  const auto found = snapshot.instances.find(proxy.address);
-  if (found != snapshot.instances.end()) {
-    for (const Instance& instance : found->second) {
+  if (const auto* instances = snapshot.instances_at(proxy.address)) {
+    for (const Instance& instance : *instances) {
       if (instance.port->number == port) return instance.target;
     }
   }

@@ -6,6 +6,7 @@
 
 #include "api/names.h"
 #include "base/clock.h"
+#include "control/scope.h"
 
 namespace mizzen::control {
 namespace {
@@ -24,17 +25,18 @@ bool same_ports(const std::vector<ServicePort>& a, const std::vector<ServicePort
 
 // All of a service but its endpoints; a headless one is its endpoints.
 bool same_service(const Service& a, const Service& b) {
-  return &a == &b || (!a.headless && !b.headless && a.addresses == b.addresses &&
-                      a.export_to == b.export_to && a.external_name == b.external_name &&
-                      a.created == b.created && same_ports(a.ports, b.ports));
+  return &a == &b ||
+         (!a.headless && !b.headless && a.addresses == b.addresses && a.export_to == b.export_to &&
+          a.external_name == b.external_name && a.created == b.created && a.entry == b.entry &&
+          a.resolution == b.resolution && a.auto_address == b.auto_address &&
+          same_ports(a.ports, b.ports));
 }
 
 bool same_instances(const Snapshot& before, const Snapshot& now, const std::string& address) {
-  const auto a = before.instances.find(address);
-  const auto b = now.instances.find(address);
-  if ((a == before.instances.end()) != (b == now.instances.end())) return false;
-  if (a == before.instances.end()) return true;
-  return std::ranges::equal(a->second, b->second, [](const Instance& x, const Instance& y) {
+  const auto* a = before.instances_at(address);
+  const auto* b = now.instances_at(address);
+  if (a == nullptr || b == nullptr) return a == b;
+  return std::ranges::equal(*a, *b, [](const Instance& x, const Instance& y) {
     return x.target == y.target && x.port->number == y.port->number &&
            x.service->host == y.service->host;
   });
@@ -47,30 +49,27 @@ bool same_policies(const std::vector<PeerPolicy>& a, const std::vector<PeerPolic
   });
 }
 
-bool same_mesh(const MeshConfig& a, const MeshConfig& b) {
-  return a.domain == b.domain && a.trust_domain == b.trust_domain &&
-         a.access_log_file == b.access_log_file && a.access_log_format == b.access_log_format &&
-         a.access_log_json == b.access_log_json && a.registry_only == b.registry_only &&
-         a.connect_timeout_ms == b.connect_timeout_ms && a.auto_mtls == b.auto_mtls &&
-         a.root_namespace == b.root_namespace;
-}
-
 }  // namespace
 
 bool same_configuration(const Snapshot& before, const Snapshot& now, const Proxy& proxy) {
   if (&before == &now) return true;
-  if (!same_mesh(before.mesh, now.mesh) ||
+  if (before.mesh != now.mesh ||
       !same_rules(before.virtual_services, now.virtual_services) ||
       !same_rules(before.destination_rules, now.destination_rules) ||
       !same_rules(before.gateways, now.gateways) ||
+      !same_rules(before.sidecars, now.sidecars) ||
       !same_policies(before.peer_policies, now.peer_policies) ||
       before.services.size() != now.services.size() ||
       !same_instances(before, now, proxy.address)) {
     return false;
   }
-  return std::ranges::equal(before.services, now.services, [](const auto& a, const auto& b) {
-    return a.first == b.first && same_service(*a.second, *b.second);
-  });
+  return std::ranges::equal(before.services, now.services,
+                            [](const auto& a, const auto& b) {
+                              return a.first == b.first && same_service(*a.second, *b.second);
+                            }) &&
+         std::ranges::equal(before.rivals, now.rivals, [](const auto& a, const auto& b) {
+           return a->host == b->host && a->name_space == b->name_space && same_service(*a, *b);
+         });
 }
 
 Resources Generator::settle(const Resources& before, Resources now) {
@@ -87,16 +86,19 @@ Resources Generator::settle(const Resources& before, Resources now) {
 }
 
 Generator::Common& Generator::common(const Proxy& proxy) {
-  Common& common =
-      common_[{proxy.name_space, proxy.kind, labels_matter_ ? proxy.labels : Labels{}}];
+  Common& common = common_[{proxy.name_space, proxy.kind, proxy.auto_address,
+                            labels_matter_ ? proxy.labels : Labels{}}];
   if (common.snapshot == snapshot_->number) return common;
   common.snapshot = snapshot_->number;
-  common.listeners = settle(common.listeners, translate_common_listeners(*snapshot_, proxy));
+  common.scope = scope_for(snapshot_, proxy);
+  const Snapshot& scope = *common.scope;
+  common.listeners = settle(common.listeners, translate_common_listeners(scope, proxy));
   if (proxy.kind == ProxyKind::kSidecar) {
-    common.routes = settle(common.routes, translate_routes(*snapshot_, proxy));
+    common.routes = settle(common.routes, translate_routes(scope, proxy));
   }
-  common.clusters = settle(common.clusters, translate_common_clusters(*snapshot_, proxy));
-  common.endpoints = settle(common.endpoints, translate_endpoints(*snapshot_, proxy));
+  common.clusters = settle(common.clusters, translate_common_clusters(scope, proxy));
+  common.endpoints = settle(common.endpoints, translate_endpoints(scope, proxy));
+  common.names = nullptr;
   return common;
 }
 
@@ -110,9 +112,10 @@ std::shared_ptr<const xds::World> Generator::world(
       return snapshot_ != nullptr && entry.second.snapshot != snapshot_->number;
     });
     snapshot_ = snapshot;
-    labels_matter_ = proxy_labels_matter(*snapshot);
+    labels_matter_ = proxy_labels_matter(*snapshot) || scope_by_labels(*snapshot);
   }
-  const Common& shared = common(proxy);
+  Common& shared = common(proxy);
+  const Snapshot& scope = *shared.scope;
   const auto old = [&](std::string_view url) -> Resources {
     if (before == nullptr) return nullptr;
     const auto found = before->types.find(url);
@@ -127,7 +130,7 @@ std::shared_ptr<const xds::World> Generator::world(
   const bool keep = before != nullptr && before_snapshot != nullptr &&
                     same_configuration(*before_snapshot, *snapshot, proxy);
   auto clusters = std::make_shared<xds::ResourceMap>(*shared.clusters);
-  add_own_clusters(*snapshot, proxy, clusters.get());
+  add_own_clusters(scope, proxy, clusters.get());
   set(api::kClusterType, std::move(clusters));
   set(api::kEndpointType, shared.endpoints);
   if (keep) {
@@ -135,11 +138,15 @@ std::shared_ptr<const xds::World> Generator::world(
     set(api::kRouteType, old(api::kRouteType));
   } else {
     auto listeners = std::make_shared<xds::ResourceMap>(*shared.listeners);
-    add_own_listeners(*snapshot, proxy, listeners.get());
+    add_own_listeners(scope, proxy, listeners.get());
     set(api::kListenerType, std::move(listeners));
-    set(api::kRouteType, shared.routes ? shared.routes : translate_routes(*snapshot, proxy));
+    set(api::kRouteType, shared.routes ? shared.routes : translate_routes(scope, proxy));
   }
-  set(api::kSecretType, with_secrets ? translate_secrets(*snapshot, proxy)
+  if (proxy.dns_capture) {
+    if (shared.names == nullptr) shared.names = translate_names(scope, proxy);
+    set(api::kNameTableType, shared.names);
+  }
+  set(api::kSecretType, with_secrets ? translate_secrets(scope, proxy)
                                      : std::make_shared<const xds::ResourceMap>());
   return world;
 }

@@ -27,15 +27,18 @@ class Generator {
  private:
   // What the proxies of a namespace (and of the same labels, where those matter) have in common.
   struct Common {
+    std::shared_ptr<const Snapshot> scope;  // what they may see
     Resources listeners;
     Resources routes;  // of sidecars; null for gateways, whose labels always matter
     Resources clusters;
     Resources endpoints;
+    Resources names;  // null until a proxy asks for it
     std::uint64_t snapshot = 0;  // the number of the one that it was made of
   };
   struct Key {
     std::string name_space;
     ProxyKind kind;
+    bool auto_address;
     Labels labels;
     auto operator<=>(const Key&) const = default;
   };

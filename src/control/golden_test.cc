@@ -1,7 +1,7 @@
 // Golden tests: each testdata/<name>.yaml holds Kubernetes and Istio objects and says in comments
 // `# proxy: <pod>.<namespace>` for whom to translate them and `# only: <types>` what to show (of
 // listeners, routes, clusters, endpoints, secrets; all without it); `# names: a b` keeps resources
-// whose name contains one of the words. What comes out is testdata/<name>.out. To accept what comes
+// whose name contains one of the words; `# with: auto-address` for proxies that answer DNS. What comes out is testdata/<name>.out. To accept what comes
 // out now: MIZZEN_UPDATE_GOLDEN=1 out/build/dev/bin/control_test
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/util/json_util.h>
@@ -14,6 +14,7 @@
 
 #include "api/names.h"
 #include "base/strings.h"
+#include "control/scope.h"
 #include "control/store.h"
 #include "control/translate.h"
 #include "object/yaml.h"
@@ -74,14 +75,16 @@ std::string translate(const std::string& text, Store& store, const std::string& 
   EXPECT_TRUE(workload) << proxy_name;
   if (!workload) return {};
   const auto gateway = workload->labels.find("istio");
-  proxy.kind = gateway != workload->labels.end() && gateway->second == "ingressgateway"
+  proxy.kind = gateway != workload->labels.end() && gateway->second.ends_with("gressgateway")
                    ? ProxyKind::kGateway
                    : ProxyKind::kSidecar;
   proxy.name = proxy_name;
   proxy.name_space = workload->name_space;
   proxy.address = workload->address;
   proxy.labels = workload->labels;
-  const auto snapshot = store.snapshot();
+  const std::vector<std::string> options = words_after(text, "with");
+  proxy.auto_address = std::ranges::find(options, "auto-address") != options.end();
+  const auto snapshot = scope_for(store.snapshot(), proxy);
   const std::vector<std::string> only = words_after(text, "only");
   const std::vector<std::string> names = words_after(text, "names");
   std::string out;

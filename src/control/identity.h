@@ -19,6 +19,9 @@ class Authenticator {
   Authenticator(kube::Client& client, std::string trust_domain)
       : client_(client), trust_domain_(std::move(trust_domain)) {}
 
+  // For callers from now on.
+  void set_trust_domain(std::string trust_domain) { trust_domain_ = std::move(trust_domain); }
+
   using Done = std::function<void(Result<pki::SpiffeId>)>;
   // The bearer token goes before the certificate (whose chain the listener has verified): an agent
   // that renews shows both. kUnauthenticated without either. `done` once, maybe before this

@@ -13,6 +13,7 @@
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+#include "istio/networking.pb.h"
 
 namespace mizzen::control {
 
@@ -32,6 +33,7 @@ struct Target {
   std::string cluster;
   std::string stat_prefix;
   std::string operation;  // of the span
+  bool match_port = true;
 };
 
 constexpr std::string_view kHttpAlpns[] = {api::kAlpnIstioHttp10, api::kAlpnIstioHttp11,
@@ -48,11 +50,12 @@ class InboundBuilder {
     listener_.set_name(std::string(api::kVirtualInbound));
     listener_.set_traffic_direction(envoy::config::core::v3::INBOUND);
     set_socket_address(listener_.mutable_address(), "0.0.0.0", api::kInboundCapturePort);
-    listener_.mutable_listener_filters_timeout();
-    listener_.set_continue_on_listener_filters_timeout(true);
+    inspection_time(view.mesh(), &listener_);
   }
 
   lds::Listener build();
+  // The listener of a port that a Sidecar has bound.
+  lds::Listener build_bound(std::uint16_t number, const InboundPort& port);
 
  private:
   void chain(const Target& target, Carry carry, Tls tls, std::span<const std::string_view> alpns);
@@ -91,11 +94,11 @@ void InboundBuilder::chain(const Target& target, Carry carry, Tls tls,
   lds::FilterChain* chain = listener_.add_filter_chains();
   chain->set_name(carry == Carry::kHttp ? target.chain_name : target.tcp_chain_name);
   lds::FilterChainMatch* match = chain->mutable_filter_chain_match();
-  if (target.port != 0) match->mutable_destination_port()->set_value(target.port);
+  if (target.port != 0 && target.match_port) match->mutable_destination_port()->set_value(target.port);
   match->set_transport_protocol(tls == Tls::kPlain ? "raw_buffer" : "tls");
   for (const std::string_view alpn : alpns) match->add_application_protocols(std::string(alpn));
   if (tls == Tls::kMutual) {
-    downstream_mtls(chain->mutable_transport_socket(), view_.mesh().trust_domain);
+    downstream_mtls(view_.mesh(), chain->mutable_transport_socket());
   }
   if (carry == Carry::kTcp) {
     add_tcp_proxy(view_.mesh(), target.cluster, chain);
@@ -153,8 +156,8 @@ void InboundBuilder::listener_filters(const std::map<std::uint16_t, InboundPort>
   std::vector<std::uint16_t> no_tls{api::kInboundCapturePort};
   std::vector<std::uint16_t> no_http{api::kInboundCapturePort};
   for (const auto& [number, port] : ports) {
-    if (port.port->protocol != Protocol::kDetect) no_http.push_back(number);
-    if (port.mode == MtlsMode::kDisable && is_tcp(port.port->protocol)) no_tls.push_back(number);
+    if (port.protocol != Protocol::kDetect) no_http.push_back(number);
+    if (port.mode == MtlsMode::kDisable && is_tcp(port.protocol)) no_tls.push_back(number);
   }
   const auto fill = [&](const std::vector<std::uint16_t>& off, lds::ListenerFilter* filter) {
     if (off.size() == 1) {
@@ -167,6 +170,38 @@ void InboundBuilder::listener_filters(const std::map<std::uint16_t, InboundPort>
   };
   fill(no_tls, add(api::kTlsInspector, filters::tls_inspector::v3::TlsInspector()));
   fill(no_http, add(api::kHttpInspector, filters::http_inspector::v3::HttpInspector()));
+}
+
+Target target_of(std::uint16_t number, const InboundPort& port) {
+  const std::string name = fmt::format("0.0.0.0_{}", number);
+  const std::string host = port.service == nullptr ? std::string() : port.service->host;
+  const std::uint16_t called = port.port == nullptr ? number : port.port->number;
+  return {number,
+          name,
+          name,
+          api::inbound_cluster(number),
+          fmt::format("inbound_0.0.0.0_{};", number),
+          fmt::format("{}:{}/*", host, called)};
+}
+
+lds::Listener InboundBuilder::build_bound(std::uint16_t number, const InboundPort& port) {
+  const std::string address = port.ingress->bind().empty() ? "0.0.0.0" : port.ingress->bind();
+  listener_.set_name(fmt::format("{}_{}", address, number));
+  set_socket_address(listener_.mutable_address(), address, number);
+  Target target = target_of(number, port);
+  target.match_port = false;
+  chains(target, port.protocol, port.mode);
+  namespace filters = envoy::extensions::filters::listener;
+  const auto inspect = [&](std::string_view name, const google::protobuf::Message& config) {
+    lds::ListenerFilter* filter = listener_.add_listener_filters();
+    filter->set_name(std::string(name));
+    filter->mutable_typed_config()->PackFrom(config);
+  };
+  inspect(api::kTlsInspector, filters::tls_inspector::v3::TlsInspector());
+  if (port.protocol == Protocol::kDetect) {
+    inspect(api::kHttpInspector, filters::http_inspector::v3::HttpInspector());
+  }
+  return std::move(listener_);
 }
 
 lds::Listener InboundBuilder::build() {
@@ -183,14 +218,7 @@ lds::Listener InboundBuilder::build() {
 
   const auto ports = inbound_ports(view_.snapshot, view_.proxy);
   for (const auto& [number, port] : ports) {
-    const std::string name = fmt::format("0.0.0.0_{}", number);
-    const Target target{number,
-                        name,
-                        name,
-                        api::inbound_cluster(number),
-                        fmt::format("inbound_0.0.0.0_{};", number),
-                        fmt::format("{}:{}/*", port.service->host, port.port->number)};
-    chains(target, port.port->protocol, port.mode);
+    if (!port.bound()) chains(target_of(number, port), port.protocol, port.mode);
   }
   listener_filters(ports);
   return std::move(listener_);
@@ -198,11 +226,15 @@ lds::Listener InboundBuilder::build() {
 
 }  // namespace
 
+bool InboundPort::bound() const {
+  return ingress != nullptr && ingress->capture_mode() == schema::NONE;
+}
+
 std::map<std::uint16_t, InboundPort> inbound_ports(const Snapshot& snapshot, const Proxy& proxy) {
   std::map<std::uint16_t, InboundPort> ports;
-  const auto found = snapshot.instances.find(proxy.address);
-  if (found == snapshot.instances.end()) return ports;
-  for (const Instance& instance : found->second) {
+  static const std::vector<Instance> none;
+  const auto* instances = snapshot.instances_at(proxy.address);
+  for (const Instance& instance : instances == nullptr ? none : *instances) {
     if (instance.port->protocol == Protocol::kUdp) continue;
     InboundPort& held = ports[instance.target];
     const bool older = held.service == nullptr ||
@@ -210,12 +242,29 @@ std::map<std::uint16_t, InboundPort> inbound_ports(const Snapshot& snapshot, con
                        (instance.service->created == held.service->created &&
                         instance.service->host < held.service->host);
     if (!older) continue;
-    held = {instance.service, instance.port,
-            snapshot.mtls_mode(proxy.name_space, proxy.labels, instance.target)};
+    held = {instance.service, instance.port, instance.port->protocol,
+            snapshot.mtls_mode(proxy.name_space, proxy.labels, instance.target), nullptr};
   }
-  return ports;
+  if (snapshot.sidecar == nullptr || snapshot.sidecar->spec->ingress().empty()) return ports;
+  std::map<std::uint16_t, InboundPort> listed;
+  for (const schema::IstioIngressListener& ingress : snapshot.sidecar->spec->ingress()) {
+    const auto number = static_cast<std::uint16_t>(ingress.port().number());
+    const auto known = ports.find(number);
+    InboundPort port = known == ports.end() ? InboundPort{} : known->second;
+    port.protocol = parse_protocol(ingress.port().protocol());
+    port.mode = snapshot.mtls_mode(proxy.name_space, proxy.labels, number);
+    port.ingress = &ingress;
+    listed.emplace(number, port);
+  }
+  return listed;
 }
 
-lds::Listener inbound_listener(const View& view) { return InboundBuilder(view).build(); }
+std::vector<lds::Listener> inbound_listeners(const View& view) {
+  std::vector<lds::Listener> listeners{InboundBuilder(view).build()};
+  for (const auto& [number, port] : inbound_ports(view.snapshot, view.proxy)) {
+    if (port.bound()) listeners.push_back(InboundBuilder(view).build_bound(number, port));
+  }
+  return listeners;
+}
 
 }  // namespace mizzen::control

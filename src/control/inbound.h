@@ -6,15 +6,23 @@
 
 #include "control/snapshot.h"
 
+namespace mizzen::schema {
+class IstioIngressListener;
+}
+
 namespace mizzen::control {
 
 struct InboundPort {
-  const Service* service = nullptr;  // the oldest that has the port
+  const Service* service = nullptr;  // the oldest that has the port; null when a Sidecar alone does
   const ServicePort* port = nullptr;
+  Protocol protocol = Protocol::kDetect;
   MtlsMode mode = MtlsMode::kPermissive;
+  const schema::IstioIngressListener* ingress = nullptr;  // of the proxy's Sidecar
+  // A socket of its own instead of the captured connections.
+  bool bound() const;
 };
 
-// By the port on which the workload listens.
+// By the port on which the workload listens; what a Sidecar says of ingress goes before services.
 std::map<std::uint16_t, InboundPort> inbound_ports(const Snapshot& snapshot, const Proxy& proxy);
 
 }  // namespace mizzen::control

@@ -114,6 +114,15 @@ Workload read_pod(const Json& object) {
   out.host_network = object::bool_at(object, {"spec", "hostNetwork"});
   const auto mode = out.labels.find(api::kTlsModeLabel);
   out.tls = mode != out.labels.end() && mode->second == api::kTlsModeIstio;
+  const std::string phase = object::string_at(object, {"status", "phase"});
+  out.over = phase == "Succeeded" || phase == "Failed";
+  out.ready = !out.over && object::find(object, {"metadata", "deletionTimestamp"}) == nullptr;
+  const Json* conditions = object::find(object, {"status", "conditions"});
+  for (std::size_t i = 0; conditions && conditions->is_array() && i < conditions->size(); ++i) {
+    const Json& condition = (*conditions)[i];
+    if (object::string_at(condition, {"type"}) != "Ready") continue;
+    out.ready = out.ready && object::string_at(condition, {"status"}) == "True";
+  }
   read_owner(object, &out);
   return out;
 }

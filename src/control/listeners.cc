@@ -22,14 +22,13 @@ std::string_view passthrough(const MeshConfig& mesh) {
   return mesh.registry_only ? api::kBlackHoleCluster : api::kPassthroughCluster;
 }
 
-void start_outbound(const OutboundListener& outbound, const std::string& name,
-                    lds::Listener* listener) {
+void start_outbound(const MeshConfig& mesh, const OutboundListener& outbound,
+                    const std::string& name, lds::Listener* listener) {
   listener->set_name(name);
   listener->set_traffic_direction(core::OUTBOUND);
   set_socket_address(listener->mutable_address(), outbound.address, outbound.port);
-  listener->mutable_bind_to_port()->set_value(false);
-  listener->mutable_listener_filters_timeout();  // 0 s: no limit
-  listener->set_continue_on_listener_filters_timeout(true);
+  listener->mutable_bind_to_port()->set_value(outbound.bind_to_port);
+  inspection_time(mesh, listener);
 }
 
 template <class Inspector>
@@ -39,10 +38,9 @@ void add_inspector(std::string_view name, lds::Listener* listener) {
   filter->mutable_typed_config()->PackFrom(Inspector());
 }
 
-// HTTP by what the client says, the rest to `fallback`.
-void add_detecting_chains(const View& view, const std::string& stat_prefix,
-                          const std::string& route_name, const TcpTarget& fallback,
-                          std::string_view fallback_name, lds::Listener* listener) {
+// HTTP by what the client says.
+void add_http_chain(const View& view, const std::string& name, const std::string& route_name,
+                    lds::Listener* listener) {
   add_inspector<envoy::extensions::filters::listener::http_inspector::v3::HttpInspector>(
       api::kHttpInspector, listener);
   lds::FilterChain* http = listener->add_filter_chains();
@@ -51,40 +49,40 @@ void add_detecting_chains(const View& view, const std::string& stat_prefix,
   http->mutable_filter_chain_match()->set_transport_protocol("raw_buffer");
   HttpChain spec;
   spec.side = HttpSide::kSidecarOutbound;
-  spec.stat_prefix = stat_prefix;
+  spec.stat_prefix = fmt::format("outbound_{};", name);
   spec.route_name = route_name;
   add_http_manager(view, spec, http);
-  lds::FilterChain* rest = listener->mutable_default_filter_chain();
-  rest->set_name(std::string(fallback_name));
-  add_target(view.mesh(), fallback, rest);
 }
 
 lds::Listener outbound_listener(const View& view, const std::string& name,
                                 const OutboundListener& outbound) {
   lds::Listener listener;
-  start_outbound(outbound, name, &listener);
-  const std::string stat_prefix = fmt::format("outbound_{};", name);
-  switch (outbound.kind) {
-    case OutboundKind::kHttpPort:
-      add_detecting_chains(view, stat_prefix, fmt::format("{}", outbound.port),
-                           {{{std::string(passthrough(view.mesh())), 0}}, {}},
-                           "PassthroughFilterChain", &listener);
-      break;
-    case OutboundKind::kDetectService:
-      add_detecting_chains(view, stat_prefix, host_and_port(outbound.service->host, outbound.port),
-                           any_tcp_target(view, outbound), "", &listener);
-      break;
-    case OutboundKind::kTcpService: {
-      add_tcp_chains(view, outbound, &listener);
-      const bool by_sni = std::ranges::any_of(listener.filter_chains(), [](const auto& chain) {
-        return chain.filter_chain_match().server_names_size() > 0;
-      });
-      if (by_sni) {
-        add_inspector<envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector>(
-            api::kTlsInspector, &listener);
-      }
-      break;
-    }
+  start_outbound(view.mesh(), outbound, name, &listener);
+  if (outbound.kind == OutboundKind::kDetectService) {
+    const std::string& host = outbound.targets.front().service->host;
+    add_http_chain(view, name, host_and_port(host, outbound.port), &listener);
+    add_target(view.mesh(), any_tcp_target(view, outbound),
+               listener.mutable_default_filter_chain());
+    return listener;
+  }
+  if (outbound.http) add_http_chain(view, name, fmt::format("{}", outbound.port), &listener);
+  add_tcp_chains(view, outbound, &listener);
+  const bool by_sni = std::ranges::any_of(listener.filter_chains(), [](const auto& chain) {
+    return chain.filter_chain_match().server_names_size() > 0;
+  });
+  if (by_sni) {
+    add_inspector<envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector>(
+        api::kTlsInspector, &listener);
+  }
+  if (outbound.kind == OutboundKind::kPort && !listener.has_default_filter_chain()) {
+    lds::FilterChain* rest = listener.mutable_default_filter_chain();
+    rest->set_name("PassthroughFilterChain");
+    add_tcp_proxy(view.mesh(), passthrough(view.mesh()), rest);
+  }
+  // Without others the one chain needs no default.
+  if (listener.filter_chains().empty()) {
+    listener.add_filter_chains()->Swap(listener.mutable_default_filter_chain());
+    listener.clear_default_filter_chain();
   }
   return listener;
 }
@@ -127,7 +125,7 @@ void add_own_listeners(const Snapshot& snapshot, const Proxy& proxy, xds::Resour
     for (const lds::Listener& listener : gateway_listeners(view)) add(listener);
   } else {
     add(capture_listener(view));
-    add(inbound_listener(view));
+    for (const lds::Listener& listener : inbound_listeners(view)) add(listener);
   }
 }
 

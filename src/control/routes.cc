@@ -111,7 +111,8 @@ std::vector<std::string> unseen(std::vector<std::string> domains, std::set<std::
 
 bool serves_http(const Service& service, std::uint16_t port) {
   const ServicePort* found = service.port(port);
-  return found != nullptr && (is_http(found->protocol) || found->protocol == Protocol::kDetect);
+  return found != nullptr && found->listened &&
+         (is_http(found->protocol) || found->protocol == Protocol::kDetect);
 }
 
 bool SidecarRoutes::known(std::string_view host) const {
@@ -161,7 +162,8 @@ rds::RouteConfiguration SidecarRoutes::for_port(std::uint16_t port) const {
     if (!service->visible_to(view_.proxy.name_space)) continue;
     if (!serves_http(*service, port)) continue;
     const auto domains = unseen(service_domains(service->host, view_.proxy.name_space,
-                                                view_.mesh().domain, service->addresses),
+                                                view_.mesh().domain,
+                                                call_addresses(*service, view_.proxy)),
                                 &seen);
     if (domains.empty()) continue;
     rds::VirtualHost* host = add_host(host_and_port(service->host, port), &config);
@@ -287,11 +289,11 @@ Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy) {
   }
   const SidecarRoutes routes(view);
   for (const auto& [name, outbound] : plan_outbound(snapshot, proxy)) {
-    if (outbound.kind == OutboundKind::kTcpService) continue;
+    if (!outbound.has_route()) continue;
     const rds::RouteConfiguration config =
-        outbound.kind == OutboundKind::kHttpPort
+        outbound.kind == OutboundKind::kPort
             ? routes.for_port(outbound.port)
-            : routes.for_service(*outbound.service, outbound.port);
+            : routes.for_service(*outbound.targets.front().service, outbound.port);
     add_resource(config.name(), config, resources.get());
   }
   return resources;

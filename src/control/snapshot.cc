@@ -53,15 +53,23 @@ MtlsMode Snapshot::mtls_mode(std::string_view name_space, const Labels& labels,
 }
 
 void Snapshot::index_instances() {
-  instances.clear();
-  for (const auto& [host, service] : services) {
-    for (const Endpoint& endpoint : service->endpoints) {
-      for (const ServicePort& port : service->ports) {
+  auto index = std::make_shared<Instances>();
+  const auto add = [&](const Service& service) {
+    for (const Endpoint& endpoint : service.endpoints) {
+      for (const ServicePort& port : service.ports) {
         if (port.name != endpoint.port_name) continue;
-        instances[endpoint.address].push_back({service.get(), &port, endpoint.port});
+        (*index)[endpoint.address].push_back({&service, &port, endpoint.port});
       }
     }
-  }
+  };
+  for (const auto& [host, service] : services) add(*service);
+  for (const auto& service : rivals) add(*service);
+  instances = std::move(index);
+}
+
+const std::vector<Instance>* Snapshot::instances_at(const std::string& address) const {
+  const auto found = instances->find(address);
+  return found == instances->end() ? nullptr : &found->second;
 }
 
 bool exported_to(const std::vector<std::string>& export_to, std::string_view owner,

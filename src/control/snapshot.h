@@ -15,6 +15,8 @@
 namespace mizzen::schema {
 class DestinationRule;
 class Gateway;
+class ProxyConfig;
+class Sidecar;
 class VirtualService;
 }  // namespace mizzen::schema
 
@@ -31,6 +33,8 @@ struct Rule {
 using VirtualServiceRule = Rule<schema::VirtualService>;
 using DestinationRuleRule = Rule<schema::DestinationRule>;
 using GatewayRule = Rule<schema::Gateway>;
+using SidecarRule = Rule<schema::Sidecar>;
+using ProxyConfigRule = Rule<schema::ProxyConfig>;
 
 enum class MtlsMode : std::uint8_t { kUnset, kDisable, kPermissive, kStrict };
 
@@ -59,22 +63,41 @@ struct Instance {
   std::uint16_t target = 0;  // the workload's own port
 };
 
+// Where a sidecar listens towards the mesh, as its Sidecar says.
+struct EgressListener {
+  std::string bind;           // empty: the services' own addresses, 0.0.0.0 for HTTP
+  bool bind_to_port = false;  // a socket of its own, not fed by captured connections
+};
+
+using Services = std::map<std::string, std::shared_ptr<const Service>, std::less<>>;  // by host
+using Instances = std::unordered_map<std::string, std::vector<Instance>>;  // by address
+
+// The mesh, or what one proxy may see of it (scope.h).
 struct Snapshot {
   std::uint64_t number = 0;  // grows with every snapshot of a process
   MeshConfig mesh;
 
-  std::map<std::string, std::shared_ptr<const Service>, std::less<>> services;  // by host
-  std::unordered_map<std::string, std::vector<Instance>> instances;             // by address
-  std::unordered_map<std::string, std::shared_ptr<const Workload>> workloads;   // "namespace/pod"
+  Services services;
+  // Hosts that `services` has already, from entries of other namespaces; oldest first.
+  std::vector<std::shared_ptr<const Service>> rivals;
+  std::shared_ptr<const Instances> instances = std::make_shared<const Instances>();
 
   // Oldest first, then by namespace and name.
   std::vector<VirtualServiceRule> virtual_services;
   std::vector<DestinationRuleRule> destination_rules;
   std::vector<GatewayRule> gateways;
+  std::vector<SidecarRule> sidecars;
   std::vector<PeerPolicy> peer_policies;
   std::map<std::string, TlsSecret, std::less<>> tls_secrets;  // "namespace/name"
 
+  // Only in what one proxy sees: the mesh that it was taken from, its Sidecar, and the listeners that this asks for; port 0 is
+  // every port that no other names.
+  std::shared_ptr<const Snapshot> whole;
+  const SidecarRule* sidecar = nullptr;
+  std::map<std::uint16_t, EgressListener> egress;
+
   const Service* service(std::string_view host) const;
+  const std::vector<Instance>* instances_at(const std::string& address) const;
 
   // What a workload with these labels demands of connections to `port`: the narrowest of port,
   // workload, namespace and mesh that says anything; the oldest of equals. Permissive by default.

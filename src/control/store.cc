@@ -45,6 +45,20 @@ MtlsMode mode_of(schema::PeerAuthentication::MutualTLS::Mode mode) {
   }
 }
 
+// Rules that do not say who sees them are seen by whom the mesh says.
+template <class Spec>
+std::vector<Rule<Spec>> exported_by_default(std::vector<Rule<Spec>> rules,
+                                            const std::vector<std::string>& export_to) {
+  if (export_to.empty()) return rules;
+  for (Rule<Spec>& rule : rules) {
+    if (!rule.spec->export_to().empty()) continue;
+    auto spec = std::make_shared<Spec>(*rule.spec);
+    for (const std::string& name : export_to) spec->add_export_to(name);
+    rule.spec = std::move(spec);
+  }
+  return rules;
+}
+
 std::string secret_data(const Json& object, std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) {
     const std::string text = object::string_at(object, {"data", key});
@@ -110,6 +124,27 @@ Change Store::apply_peer_policy(const Json& object) {
   return Change::kConfig;
 }
 
+bool Store::select_by_entries(std::string_view name_space) {
+  const bool any = std::ranges::any_of(service_entries_, [&](const auto& entry) {
+    return entry.second.name_space == name_space && entry.second.spec->has_workload_selector();
+  });
+  dirty_entries_ = dirty_entries_ || any;
+  return any;
+}
+
+// Services and entries of the namespace may select it.
+Change Store::select_again(Change change, const std::string& key) {
+  if (change == Change::kNone) return change;
+  const std::string name_space = key.substr(0, key.find('/'));
+  bool used = select_by_entries(name_space);
+  for (const auto& [service_key, service] : services_) {
+    if (service.name_space != name_space || service.selector.empty()) continue;
+    dirty_services_.insert(service_key);
+    used = true;
+  }
+  return used ? Change::kEndpoints : Change::kNone;
+}
+
 Change Store::apply_service(const Json& object) {
   const std::string key = read_key(object);
   services_[key] = read_service(object, mesh_);
@@ -170,7 +205,6 @@ void Store::forget_pod(const std::string& key) {
 }
 
 Change Store::apply_pod(const Json& object) {
-  const std::string phase = object::string_at(object, {"status", "phase"});
   const std::string key = read_key(object);
   auto pod = std::make_shared<Workload>(read_pod(object));
   pod->locality = locality_of(pod->node, pod->labels);
@@ -178,14 +212,19 @@ Change Store::apply_pod(const Json& object) {
   if (known != pods_.end()) {
     const Workload& old = *known->second;
     if (old.address == pod->address && old.labels == pod->labels && old.locality == pod->locality &&
-        old.service_account == pod->service_account) {
-      return Change::kNone;
+        old.service_account == pod->service_account && old.over == pod->over) {
+      if (old.ready == pod->ready) return Change::kNone;
+      // Slices tell of readiness; entries that select pods look here.
+      known->second = pod;
+      dirty_ = true;
+      return select_by_entries(pod->name_space) ? Change::kEndpoints : Change::kNone;
     }
   }
   forget_pod(key);
   // A pod that has ended gives its address back.
-  const bool over = phase == "Succeeded" || phase == "Failed";
-  if (!pod->address.empty() && !pod->host_network && !over) pod_by_address_[pod->address] = key;
+  if (!pod->address.empty() && !pod->host_network && !pod->over) {
+    pod_by_address_[pod->address] = key;
+  }
   const std::string name_space = pod->name_space + "/";
   const std::string address = pod->address;
   const std::string name = pod->name;
@@ -201,7 +240,9 @@ Change Store::apply_pod(const Json& object) {
     }
   }
   dirty_ = true;
-  return used ? Change::kEndpoints : Change::kNone;
+  return select_by_entries(name_space.substr(0, name_space.size() - 1)) || used
+             ? Change::kEndpoints
+             : Change::kNone;
 }
 
 Change Store::apply_node(const Json& object) {
@@ -241,8 +282,38 @@ Change Store::apply_mesh(const Json& object) {
   if (read_key(object) != mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
     return Change::kNone;
   }
-  mesh_ = parse_mesh_config(object::string_at(object, {"data", "mesh"}), default_mesh_);
+  std::vector<std::string> problems;
+  set_mesh(parse_mesh_config(object::string_at(object, {"data", "mesh"}), default_mesh_, &problems));
+  for (const std::string& problem : problems) {
+    errors_.push_back(fmt::format("ConfigMap {}: mesh: {}", read_key(object), problem));
+  }
+  return Change::kConfig;
+}
+
+void Store::set_mesh(MeshConfig mesh) {
+  mesh_ = std::move(mesh);
+  for (const auto& [key, service] : services_) dirty_services_.insert(key);
+  dirty_entries_ = true;
   dirty_ = true;
+}
+
+bool Store::discovers(std::string_view name_space) const {
+  if (mesh_.discovery_selectors.empty() || name_space == mesh_.root_namespace) return true;
+  const auto found = namespaces_.find(std::string(name_space));
+  const Labels none;
+  const Labels& labels = found == namespaces_.end() ? none : found->second;
+  return std::ranges::any_of(mesh_.discovery_selectors, [&](const NamespaceSelector& selector) {
+    return selector.matches(labels);
+  });
+}
+
+Change Store::apply_namespace(const Json& object) {
+  const std::string name = object::string_at(object, {"metadata", "name"});
+  Labels labels = read_labels(object::find(object, {"metadata", "labels"}));
+  const bool before = discovers(name);
+  namespaces_[name] = std::move(labels);
+  if (discovers(name) == before) return Change::kNone;
+  set_mesh(mesh_);  // its services come or go
   return Change::kConfig;
 }
 
@@ -254,14 +325,24 @@ Change Store::apply(const Json& object) {
   if (kind == "VirtualService") return apply_rule(object, &virtual_services_);
   if (kind == "DestinationRule") return apply_rule(object, &destination_rules_);
   if (kind == "Gateway") return apply_rule(object, &gateways_);
+  if (kind == "Sidecar") return apply_rule(object, &sidecars_);
+  if (kind == "ServiceEntry") {
+    dirty_entries_ = true;
+    return apply_rule(object, &service_entries_);
+  }
+  if (kind == "WorkloadEntry") {
+    return select_again(apply_rule(object, &workload_entries_), read_key(object));
+  }
+  // What it says is asked for when a pod is injected.
+  if (kind == "ProxyConfig") {
+    apply_rule(object, &proxy_configs_);
+    return Change::kNone;
+  }
   if (kind == "PeerAuthentication") return apply_peer_policy(object);
   if (kind == "Secret") return apply_secret(object);
   if (kind == "ConfigMap") return apply_mesh(object);
   if (kind == "Node") return apply_node(object);
-  if (kind == "Namespace") {
-    namespaces_[object::string_at(object, {"metadata", "name"})] =
-        read_labels(object::find(object, {"metadata", "labels"}));
-  }
+  if (kind == "Namespace") return apply_namespace(object);
   return Change::kNone;
 }
 
@@ -290,7 +371,10 @@ Change Store::remove(const Json& object) {
   if (kind == "Pod") {
     forget_pod(key);
     dirty_ = true;
-    return Change::kNone;  // its slices change by themselves
+    // Its slices change by themselves.
+    return select_by_entries(object::string_at(object, {"metadata", "namespace"}))
+               ? Change::kEndpoints
+               : Change::kNone;
   }
   if (kind == "EndpointSlice") return remove_slice(object);
   if (kind == "Service") {
@@ -300,11 +384,20 @@ Change Store::remove(const Json& object) {
   if (kind == "VirtualService") return gone(virtual_services_.erase(key), Change::kConfig);
   if (kind == "DestinationRule") return gone(destination_rules_.erase(key), Change::kConfig);
   if (kind == "Gateway") return gone(gateways_.erase(key), Change::kConfig);
+  if (kind == "Sidecar") return gone(sidecars_.erase(key), Change::kConfig);
+  if (kind == "ServiceEntry") {
+    dirty_entries_ = true;
+    return gone(service_entries_.erase(key), Change::kConfig);
+  }
+  if (kind == "WorkloadEntry") {
+    return select_again(gone(workload_entries_.erase(key), Change::kEndpoints), key);
+  }
+  if (kind == "ProxyConfig") return gone(proxy_configs_.erase(key), Change::kNone);
   if (kind == "PeerAuthentication") return gone(peer_policies_.erase(key), Change::kConfig);
   if (kind == "Secret") return gone(tls_secrets_.erase(key), Change::kConfig);
   if (kind == "ConfigMap" && key == mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
-    mesh_ = default_mesh_;
-    return gone(1, Change::kConfig);
+    set_mesh(default_mesh_);
+    return Change::kConfig;
   }
   if (kind == "Namespace") namespaces_.erase(object::string_at(object, {"metadata", "name"}));
   return Change::kNone;
@@ -314,9 +407,10 @@ std::shared_ptr<const Service> Store::build_service(const std::string& key) cons
   const auto found = services_.find(key);
   if (found == services_.end()) return nullptr;
   auto service = std::make_shared<Service>(found->second);
+  if (service->export_to.empty()) service->export_to = mesh_.service_export_to;
+  static const Slices none;
   const auto slices = slices_.find(key);
-  if (slices == slices_.end()) return service;
-  for (const auto& [name, endpoints] : slices->second) {
+  for (const auto& [name, endpoints] : slices == slices_.end() ? none : slices->second) {
     for (const SliceEndpoint& from : endpoints) {
       auto pod = pods_.find(service->name_space + "/" + from.pod);
       if (pod == pods_.end()) {
@@ -329,36 +423,62 @@ std::shared_ptr<const Service> Store::build_service(const std::string& key) cons
       }
     }
   }
-  std::ranges::sort(service->endpoints, [](const Endpoint& a, const Endpoint& b) {
-    return std::tie(a.address, a.port_name, a.port) < std::tie(b.address, b.port_name, b.port);
-  });
-  std::set<std::string> accounts;
-  for (const Endpoint& endpoint : service->endpoints) {
-    if (endpoint.workload) accounts.insert(endpoint.workload->spiffe_id(mesh_.trust_domain));
-  }
-  service->accounts.assign(accounts.begin(), accounts.end());
+  add_selected_entries(workload_entries_, service.get());
+  settle_endpoints(mesh_, service.get());
   return service;
 }
 
 void Store::fill_services(Snapshot* next) {
-  if (snapshot_) {
-    next->number = snapshot_->number;
-    next->services = snapshot_->services;
-  }
-  ++next->number;
+  next->number = snapshot_ ? snapshot_->number + 1 : 1;
   for (const std::string& key : dirty_services_) {
     const std::size_t slash = key.find('/');
     const std::string host =
         key.substr(slash + 1) + "." + key.substr(0, slash) + ".svc." + mesh_.domain;
-    if (auto service = build_service(key)) {
-      next->services[host] = std::move(service);
+    auto service = discovers(key.substr(0, slash)) ? build_service(key) : nullptr;
+    if (service != nullptr) {
+      kube_services_[host] = std::move(service);
     } else {
-      next->services.erase(host);
+      kube_services_.erase(host);
     }
   }
   dirty_services_.clear();
+  if (dirty_entries_) {
+    entry_services_.clear();
+    std::vector<ServiceEntryRule> entries = in_order(service_entries_);
+    std::erase_if(entries,
+                  [&](const ServiceEntryRule& rule) { return !discovers(rule.name_space); });
+    for (Service& service : services_of_entries(entries, {workload_entries_, pods_}, mesh_)) {
+      entry_services_.push_back(std::make_shared<const Service>(std::move(service)));
+    }
+    dirty_entries_ = false;
+  }
+  next->services = kube_services_;
+  for (const auto& service : entry_services_) {
+    if (!next->services.try_emplace(service->host, service).second) {
+      next->rivals.push_back(service);
+    }
+  }
   next->index_instances();
-  next->workloads = pods_;
+}
+
+void Store::fill_rules(Snapshot* next) const {
+  const auto known = [&](auto rules) {
+    std::erase_if(rules, [&](const auto& rule) { return !discovers(rule.name_space); });
+    return rules;
+  };
+  next->virtual_services =
+      expand_delegates(exported_by_default(known(in_order(virtual_services_)),
+                                           mesh_.virtual_service_export_to),
+                       mesh_.domain);
+  next->destination_rules = merge_rules(exported_by_default(known(in_order(destination_rules_)),
+                                                            mesh_.destination_rule_export_to),
+                                        mesh_.domain);
+  next->gateways = known(in_order(gateways_));
+  next->sidecars = known(in_order(sidecars_));
+  for (const auto& [key, policy] : peer_policies_) {
+    if (discovers(policy.name_space)) next->peer_policies.push_back(policy);
+  }
+  next->tls_secrets = tls_secrets_;
 }
 
 std::shared_ptr<const Snapshot> Store::snapshot() {
@@ -366,11 +486,7 @@ std::shared_ptr<const Snapshot> Store::snapshot() {
   auto next = std::make_shared<Snapshot>();
   next->mesh = mesh_;
   fill_services(next.get());
-  next->virtual_services = expand_delegates(in_order(virtual_services_), mesh_.domain);
-  next->destination_rules = merge_rules(in_order(destination_rules_), mesh_.domain);
-  next->gateways = in_order(gateways_);
-  for (const auto& [key, policy] : peer_policies_) next->peer_policies.push_back(policy);
-  next->tls_secrets = tls_secrets_;
+  fill_rules(next.get());
   dirty_ = false;
   rules_stale_ = false;
   snapshot_ = std::move(next);
@@ -386,6 +502,7 @@ std::shared_ptr<const Snapshot> Store::endpoint_snapshot() {
   next->virtual_services = snapshot_->virtual_services;
   next->destination_rules = snapshot_->destination_rules;
   next->gateways = snapshot_->gateways;
+  next->sidecars = snapshot_->sidecars;
   next->peer_policies = snapshot_->peer_policies;
   next->tls_secrets = snapshot_->tls_secrets;
   dirty_ = false;

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "control/entries.h"
 #include "control/snapshot.h"
 #include "object/field_error.h"
 #include "object/json.h"
@@ -47,6 +48,12 @@ class Store {
   // Labels of a namespace; empty when it is not known.
   Labels namespace_labels(std::string_view name) const;
   std::vector<std::string> namespaces() const;
+  const MeshConfig& mesh() const { return mesh_; }
+  // The ProxyConfig (JSON) of a pod with `labels`: the mesh's, under ProxyConfig objects of the root
+  // namespace and of its own, under `annotation` (its proxy.istio.io/config), under objects that
+  // select it.
+  object::Json proxy_config(const std::string& name_space, const Labels& labels,
+                            const object::Json& annotation) const;
   // Null when there is no such pod.
   std::shared_ptr<const Workload> workload(std::string_view name_space, std::string_view pod) const;
 
@@ -69,37 +76,53 @@ class Store {
   Change apply_secret(const object::Json& object);
   Change apply_mesh(const object::Json& object);
   Change apply_peer_policy(const object::Json& object);
+  Change apply_namespace(const object::Json& object);
   template <class Spec>
   Change apply_rule(const object::Json& object, Rules<Spec>* rules);
   void forget_pod(const std::string& key);
   std::string locality_of(const std::string& node, const Labels& labels) const;
   std::shared_ptr<const Service> build_service(const std::string& key) const;
   void fill_services(Snapshot* next);
+  void fill_rules(Snapshot* next) const;
+  // True when entries of the namespace select by labels: they are built again.
+  bool select_by_entries(std::string_view name_space);
+  // The same for Services too, after `change` of a WorkloadEntry.
+  Change select_again(Change change, const std::string& key);
+  void set_mesh(MeshConfig mesh);
+  bool discovers(std::string_view name_space) const;
   void note(const object::Json& object, const std::vector<object::FieldError>& errors);
 
   MeshConfig default_mesh_;
   MeshConfig mesh_;
   std::map<std::string, Service> services_;         // by "namespace/name", without endpoints
   std::unordered_map<std::string, Slices> slices_;  // by the service's "namespace/name"
-  std::unordered_map<std::string, std::shared_ptr<const Workload>> pods_;  // by "namespace/name"
+  Pods pods_;
   std::unordered_map<std::string, std::string> pod_by_address_;
   std::unordered_map<std::string, std::string> node_localities_;
   std::map<std::string, Labels> namespaces_;
   Rules<schema::VirtualService> virtual_services_;
   Rules<schema::DestinationRule> destination_rules_;
   Rules<schema::Gateway> gateways_;
+  Rules<schema::ServiceEntry> service_entries_;
+  WorkloadEntries workload_entries_;
+  Rules<schema::Sidecar> sidecars_;
+  Rules<schema::ProxyConfig> proxy_configs_;
   std::map<std::string, PeerPolicy> peer_policies_;
   std::map<std::string, TlsSecret, std::less<>> tls_secrets_;
 
+  Services kube_services_;                // built, by host
+  std::vector<std::shared_ptr<const Service>> entry_services_;  // built
   std::set<std::string> dirty_services_;  // keys whose Service is to be built again
+  bool dirty_entries_ = false;            // all of entry_services_ are
   bool dirty_ = true;                     // something changed since snapshot_ was made
   bool rules_stale_ = true;               // snapshot_ has the rules of the one before
   std::shared_ptr<const Snapshot> snapshot_;
   std::vector<std::string> errors_;
 };
 
-// What the text under key `mesh` of ConfigMap `istio` says, over `defaults`. Fields that are not
-// acted on are left alone.
-MeshConfig parse_mesh_config(std::string_view yaml, const MeshConfig& defaults);
+// What the text under key `mesh` of ConfigMap `istio` says, over `defaults`. What is wrong with it
+// and what is not acted on goes to `problems`, a sentence each; the rest counts.
+MeshConfig parse_mesh_config(std::string_view yaml, const MeshConfig& defaults,
+                             std::vector<std::string>* problems);
 
 }  // namespace mizzen::control

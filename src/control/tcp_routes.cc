@@ -76,7 +76,9 @@ std::vector<const VirtualServiceRule*> rules_for(const View& view, const Service
 // Chains for the routes; Envoy refuses two of one match: the first stays.
 class Chains {
  public:
-  Chains(const MeshConfig& mesh, lds::Listener* listener) : mesh_(mesh), listener_(listener) {}
+  // `shared`: by several services; what matches everything is the listener's default then.
+  Chains(const MeshConfig& mesh, bool shared, lds::Listener* listener)
+      : mesh_(mesh), shared_(shared), listener_(listener) {}
 
   void add(TcpRoute route) {
     const std::string subnets = join(route.subnets, ",");
@@ -88,26 +90,55 @@ class Chains {
     } else if (std::erase_if(route.sni_hosts, seen) > 0 && route.sni_hosts.empty()) {
       return;
     }
-    lds::FilterChain* chain = listener_->add_filter_chains();
+    const bool rest = shared_ && route.sni_hosts.empty() && route.subnets.empty();
+    lds::FilterChain* chain =
+        rest ? listener_->mutable_default_filter_chain() : listener_->add_filter_chains();
     match_route(route, chain);
     add_target(mesh_, route.target, chain);
   }
 
  private:
   const MeshConfig& mesh_;
+  bool shared_;
   lds::Listener* listener_;
   std::set<std::string> seen_;
 };
 
+// A service of TLS that no address tells from others takes its own server name alone.
+void add_service_chains(const View& view, const OutboundTarget& target, bool shared,
+                        Chains* chains) {
+  const std::uint16_t port = target.port->number;
+  const bool tls = is_tls(target.port->protocol);
+  const auto add = [&](TcpRoute route) {
+    if (route.subnets.empty()) route.subnets = target.ranges;
+    chains->add(std::move(route));
+  };
+  bool default_needed = true;
+  for (const VirtualServiceRule* rule : rules_for(view, *target.service)) {
+    for (TcpRoute& route :
+         tls ? tls_routes(view, *rule, port, kMesh) : tcp_routes(view, *rule, port, kMesh)) {
+      // Where tls routes say anything, other server names are not served: as in Istio.
+      if (tls || route.subnets.empty()) default_needed = false;
+      add(std::move(route));
+      if (!tls && !default_needed) return;
+    }
+  }
+  if (!default_needed) return;
+  std::vector<std::string> names;
+  if (tls && shared) names.push_back(target.service->host);
+  add({std::move(names), {}, service_target(view, *target.service, port)});
+}
+
 }  // namespace
 
 TcpTarget any_tcp_target(const View& view, const OutboundListener& outbound) {
-  for (const VirtualServiceRule* rule : rules_for(view, *outbound.service)) {
+  const Service& service = *outbound.targets.front().service;
+  for (const VirtualServiceRule* rule : rules_for(view, service)) {
     for (TcpRoute& route : tcp_routes(view, *rule, outbound.port, kMesh)) {
       if (route.subnets.empty()) return std::move(route.target);
     }
   }
-  return service_target(view, *outbound.service, outbound.port);
+  return service_target(view, service, outbound.port);
 }
 
 std::vector<TcpRoute> tls_routes(const View& view, const VirtualServiceRule& rule,
@@ -202,21 +233,10 @@ void add_target(const MeshConfig& mesh, const TcpTarget& target, lds::FilterChai
 }
 
 void add_tcp_chains(const View& view, const OutboundListener& outbound, lds::Listener* listener) {
-  const Protocol protocol = outbound.service->port(outbound.port)->protocol;
-  const bool tls = protocol == Protocol::kTls || protocol == Protocol::kHttps;
-  Chains chains(view.mesh(), listener);
-  bool default_needed = true;
-  for (const VirtualServiceRule* rule : rules_for(view, *outbound.service)) {
-    for (TcpRoute& route : tls ? tls_routes(view, *rule, outbound.port, kMesh)
-                               : tcp_routes(view, *rule, outbound.port, kMesh)) {
-      // Where tls routes say anything, other server names are not served: as in Istio.
-      if (tls || route.subnets.empty()) default_needed = false;
-      chains.add(std::move(route));
-      if (!tls && !default_needed) return;
-    }
-  }
-  if (default_needed) {
-    chains.add({{}, {}, service_target(view, *outbound.service, outbound.port)});
+  const bool shared = outbound.kind == OutboundKind::kPort || outbound.targets.size() > 1;
+  Chains chains(view.mesh(), shared, listener);
+  for (const OutboundTarget& target : outbound.targets) {
+    add_service_chains(view, target, shared, &chains);
   }
 }
 

@@ -164,7 +164,7 @@ void terminate_tls(const View& view, const schema::ServerTLSSettings& spec, bool
                    envoy::config::core::v3::TransportSocket* socket) {
   using Spec = schema::ServerTLSSettings;
   if (spec.mode() == Spec::ISTIO_MUTUAL) {
-    downstream_mtls(socket, view.mesh().trust_domain);
+    downstream_mtls(view.mesh(), socket);
     return;
   }
   tls::DownstreamTlsContext context;

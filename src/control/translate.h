@@ -32,4 +32,9 @@ Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy);
 // envoy.extensions.transport_sockets.tls.v3.Secret: what the servers of a gateway name.
 Resources translate_secrets(const Snapshot& snapshot, const Proxy& proxy);
 
+// istio.networking.nds.v1.NameTable: one resource with the hosts of ServiceEntries that have
+// addresses, given to the proxy's agent. Names of Kubernetes' Services are the cluster's own to
+// answer.
+Resources translate_names(const Snapshot& snapshot, const Proxy& proxy);
+
 }  // namespace mizzen::control

@@ -1,6 +1,7 @@
 // The network filters that carry traffic: HTTP connection manager and TCP proxy.
 #include "api/names.h"
 #include "control/xds_parts.h"
+#include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/listener/v3/listener_components.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
@@ -50,6 +51,16 @@ void identify_client(HttpSide side, hcm::HttpConnectionManager* manager) {
   manager->set_server_name("istio-envoy");
 }
 
+void normalise_paths(PathRule rule, hcm::HttpConnectionManager* manager) {
+  manager->mutable_normalize_path()->set_value(rule != PathRule::kNone);
+  manager->set_merge_slashes(rule == PathRule::kMergeSlashes ||
+                             rule == PathRule::kDecodeAndMergeSlashes);
+  manager->set_path_with_escaped_slashes_action(
+      rule == PathRule::kDecodeAndMergeSlashes
+          ? hcm::HttpConnectionManager::UNESCAPE_AND_FORWARD
+          : hcm::HttpConnectionManager::KEEP_UNCHANGED);
+}
+
 }  // namespace
 
 void add_http_manager(const View& view, const HttpChain& spec,
@@ -63,8 +74,7 @@ void add_http_manager(const View& view, const HttpChain& spec,
     ads_source(manager.mutable_rds()->mutable_config_source());
   }
   manager.mutable_use_remote_address()->set_value(spec.side == HttpSide::kGateway);
-  manager.mutable_normalize_path()->set_value(true);
-  manager.set_path_with_escaped_slashes_action(hcm::HttpConnectionManager::KEEP_UNCHANGED);
+  normalise_paths(view.mesh().path_rule, &manager);
   manager.set_proxy_100_continue(true);
   manager.mutable_stream_idle_timeout();  // 0 s: off
   manager.add_upgrade_configs()->set_upgrade_type("websocket");
@@ -74,6 +84,13 @@ void add_http_manager(const View& view, const HttpChain& spec,
   auto* filter = chain->add_filters();
   filter->set_name(std::string(api::kHttpConnectionManager));
   filter->mutable_typed_config()->PackFrom(manager);
+}
+
+void inspection_time(const MeshConfig& mesh, envoy::config::listener::v3::Listener* listener) {
+  auto* timeout = listener->mutable_listener_filters_timeout();  // 0 s: no limit
+  timeout->set_seconds(mesh.detection_timeout_ms / 1000);
+  timeout->set_nanos(static_cast<int>(mesh.detection_timeout_ms % 1000) * 1'000'000);
+  listener->set_continue_on_listener_filters_timeout(true);
 }
 
 void add_tcp_proxy(const MeshConfig& mesh, std::string_view cluster,

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/json_util.h>
 
 #include "api/names.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
@@ -77,12 +78,13 @@ envoy::type::matcher::v3::StringMatcher* add_uri_san(tls::CertificateValidationC
   return san->mutable_matcher();
 }
 
-void workload_certificate(tls::CommonTlsContext* common) {
+void workload_certificate(const MeshConfig& mesh, tls::CommonTlsContext* common) {
   sds_secret(api::kWorkloadSecret, common->add_tls_certificate_sds_secret_configs());
   sds_secret(api::kRootSecret, common->mutable_combined_validation_context()
                                    ->mutable_validation_context_sds_secret_config());
   tls::TlsParameters* params = common->mutable_tls_params();
-  params->set_tls_minimum_protocol_version(tls::TlsParameters::TLSv1_2);
+  params->set_tls_minimum_protocol_version(mesh.tls13_only ? tls::TlsParameters::TLSv1_3
+                                                           : tls::TlsParameters::TLSv1_2);
   params->set_tls_maximum_protocol_version(tls::TlsParameters::TLSv1_3);
 }
 
@@ -135,30 +137,40 @@ void set_config_metadata(core::Metadata* metadata, std::string_view kind,
       fmt::format("/apis/networking.istio.io/v1/namespaces/{}/{}/{}", name_space, kind, name));
 }
 
-void upstream_mtls(core::TransportSocket* socket, const std::vector<std::string>& sans,
-                   std::string_view sni, const std::vector<std::string>& alpn) {
+void upstream_mtls(const MeshConfig& mesh, core::TransportSocket* socket,
+                   const std::vector<std::string>& sans, std::string_view sni,
+                   const std::vector<std::string>& alpn) {
   tls::UpstreamTlsContext context;
   tls::CommonTlsContext* common = context.mutable_common_tls_context();
-  workload_certificate(common);
+  workload_certificate(mesh, common);
   for (const std::string& name : alpn) common->add_alpn_protocols(name);
   auto* validation =
       common->mutable_combined_validation_context()->mutable_default_validation_context();
+  const std::string own = fmt::format("spiffe://{}/", mesh.trust_domain);
   for (const std::string& san : sans) {
     add_uri_san(validation)->set_exact(san);
+    if (!san.starts_with(own)) continue;
+    for (const std::string& alias : mesh.trust_domain_aliases) {
+      add_uri_san(validation)->set_exact(fmt::format("spiffe://{}/{}", alias, san.substr(own.size())));
+    }
   }
   context.set_sni(std::string(sni));
   socket->set_name(std::string(api::kTlsSocket));
   socket->mutable_typed_config()->PackFrom(context);
 }
 
-void downstream_mtls(core::TransportSocket* socket, std::string_view trust_domain) {
+void downstream_mtls(const MeshConfig& mesh, core::TransportSocket* socket) {
   tls::DownstreamTlsContext context;
   tls::CommonTlsContext* common = context.mutable_common_tls_context();
-  workload_certificate(common);
+  workload_certificate(mesh, common);
   common->add_alpn_protocols(std::string(api::kAlpnH2));
   common->add_alpn_protocols(std::string(api::kAlpnHttp11));
-  add_uri_san(common->mutable_combined_validation_context()->mutable_default_validation_context())
-      ->set_prefix(fmt::format("spiffe://{}/", trust_domain));
+  auto* validation =
+      common->mutable_combined_validation_context()->mutable_default_validation_context();
+  add_uri_san(validation)->set_prefix(fmt::format("spiffe://{}/", mesh.trust_domain));
+  for (const std::string& alias : mesh.trust_domain_aliases) {
+    add_uri_san(validation)->set_prefix(fmt::format("spiffe://{}/", alias));
+  }
   for (const char* suite : {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
                             "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
                             "AES256-GCM-SHA384", "AES128-GCM-SHA256"}) {
@@ -181,7 +193,11 @@ bool fill_access_log(const MeshConfig& mesh, envoy::config::accesslog::v3::Acces
   file.set_path(mesh.access_log_file);
   if (mesh.access_log_json) {
     auto* fields = file.mutable_log_format()->mutable_json_format();
-    for (const auto& [name, value] : kJsonFields) set_field(fields, std::string(name), value);
+    if (mesh.access_log_format.empty()) {
+      for (const auto& [name, value] : kJsonFields) set_field(fields, std::string(name), value);
+    } else {
+      (void)google::protobuf::util::JsonStringToMessage(mesh.access_log_format, fields);
+    }
   } else {
     std::string format =
         mesh.access_log_format.empty() ? std::string(kIstioAccessLog) : mesh.access_log_format;

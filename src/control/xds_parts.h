@@ -24,6 +24,7 @@ class Address;
 namespace envoy::config::listener::v3 {
 class Filter;
 class FilterChain;
+class Listener;
 }  // namespace envoy::config::listener::v3
 namespace envoy::config::route::v3 {
 class RouteConfiguration;
@@ -54,13 +55,13 @@ void set_config_metadata(envoy::config::core::v3::Metadata* metadata, std::strin
 google::protobuf::Struct* istio_metadata(envoy::config::core::v3::Metadata* metadata);
 void set_field(google::protobuf::Struct* into, const std::string& key, std::string_view value);
 
-// Mutual TLS with the workload's own certificate, as a client. No SANs: any of the mesh's.
-void upstream_mtls(envoy::config::core::v3::TransportSocket* socket,
+// Mutual TLS with the workload's own certificate, as a client. No SANs: any of the mesh's. Names of
+// the trust domain's aliases count too.
+void upstream_mtls(const MeshConfig& mesh, envoy::config::core::v3::TransportSocket* socket,
                    const std::vector<std::string>& sans, std::string_view sni,
                    const std::vector<std::string>& alpn);
-// As a server: the client's certificate is demanded and must be of the trust domain.
-void downstream_mtls(envoy::config::core::v3::TransportSocket* socket,
-                     std::string_view trust_domain);
+// As a server: the client's certificate is demanded and must be of the trust domain or an alias.
+void downstream_mtls(const MeshConfig& mesh, envoy::config::core::v3::TransportSocket* socket);
 void raw_buffer(envoy::config::core::v3::TransportSocket* socket);
 
 // The mesh's access log, or nothing when it is off.
@@ -78,6 +79,8 @@ struct HttpChain {
 };
 void add_http_manager(const View& view, const HttpChain& spec,
                       envoy::config::listener::v3::FilterChain* chain);
+// How long inspectors may look for a protocol; without a limit of the mesh for ever.
+void inspection_time(const MeshConfig& mesh, envoy::config::listener::v3::Listener* listener);
 void add_tcp_proxy(const MeshConfig& mesh, std::string_view cluster,
                    envoy::config::listener::v3::FilterChain* chain);
 

@@ -109,7 +109,11 @@ Result<Json> inject_pod(const Json& pod, const std::string& name_space,
   }
   const Json& meta = at(pod, "metadata");
   const std::string templates = text_at(at(meta, "annotations"), "inject.istio.io/templates");
-  const PodFacts facts{name_space, owner_kind, owner_name, settings};
+  MIZZEN_TRY(Json proxy_config, annotated_proxy_config(pod));
+  if (settings.proxy_config) {
+    proxy_config = settings.proxy_config(name_space, at(meta, "labels"), proxy_config);
+  }
+  const PodFacts facts{name_space, owner_kind, owner_name, settings, proxy_config};
   if (!templates.empty() && templates != "sidecar" && templates != "gateway") {
     return fail(Code::kInvalid,
                 fmt::format("metadata.annotations[inject.istio.io/templates]: unknown template "

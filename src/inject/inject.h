@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -22,6 +23,11 @@ struct Settings {
   std::string cluster_id = "Kubernetes";
   std::string revision = "default";
   std::string log_level = "warning";
+  bool merge_metrics = true;  // enablePrometheusMerge of the mesh
+  // The ProxyConfig (JSON) of a pod: the mesh's, ProxyConfig objects' and `annotation`'s, which is
+  // the pod's own `proxy.istio.io/config`. Without it the annotation alone counts.
+  std::function<Json(const std::string& name_space, const Json& labels, const Json& annotation)>
+      proxy_config;
   bool inject_by_default = true;  // a pod of an enabled namespace that says nothing is injected
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace mizzen::inject {
@@ -40,6 +41,36 @@ std::string env(const Json& proxy, const char* name) {
 
 Json injected() {
   return *inject_pod(productpage(), "default", "Deployment", "productpage-v1", {});
+}
+
+TEST(Inject, ProxyConfigOfThePodAndTheMesh) {
+  Json pod = productpage();
+  pod["metadata"]["annotations"]["proxy.istio.io/config"] =
+      "concurrency: 3\nproxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\", TRUST_DOMAIN: other}\n"
+      "holdApplicationUntilProxyStarts: true\n";
+  Settings settings;
+  std::string asked;
+  settings.proxy_config = [&](const std::string& name_space, const Json& labels,
+                              const Json& annotation) {
+    asked = name_space + "/" + labels.value("app", "");
+    Json out = {{"drainDuration", "7s"}, {"image", {{"imageType", "distroless"}}}};
+    out.merge_patch(annotation);
+    return out;
+  };
+  const Json made = *inject_pod(pod, "default", "Deployment", "productpage-v1", settings);
+  EXPECT_EQ(asked, "default/productpage");
+  const Json& proxy = container(made, "containers", "istio-proxy");
+  EXPECT_EQ(made.at("spec").at("containers").at(0).at("name"), "istio-proxy");
+  EXPECT_EQ(proxy.at("image"), "mizzen/proxyv2:latest-distroless");
+  const Json config = Json::parse(env(proxy, "PROXY_CONFIG"));
+  EXPECT_EQ(config.at("concurrency"), 3);
+  EXPECT_EQ(config.at("drainDuration"), "7s");
+  EXPECT_EQ(env(proxy, "ISTIO_META_DNS_CAPTURE"), "true");
+  EXPECT_EQ(env(proxy, "TRUST_DOMAIN"), "other");
+  const Json& args = container(made, "initContainers", "istio-init").at("args");
+  EXPECT_NE(std::ranges::find(args, Json("--redirect-dns")), args.end());
+  pod["metadata"]["annotations"]["proxy.istio.io/config"] = "- a list";
+  EXPECT_FALSE(inject_pod(pod, "default", "", "", settings));
 }
 
 TEST(Inject, AddsProxyAndCapture) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "object/yaml.h"
 
 namespace mizzen::inject {
 namespace {
@@ -63,7 +64,44 @@ std::string owner_path(const PodFacts& facts) {
                      facts.owner_name);
 }
 
+// proxyMetadata are variables of the proxy; they go before our own of the same name.
+void add_proxy_metadata(const Json& proxy_config, Json* env) {
+  const auto metadata = proxy_config.find("proxyMetadata");
+  if (metadata == proxy_config.end() || !metadata->is_object()) return;
+  for (const auto& [name, value] : metadata->items()) {
+    if (!value.is_string()) continue;
+    for (auto own = env->begin(); own != env->end();) {
+      own = own->value("name", "") == name ? env->erase(own) : std::next(own);
+    }
+    env->push_back(value_env(name.c_str(), value.get<std::string>()));
+  }
+}
+
 }  // namespace
+
+std::string PodFacts::proxy_metadata(const char* name) const {
+  const auto metadata = proxy_config.find("proxyMetadata");
+  if (metadata == proxy_config.end() || !metadata->is_object()) return {};
+  return metadata->value(name, "");
+}
+
+Result<Json> annotated_proxy_config(const Json& pod) {
+  constexpr std::string_view kName = "proxy.istio.io/config";
+  const std::string text = annotation(pod, kName, "");
+  const auto documents = object::parse_yaml(text);
+  if (!documents) {
+    return std::unexpected(
+        documents.error().in(fmt::format("metadata.annotations[{}]", kName)));
+  }
+  if (documents->empty() || documents->front().value.is_null()) return Json::object();
+  if (!documents->front().value.is_object()) {
+    return fail(Code::kInvalid,
+                fmt::format("metadata.annotations[{}]: must be fields of a ProxyConfig, such as "
+                            "\"concurrency: 2\"",
+                            kName));
+  }
+  return documents->front().value;
+}
 
 std::string annotation(const Json& pod, std::string_view name, std::string_view otherwise) {
   const auto meta = pod.find("metadata");
@@ -86,7 +124,7 @@ Json proxy_environment(const Json& pod, const PodFacts& facts, const Json& app_p
   env.push_back(field_env("SERVICE_ACCOUNT", "spec.serviceAccountName"));
   env.push_back(field_env("HOST_IP", "status.hostIP"));
   env.push_back(resource_env("ISTIO_CPU_LIMIT", "limits.cpu"));
-  env.push_back(value_env("PROXY_CONFIG", annotation(pod, "proxy.istio.io/config", "{}\n")));
+  env.push_back(value_env("PROXY_CONFIG", facts.proxy_config.dump() + "\n"));
   const Json& spec = pod.at("spec");
   env.push_back(value_env("ISTIO_META_POD_PORTS", pod_ports(spec).dump()));
   env.push_back(value_env("ISTIO_META_APP_CONTAINERS", app_containers(spec)));
@@ -106,6 +144,7 @@ Json proxy_environment(const Json& pod, const PodFacts& facts, const Json& app_p
   if (app_probers.is_object() && !app_probers.empty()) {
     env.push_back(value_env("ISTIO_KUBE_APP_PROBERS", app_probers.dump()));
   }
+  add_proxy_metadata(facts.proxy_config, &env);
   return env;
 }
 

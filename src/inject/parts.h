@@ -12,7 +12,14 @@ struct PodFacts {
   const std::string& owner_kind;
   const std::string& owner_name;
   const Settings& settings;
+  const Json& proxy_config;  // an object
+  // A member of its proxyMetadata; empty when there is none.
+  std::string proxy_metadata(const char* name) const;
 };
+
+// The annotation `proxy.istio.io/config` as JSON; an empty object without it. kInvalid when it is
+// not YAML of an object.
+Result<Json> annotated_proxy_config(const Json& pod);
 
 Result<Json> inject_sidecar(const Json& pod, const PodFacts& facts);
 // For a pod whose own container `istio-proxy` has the image `auto`.

@@ -58,7 +58,8 @@ void add_annotations(Json& pod, const PodFacts& facts, const Json& volumes, bool
   set_default(annotations, "kubectl.kubernetes.io/default-container", first);
   set_default(annotations, "kubectl.kubernetes.io/default-logs-container", first);
   annotations["istio.io/rev"] = facts.settings.revision;
-  if (label(annotations, "prometheus.istio.io/merge-metrics") != "false") {
+  const std::string merge = label(annotations, "prometheus.istio.io/merge-metrics");
+  if (merge.empty() ? facts.settings.merge_metrics : merge != "false") {
     annotations["prometheus.io/scrape"] = "true";
     annotations["prometheus.io/port"] = "15020";
     annotations["prometheus.io/path"] = "/stats/prometheus";
@@ -82,6 +83,17 @@ Json security_context(const Json& pod, bool init) {
       {"runAsUser", init ? 0 : 1337}};
 }
 
+// The image of the pod's own choice, else the mesh's with the wanted type behind its tag.
+std::string proxy_image(const Json& pod, const PodFacts& facts) {
+  std::string image = facts.settings.proxy_image;
+  const auto wanted = facts.proxy_config.find("image");
+  if (wanted != facts.proxy_config.end() && wanted->is_object()) {
+    const std::string type = wanted->value("imageType", "");
+    if (!type.empty() && type != "default") image += "-" + type;
+  }
+  return annotation(pod, "sidecar.istio.io/proxyImage", image);
+}
+
 // The capture rules, as Istio's annotations ask for them.
 Json init_container(const Json& pod, const PodFacts& facts) {
   const auto traffic = [&](const char* name, const char* otherwise) {
@@ -103,9 +115,10 @@ Json init_container(const Json& pod, const PodFacts& facts) {
   optional("-q", traffic("includeOutboundPorts", ""));
   optional("-k", traffic("kubevirtInterfaces", ""));
   optional("-c", traffic("excludeInterfaces", ""));
+  if (facts.proxy_metadata("ISTIO_META_DNS_CAPTURE") == "true") args.push_back("--redirect-dns");
   args.push_back("--log_output_level=default:info");
   return {{"name", "istio-init"},
-          {"image", annotation(pod, "sidecar.istio.io/proxyImage", facts.settings.proxy_image)},
+          {"image", proxy_image(pod, facts)},
           {"imagePullPolicy", facts.settings.image_pull_policy},
           {"args", args},
           {"resources", proxy_resources(pod)},
@@ -135,7 +148,7 @@ Json proxy_args(const Json& pod, const PodFacts& facts, const char* type) {
 Json proxy_container(const Json& pod, const PodFacts& facts, const Json& app_probers) {
   Json container = {
       {"name", "istio-proxy"},
-      {"image", annotation(pod, "sidecar.istio.io/proxyImage", facts.settings.proxy_image)},
+      {"image", proxy_image(pod, facts)},
       {"imagePullPolicy", facts.settings.image_pull_policy},
       {"args", proxy_args(pod, facts, "sidecar")},
       {"env", proxy_environment(pod, facts, app_probers)},
@@ -178,8 +191,7 @@ Result<Json> inject_sidecar(const Json& pod, const PodFacts& facts) {
   add_labels(out, facts);
   Json& containers = list_at(spec, "containers");
   // A proxy that the application must find ready at its start comes first.
-  if (annotation(pod, "proxy.istio.io/config", "").find("holdApplicationUntilProxyStarts: true") !=
-      std::string::npos) {
+  if (facts.proxy_config.value("holdApplicationUntilProxyStarts", false)) {
     containers.insert(containers.begin(), proxy);
   } else {
     containers.push_back(proxy);

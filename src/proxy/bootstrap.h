@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "proxy/config.h"
 #include "xds/resource.h"
@@ -41,6 +42,7 @@ struct WorkloadSettings {
   std::string app_probers_json;             // ISTIO_KUBE_APP_PROBERS
   std::string prometheus_annotations_json;  // ISTIO_PROMETHEUS_ANNOTATIONS
   std::uint16_t status_port = 15020;
+  bool dns_capture = false;  // ISTIO_META_DNS_CAPTURE: the agent answers the workload's DNS queries
   std::vector<std::string> dns_names;  // further names wanted in the certificate
 };
 
@@ -52,6 +54,8 @@ struct Bootstrap {
   std::optional<SocketAddr> admin;
   std::optional<DiscoverySettings> discovery;  // nothing: static resources only
   std::optional<WorkloadSettings> workload;
+  std::optional<unsigned> concurrency;   // of PROXY_CONFIG; 0: one worker per core
+  std::optional<Duration> drain_time;    // terminationDrainDuration of PROXY_CONFIG
   std::string wire;  // the whole as envoy.config.bootstrap.v3.Bootstrap, for config_dump
   std::vector<std::string> warnings;
 };

@@ -55,6 +55,26 @@ std::string text_in(const json& object, const char* key, std::string_view otherw
              : std::string(otherwise);
 }
 
+// "5s", "1m30s": what a ProxyConfig's durations look like; nothing for anything else.
+std::optional<Duration> go_seconds(std::string_view text) {
+  Duration total{};
+  std::int64_t number = -1;
+  for (const char c : text) {
+    if (c >= '0' && c <= '9') {
+      number = std::max<std::int64_t>(number, 0) * 10 + (c - '0');
+      if (number > 1'000'000) return std::nullopt;
+      continue;
+    }
+    if (number < 0 || (c != 'h' && c != 'm' && c != 's')) return std::nullopt;
+    total += c == 'h'   ? Duration(std::chrono::hours(number))
+             : c == 'm' ? Duration(std::chrono::minutes(number))
+                        : Duration(std::chrono::seconds(number));
+    number = -1;
+  }
+  if (text.empty() || number >= 0) return std::nullopt;
+  return total;
+}
+
 Status host_and_port(std::string_view text, std::string& host, std::uint16_t& port,
                      std::string_view what) {
   auto colon = text.rfind(':');
@@ -209,6 +229,13 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
   workload.token_file = discovery.token_file;
   workload.app_probers_json = value_of(environment, "ISTIO_KUBE_APP_PROBERS");
   workload.prometheus_annotations_json = value_of(environment, "ISTIO_PROMETHEUS_ANNOTATIONS");
+  workload.dns_capture = value_of(environment, "ISTIO_META_DNS_CAPTURE") == "true";
+  if (config.contains("concurrency") && config["concurrency"].is_number_unsigned()) {
+    made.concurrency = config["concurrency"].get<unsigned>();
+  }
+  if (auto drain = go_seconds(text_in(config, "terminationDrainDuration", ""))) {
+    made.drain_time = *drain;
+  }
   if (config.contains("statusPort") && config["statusPort"].is_number_unsigned()) {
     workload.status_port = config["statusPort"].get<std::uint16_t>();
   }

@@ -9,6 +9,7 @@
 
 #include <cstdio>
 
+#include "api/names.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -114,8 +115,9 @@ Status apply_flag(CaptureOptions& options, std::string_view name, std::string_vi
       !value.empty()) {
     return refuse();
   }
+  // Whatever server a query is meant for: there is no narrower capture.
   if (name == "--redirect-dns" || name == "--capture-all-dns") {
-    if (value != "false") return refuse();
+    options.dns = options.dns || value != "false";
   }
   if (name == "--dry-run" || name == "--skip-rule-apply") options.dry_run = value != "false";
   return {};
@@ -176,6 +178,16 @@ void nft_output(std::string& out, const CaptureOptions& o, FamilyWords family) {
   }
 }
 
+// The agent listens on IPv4's loopback.
+void nft_dns(std::string& out, const CaptureOptions& o) {
+  for (const auto& [word, ids] : {std::pair{"skuid", &o.uids}, std::pair{"skgid", &o.gids}}) {
+    for (const std::string& id : *ids) {
+      out += fmt::format("    meta l4proto udp meta {} {} return\n", word, id);
+    }
+  }
+  out += fmt::format("    meta nfproto ipv4 udp dport 53 redirect to :{}\n", api::kDnsPort);
+}
+
 void nft_ranges(std::string& out, const CaptureOptions& o, FamilyWords family) {
   std::string_view ip = family.ipv6 ? "ip6" : "ip";
   out += fmt::format("    {} daddr {} return\n", ip, family.loopback());
@@ -214,6 +226,7 @@ std::string nft_rules(const CaptureOptions& o) {
     out += "  }\n";
   }
   out += "  chain outbound {\n    type nat hook output priority -100; policy accept;\n";
+  if (o.dns) nft_dns(out, o);
   out += "    meta l4proto != tcp return\n";
   out += fmt::format("    meta mark {} return\n", kMark);
   for (const std::string& port : o.exclude_outbound_ports) {
@@ -253,6 +266,16 @@ std::string iptables_rules(const CaptureOptions& o, bool ipv6) {
          fmt::format("-p tcp --dport {} -j REDIRECT --to-ports {}", port, o.inbound_port));
   }
   constexpr std::string_view kOut = "MIZZEN_OUTPUT";
+  if (o.dns && !ipv6) {
+    out += ":MIZZEN_DNS - [0:0]\n-A OUTPUT -p udp --dport 53 -j MIZZEN_DNS\n";
+    for (const std::string& id : o.uids) {
+      rule("MIZZEN_DNS", fmt::format("-m owner --uid-owner {} -j RETURN", id));
+    }
+    for (const std::string& id : o.gids) {
+      rule("MIZZEN_DNS", fmt::format("-m owner --gid-owner {} -j RETURN", id));
+    }
+    rule("MIZZEN_DNS", fmt::format("-p udp -j REDIRECT --to-ports {}", api::kDnsPort));
+  }
   rule(kOut, fmt::format("-m mark --mark {} -j RETURN", kMark));
   for (const std::string& port : o.exclude_outbound_ports) {
     rule(kOut, fmt::format("-p tcp --dport {} -j RETURN", port));

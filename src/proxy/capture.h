@@ -27,11 +27,12 @@ struct CaptureOptions {
   std::vector<std::string> exclude_outbound;        // -x, ranges
   std::vector<std::string> include_outbound_ports;  // -q: captured wherever they go
   std::vector<std::string> exclude_outbound_ports;  // -o
+  bool dns = false;                                 // --redirect-dns: UDP queries to the agent
   bool dry_run = false;                             // --dry-run: prints the rules only
 };
 
-// Reads the arguments after `istio-iptables`. Flags that we know and cannot honour (TPROXY, DNS
-// capture) are refused by name, unknown ones too.
+// Reads the arguments after `istio-iptables`. Flags that we know and cannot honour (TPROXY)
+// are refused by name, unknown ones too.
 Result<CaptureOptions> parse_capture(std::span<const std::string> arguments);
 
 // The rules as nft reads them with `nft -f -`; one table, `inet mizzen_capture`, made anew.

@@ -171,6 +171,15 @@ TEST(Capture, ReadsIstiosArguments) {
   EXPECT_NE(rules.find("ip daddr 10.0.0.0/8 return"), std::string::npos);
   EXPECT_NE(rules.find("meta skuid 1337 return"), std::string::npos);
   EXPECT_NE(iptables_rules(*options, false).find("--uid-owner 1337 -j RETURN"), std::string::npos);
+  EXPECT_EQ(rules.find("udp"), std::string::npos);
+  options->dns = true;
+  rules = nft_rules(*options);
+  EXPECT_LT(rules.find("meta l4proto udp meta skuid 1337 return"),
+            rules.find("udp dport 53 redirect to :15053"));
+  EXPECT_NE(iptables_rules(*options, false).find("-p udp -j REDIRECT --to-ports 15053"),
+            std::string::npos);
+  EXPECT_EQ(iptables_rules(*options, true).find("15053"), std::string::npos);
+  EXPECT_TRUE(parse_capture(std::vector<std::string>{"--redirect-dns", "--capture-all-dns"})->dns);
   EXPECT_FALSE(parse_capture(std::vector<std::string>{"-m", "TPROXY"}));
   EXPECT_FALSE(parse_capture(std::vector<std::string>{"--what"}));
   EXPECT_FALSE(parse_capture(std::vector<std::string>{"-d", "http"}));

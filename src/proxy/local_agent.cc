@@ -1,6 +1,8 @@
 #include "proxy/local_agent.h"
 
 #include <cstdlib>
+#include <fstream>
+#include <sstream>
 
 #include "api/names.h"
 #include "base/strings.h"
@@ -48,7 +50,8 @@ agent::IdentitySettings identity_settings(const WorkloadSettings& settings) {
 }  // namespace
 
 LocalAgent::LocalAgent(io::Loop& loop, ConfigFeed& feed, const WorkloadSettings& settings)
-    : feed_(feed),
+    : loop_(loop),
+      feed_(feed),
       settings_(settings),
       identity_(std::make_unique<agent::IdentitySource>(
           loop, identity_settings(settings),
@@ -82,7 +85,27 @@ Result<std::unique_ptr<LocalAgent>> LocalAgent::make(io::Loop& loop, ConfigFeed&
   return made;
 }
 
+// Before the first query comes: capture rules send them here from the pod's first moment.
+Status LocalAgent::start_dns() {
+  std::ifstream file("/etc/resolv.conf");
+  std::stringstream text;
+  text << file.rdbuf();
+  agent::DnsProxyOptions options;
+  MIZZEN_TRY(options.listen, io::Address::parse_ip("127.0.0.1", api::kDnsPort));
+  options.servers = agent::read_name_servers(text.str());
+  MIZZEN_TRY(dns_, agent::DnsProxy::start(loop_, std::move(options)));
+  return {};
+}
+
+Status LocalAgent::set_names(std::string_view name_table) {
+  return dns_ ? dns_->set_names(name_table) : Status();
+}
+
 Status LocalAgent::start() {
+  if (settings_.dns_capture) {
+    Status listening = start_dns();
+    if (!listening) return std::unexpected(listening.error().in("DNS"));
+  }
   identity_->start();
   MIZZEN_CHECKED(pages_->listen({io::Address::any(settings_.status_port)}));
   MIZZEN_CHECKED(pages_->listen_readiness({io::Address::any(api::kReadinessPort)}));

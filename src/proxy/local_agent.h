@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/dns_proxy.h"
 #include "agent/identity.h"
 #include "agent/status_server.h"
 #include "io/loop.h"
@@ -31,6 +32,8 @@ class LocalAgent {
 
   // Asks for a certificate and opens the pages. Ports that are taken are errors.
   Status start();
+  // The names that it answers for, as a NameTable message; only with dns_capture.
+  Status set_names(std::string_view name_table);
   // Readiness says no from now on.
   void set_draining();
   const agent::IdentitySource& identity() const { return *identity_; }
@@ -38,13 +41,16 @@ class LocalAgent {
   void renew() { identity_->renew(); }
 
  private:
+  Status start_dns();
   LocalAgent(io::Loop& loop, ConfigFeed& feed, const WorkloadSettings& settings);
   void on_identity(const agent::Identity& identity);
 
+  io::Loop& loop_;
   ConfigFeed& feed_;
   WorkloadSettings settings_;
   std::unique_ptr<agent::IdentitySource> identity_;
   std::unique_ptr<agent::StatusServer> pages_;
+  std::unique_ptr<agent::DnsProxy> dns_;
 };
 
 }  // namespace mizzen::proxy

@@ -84,6 +84,22 @@ XdsSource::XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings setting
 
 XdsSource::~XdsSource() { loop_.cancel(timer_); }
 
+void XdsSource::follow_names(std::function<Status(std::string_view)> take) {
+  take_names_ = std::move(take);
+  client_.subscribe_all(api::kNameTableType);
+}
+
+std::vector<xds::Rejection> XdsSource::apply(const xds::Update& update) {
+  if (update.type_url != api::kNameTableType) return feed_.store().apply(update);
+  std::vector<xds::Rejection> rejections;
+  for (const auto& resource : update.resources) {
+    if (Status taken = take_names_(resource.bytes); !taken) {
+      rejections.push_back({resource.name, taken.error().message});
+    }
+  }
+  return rejections;
+}
+
 void XdsSource::start() {
   follow_needs();
   connect();
@@ -123,7 +139,7 @@ void XdsSource::on_message(std::string_view message) {
     log::info("xds", "connected to {}:{}", settings_.host, settings_.port);
   }
   ++updates_;
-  auto rejections = feed_.store().apply(*update);
+  auto rejections = apply(*update);
   rejected_ += rejections.size();
   client_.answer(*update, rejections);
   follow_needs();

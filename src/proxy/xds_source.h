@@ -33,6 +33,9 @@ class XdsSource {
   XdsSource(const XdsSource&) = delete;
   XdsSource& operator=(const XdsSource&) = delete;
 
+  // Subscribes to the names that the agent answers for, too; `take` gets each NameTable and says
+  // what is wrong with it. Before start().
+  void follow_names(std::function<Status(std::string_view)> take);
   void start();
 
   // For tests and for `server_info`.
@@ -46,6 +49,7 @@ class XdsSource {
  private:
   void connect();
   void on_message(std::string_view message);
+  std::vector<xds::Rejection> apply(const xds::Update& update);
   void on_closed(const http::GrpcStatus& status);
   void lost(std::string why);
   void follow_needs();
@@ -55,6 +59,7 @@ class XdsSource {
   ConfigFeed& feed_;
   DiscoverySettings settings_;
   xds::DeltaClient client_;
+  std::function<Status(std::string_view)> take_names_;
   std::unique_ptr<net::HttpClient> http_;
   std::unique_ptr<net::GrpcClient> grpc_;
   std::unique_ptr<net::GrpcCall> call_;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/strings.h"
 #include "config/validate.h"
+#include "control/scope.h"
 #include "control/hosts.h"
 #include "pki/certificate.h"
 #include "pki/key.h"
@@ -85,7 +86,7 @@ Status Mesh::translate() {
   proxy_.address = workload->address;
   proxy_.labels = workload->labels;
   if (proxy_.labels.contains("istio")) proxy_.kind = control::ProxyKind::kGateway;
-  snapshot_ = store_.snapshot();
+  snapshot_ = control::scope_for(store_.snapshot(), proxy_);
   const auto set = [&](std::string_view url, control::Resources resources) {
     world_.types[std::string(url)] = std::move(resources);
   };

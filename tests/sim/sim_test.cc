@@ -9,6 +9,7 @@
 
 #include "api/names.h"
 #include "base/strings.h"
+#include "control/scope.h"
 #include "control/store.h"
 #include "control/translate.h"
 #include "object/yaml.h"
@@ -48,7 +49,7 @@ void check_proxy(control::Store& store, const std::string& name) {
   proxy.address = workload->address;
   proxy.labels = workload->labels;
   if (proxy.labels.contains("istio")) proxy.kind = control::ProxyKind::kGateway;
-  const auto snapshot = store.snapshot();
+  const auto snapshot = control::scope_for(store.snapshot(), proxy);
   check(control::translate_listeners(*snapshot, proxy), proxy::compile_listener);
   check(control::translate_routes(*snapshot, proxy), proxy::compile_routes);
   check(control::translate_clusters(*snapshot, proxy), proxy::compile_cluster);

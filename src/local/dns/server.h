@@ -8,10 +8,14 @@
 #include "io/datagram.h"
 #include "io/loop.h"
 #include "local/apiserver/store.h"
-#include "local/dns/message.h"
 #include "local/network/outside.h"
+#include "net/dns_message.h"
 
 namespace mizzen::local::dns {
+
+using net::dns::Answer;
+using net::dns::Query;
+using net::dns::Rcode;
 
 // The answer for a name that is the cluster's own (below cluster.local, or host.mizzen.internal);
 // nothing for others. Services by cluster IP, headless ones by their ready endpoints,

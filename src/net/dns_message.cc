@@ -1,10 +1,10 @@
-#include "local/dns/message.h"
+#include "net/dns_message.h"
 
 #include <algorithm>
 
 #include "base/strings.h"
 
-namespace mizzen::local::dns {
+namespace mizzen::net::dns {
 namespace {
 
 constexpr std::size_t kHeader = 12;
@@ -112,4 +112,4 @@ std::string encode_answer(std::string_view message, const Query& query, const An
   return out;
 }
 
-}  // namespace mizzen::local::dns
+}  // namespace mizzen::net::dns

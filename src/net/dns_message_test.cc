@@ -1,8 +1,8 @@
-#include "local/dns/message.h"
+#include "net/dns_message.h"
 
 #include <gtest/gtest.h>
 
-namespace mizzen::local::dns {
+namespace mizzen::net::dns {
 namespace {
 
 std::string query_for(std::string_view wire_name, char type) {
@@ -45,4 +45,4 @@ TEST(DnsMessage, RefusesWhatIsNotOnePlainQuestion) {
 }
 
 }  // namespace
-}  // namespace mizzen::local::dns
+}  // namespace mizzen::net::dns

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace mizzen::local::dns {
+namespace mizzen::net::dns {
 
 inline constexpr std::uint16_t kTypeA = 1;
 inline constexpr std::uint16_t kTypeCname = 5;
@@ -46,4 +46,4 @@ struct Answer {
 // payload size are left out.
 std::string encode_answer(std::string_view message, const Query& query, const Answer& answer);
 
-}  // namespace mizzen::local::dns
+}  // namespace mizzen::net::dns
