@@ -10,6 +10,7 @@ namespace mizzen::mizzend {
 namespace {
 
 constexpr Duration kCertificateLife = std::chrono::hours(24 * 30);
+constexpr Duration kGatewayCheck = std::chrono::milliseconds(500);
 constexpr Duration kCertificateCheck = std::chrono::minutes(1);
 
 }  // namespace
@@ -27,6 +28,7 @@ Daemon::Daemon(kube::Client& client, Options options)
                 },
                 [this] { discovery_.start(); }}),
       status_writer_(client),
+      ingress_writer_(client),
       webhooks_(options_.inject,
                 [this](const std::string& name_space) {
                   return inject::Json(store_.namespace_labels(name_space));
@@ -169,6 +171,18 @@ void Daemon::on_change(control::Change change, const object::Json& object, bool 
       publisher_->add_namespace(name);
     }
   }
+  if (kind == "Gateway" || kind == "Ingress") {
+    if (removed) status_writer_.forget(object);
+    check_gateways();
+  }
+  if (kind == "Service" && !removed) ingress_writer_.set_service(object);
+  if (kind == "Ingress") {
+    if (removed || !store_.serves(object)) {
+      ingress_writer_.remove(object);
+    } else {
+      ingress_writer_.add(object);
+    }
+  }
   if (!removed && object.contains("apiVersion") &&
       object::string_at(object, {"apiVersion"}).find("istio.io/") != std::string::npos) {
     status_writer_.report(object);
@@ -184,6 +198,15 @@ void Daemon::follow_mesh() {
   settings.merge_metrics = mesh.prometheus_merge;
   webhooks_.set_settings(std::move(settings));
   authenticator_.set_trust_domain(mesh.trust_domain);
+}
+
+// A little later, once for all that changes together.
+void Daemon::check_gateways() {
+  if (std::exchange(checking_gateways_, true)) return;
+  loop_.after(kGatewayCheck, [this] {
+    checking_gateways_ = false;
+    status_writer_.set_conflicts(store_.gateway_conflicts());
+  });
 }
 
 Status Daemon::ready() const {

@@ -45,6 +45,7 @@ class Daemon {
   Status listen(net::HttpServer& server, std::uint16_t port);
   void serve(std::shared_ptr<const ca::Authority> authority);
   void renew_certificate();
+  void check_gateways();
   void on_change(control::Change change, const object::Json& object, bool removed);
   void follow_mesh();
   void authenticate(std::shared_ptr<net::GrpcStream> call,
@@ -61,6 +62,8 @@ class Daemon {
   control::Discovery discovery_;
   control::Watcher watcher_;
   control::StatusWriter status_writer_;
+  control::IngressStatusWriter ingress_writer_;
+  bool checking_gateways_ = false;
   inject::Webhooks webhooks_;
   AuthorityLoader loader_;
   control::DebugPages pages_;

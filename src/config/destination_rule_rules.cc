@@ -27,6 +27,20 @@ void check_load_balancer(Findings& out, const std::string& path,
       out.error(at(where, "httpCookie.name"), "is empty: write the cookie's name");
     }
   }
+  if (lb.has_zone_aware_lb_setting()) {
+    out.error(at(path, "zoneAwareLbSetting"), "is not supported: write localityLbSetting");
+  }
+  const auto& locality = lb.locality_lb_setting();
+  if (!locality.distribute().empty() &&
+      (!locality.failover().empty() || !locality.failover_priority().empty())) {
+    out.error(at(path, "localityLbSetting"),
+              "distribute cannot stand together with failover or failoverPriority: keep one");
+  }
+  for (int i = 0; i < locality.failover_size(); ++i) {
+    if (locality.failover(i).from() != locality.failover(i).to()) continue;
+    out.error(at(at(path, "localityLbSetting"), "failover", i),
+              "leads from a region to itself: write another region in `to`");
+  }
   for (int i = 0; i < lb.locality_lb_setting().distribute_size(); ++i) {
     const auto& one = lb.locality_lb_setting().distribute(i);
     std::uint64_t total = 0;

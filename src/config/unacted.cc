@@ -23,11 +23,14 @@ constexpr std::array<std::string_view, 7> kUnactedKinds = {
 // "Message.field" by proto names.
 const std::set<std::string_view>& unacted() {
   static const std::set<std::string_view> fields = {
+      "HTTPMatchRequest.stat_prefix",
       "L4MatchAttributes.source_subnet",
+      "TCPSettings.max_connection_duration",
+      "ServerTLSSettings.verify_certificate_spki",
+      "ServerTLSSettings.ca_crl",
+      "ClientTLSSettings.ca_crl",
       "HTTPSettings.http2_keep_alive",
       "OutlierDetection.outlier_detection_http_error_codes",
-      "LoadBalancerSettings.locality_lb_setting",
-      "LoadBalancerSettings.zone_aware_lb_setting",
       "TrafficPolicy.tunnel",
       "TrafficPolicy.proxy_protocol",
       "Server.default_endpoint",

@@ -22,6 +22,17 @@ constexpr std::string_view kValidator = "istio-validator-istio-system";
 
 kube::Resource config_maps() { return {"", "v1", "configmaps", true}; }
 
+// The message of the condition that the object has; empty without one.
+std::string told_before(const Json& object) {
+  const Json* conditions = object::find(object, {"status", "conditions"});
+  for (std::size_t i = 0; conditions && conditions->is_array() && i < conditions->size(); ++i) {
+    if (object::string_at((*conditions)[i], {"type"}) == "Reconciled") {
+      return object::string_at((*conditions)[i], {"message"});
+    }
+  }
+  return {};
+}
+
 Duration pause(int attempt) {
   return std::min<Duration>(std::chrono::milliseconds(100) * (1 << std::min(attempt, 6)),
                             std::chrono::seconds(5));
@@ -123,29 +134,79 @@ void WebhookPatcher::patch(const std::string& plural, const std::string& name) {
   });
 }
 
+void IngressStatusWriter::set_service(const Json& service) {
+  if (object::string_at(service, {"metadata", "name"}) != api::kIngressGateway ||
+      object::string_at(service, {"metadata", "namespace"}) != api::kSystemNamespace) {
+    return;
+  }
+  Json addresses = Json::array();
+  if (const Json* balancer = object::find(service, {"status", "loadBalancer", "ingress"})) {
+    addresses = *balancer;
+  }
+  const Json* external = object::find(service, {"spec", "externalIPs"});
+  if (addresses.empty() && external != nullptr) {
+    for (const Json& ip : *external) addresses.push_back({{"ip", ip}});
+  }
+  if (addresses == addresses_) return;
+  addresses_ = std::move(addresses);
+  for (const auto& [key, told] : told_) write(key);
+}
+
+void IngressStatusWriter::add(const Json& ingress) {
+  const std::string key = read_key(ingress);
+  const Json* told = object::find(ingress, {"status", "loadBalancer", "ingress"});
+  told_[key] = told == nullptr ? Json::array() : *told;
+  write(key);
+}
+
+void IngressStatusWriter::remove(const Json& ingress) { told_.erase(read_key(ingress)); }
+
+void IngressStatusWriter::write(const std::string& key) {
+  if (addresses_.empty() || told_[key] == addresses_) return;
+  told_[key] = addresses_;
+  const std::size_t slash = key.find('/');
+  client_.patch(
+      {"networking.k8s.io", "v1", "ingresses", true}, key.substr(0, slash), key.substr(slash + 1),
+      kube::PatchType::kMerge, {{"status", {{"loadBalancer", {{"ingress", addresses_}}}}}},
+      [this, alive = alive_, key](Result<Json> patched) {
+        if (!*alive || patched) return;
+        log::warning("status", "Ingress {}: {}", key, patched.error().message);
+        told_.erase(key);  // told again with its next change
+      },
+      "status", kManager);
+}
+
+void StatusWriter::forget(const Json& object) { gateways_.erase(read_key(object)); }
+
+void StatusWriter::set_conflicts(std::map<std::string, std::string> conflicts) {
+  conflicts.swap(conflicts_);
+  for (auto& [key, gateway] : gateways_) {
+    const auto before = conflicts.find(key);
+    const auto now = conflicts_.find(key);
+    const std::string was = before == conflicts.end() ? std::string() : before->second;
+    if (was != (now == conflicts_.end() ? std::string() : now->second)) report(Json(gateway));
+  }
+}
+
 void StatusWriter::report(const Json& object) {
   const Result<const config::Kind*> kind = config::kind_for(object);
   if (!kind || !(*kind)->custom) return;
   const std::vector<std::string> unacted = config::unacted_fields(**kind, object);
-  const std::string message =
+  std::string message =
       unacted.empty() ? std::string() : "read but not acted on yet: " + join(unacted, ", ");
-  const Json* conditions = object::find(object, {"status", "conditions"});
-  std::string told;
-  for (std::size_t i = 0; conditions && conditions->is_array() && i < conditions->size(); ++i) {
-    if (object::string_at((*conditions)[i], {"type"}) == "Reconciled") {
-      told = object::string_at((*conditions)[i], {"message"});
-    }
-  }
-  if (told == message) return;
-  const std::string name = object::string_at(object, {"metadata", "name"});
-  const std::string name_space = object::string_at(object, {"metadata", "namespace"});
-  if (!unacted.empty()) {
-    log::warning("config", "{} {}/{}: {}", (*kind)->kind, name_space, name, message);
-  }
+  const std::string key = read_key(object);
+  const auto conflict = conflicts_.find(key);
+  const bool collides = (*kind)->kind == "Gateway" && conflict != conflicts_.end();
+  if (collides) message = conflict->second + (message.empty() ? "" : "; " + message);
+  if ((*kind)->kind == "Gateway") gateways_[key] = object;
+  if (told_before(object) == message) return;
+  if (!message.empty()) log::warning("config", "{} {}: {}", (*kind)->kind, key, message);
   const Json condition = {
       {"type", "Reconciled"},
-      {"status", unacted.empty() ? "True" : "False"},
-      {"reason", unacted.empty() ? "AllFieldsActedOn" : "FieldsNotActedOn"},
+      {"status", message.empty() ? "True" : "False"},
+      {"reason", collides          ? "Conflicts"
+                 : unacted.empty() ? "AllFieldsActedOn"
+                                   : "FieldsNotActedOn"},
       {"message", message},
       {"lastTransitionTime", rfc3339(system_clock().wall())},
       {"observedGeneration", object::int_at(object, {"metadata", "generation"})}};
@@ -153,10 +214,11 @@ void StatusWriter::report(const Json& object) {
                                 std::string((*kind)->storage_version()),
                                 std::string((*kind)->plural), true};
   client_.patch(
-      resource, name_space, name, kube::PatchType::kMerge,
+      resource, object::string_at(object, {"metadata", "namespace"}),
+      object::string_at(object, {"metadata", "name"}), kube::PatchType::kMerge,
       {{"status", {{"conditions", Json::array({condition})}}}},
-      [name](Result<Json> patched) {
-        if (!patched) log::debug("status", "{}: {}", name, patched.error().message);
+      [key](Result<Json> patched) {
+        if (!patched) log::debug("status", "{}: {}", key, patched.error().message);
       },
       "status", kManager);
 }

@@ -54,8 +54,32 @@ class WebhookPatcher {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
+// Says in the status of the mesh's Ingress objects where they are reached: at the addresses of the
+// ingress gateway's Service.
+class IngressStatusWriter {
+ public:
+  explicit IngressStatusWriter(kube::Client& client) : client_(client) {}
+  ~IngressStatusWriter() { *alive_ = false; }
+  IngressStatusWriter(const IngressStatusWriter&) = delete;
+  IngressStatusWriter& operator=(const IngressStatusWriter&) = delete;
+
+  void set_service(const object::Json& service);  // any Service; others than the gateway's are
+                                                  // ignored
+  void add(const object::Json& ingress);          // of this mesh
+  void remove(const object::Json& ingress);       // known or not
+
+ private:
+  void write(const std::string& key);
+
+  kube::Client& client_;
+  object::Json addresses_ = object::Json::array();
+  std::map<std::string, object::Json> told_;  // by "namespace/name", what its status says
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
 // Says in the status of Istio's objects what became of them: condition `Reconciled`, false with the
-// names of the fields that are read but not acted on yet.
+// names of the fields that are read but not acted on yet, and with what of a Gateway another one
+// stands in the way of.
 class StatusWriter {
  public:
   explicit StatusWriter(kube::Client& client) : client_(client) {}
@@ -65,8 +89,13 @@ class StatusWriter {
 
   // Writes only what differs from the object's own status. Ignores kinds that are not Istio's.
   void report(const object::Json& object);
+  void forget(const object::Json& object);
+  // By "namespace/name" of Gateways; writes to those whose conflicts have changed.
+  void set_conflicts(std::map<std::string, std::string> conflicts);
 
  private:
+  std::map<std::string, object::Json> gateways_;  // by "namespace/name"
+  std::map<std::string, std::string> conflicts_;
   kube::Client& client_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -136,8 +136,8 @@ cds::Cluster inbound(const View& view, std::uint16_t number, const InboundPort& 
   return cluster;
 }
 
-void resolve_by_dns(const View& view, const Service& service, const ServicePort& port,
-                    const SubsetView& subset, cds::Cluster* cluster) {
+void resolve_by_dns(const View& view, const DestinationRuleRule* rule, const Service& service,
+                    const ServicePort& port, const SubsetView& subset, cds::Cluster* cluster) {
   const bool one = service.resolution == Resolution::kDnsRoundRobin;
   cluster->set_type(one ? cds::Cluster::LOGICAL_DNS : cds::Cluster::STRICT_DNS);
   cluster->set_dns_lookup_family(cds::Cluster::V4_ONLY);
@@ -145,7 +145,7 @@ void resolve_by_dns(const View& view, const Service& service, const ServicePort&
   cluster->set_respect_dns_ttl(true);
   auto* assignment = cluster->mutable_load_assignment();
   if (service.external_name.empty()) {
-    *assignment = assign_endpoints(view.snapshot, service, port, subset);
+    *assignment = assign_endpoints(view, rule, service, port, subset);
     assignment->set_cluster_name(cluster->name());
     return;
   }
@@ -154,10 +154,10 @@ void resolve_by_dns(const View& view, const Service& service, const ServicePort&
   set_socket_address(endpoint->mutable_address(), service.external_name, port.number);
 }
 
-void find_endpoints(const View& view, const Service& service, const ServicePort& port,
-                    const SubsetView& subset, cds::Cluster* cluster) {
+void find_endpoints(const View& view, const DestinationRuleRule* rule, const Service& service,
+                    const ServicePort& port, const SubsetView& subset, cds::Cluster* cluster) {
   if (service.is_dns()) {
-    resolve_by_dns(view, service, port, subset, cluster);
+    resolve_by_dns(view, rule, service, port, subset, cluster);
     return;
   }
   // A gateway has no original destination to go to.
@@ -192,7 +192,7 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
     set_config_metadata(cluster.mutable_metadata(), "destination-rule", rule->name_space,
                         rule->name);
   }
-  find_endpoints(view, service, port, subset, &cluster);
+  find_endpoints(view, rule, service, port, subset, &cluster);
   apply_destination_rule(view, rule, subset, service, port, &cluster);
   return cluster;
 }

@@ -5,6 +5,7 @@
 
 #include "api/names.h"
 #include "control/hosts.h"
+#include "control/locality.h"
 #include "control/policy.h"
 #include "control/schema_types.h"
 #include "control/tls_parts.h"
@@ -218,6 +219,9 @@ void warm_up(const schema::LoadBalancerSettings& spec, cds::Cluster::SlowStartCo
 void apply_balancer(const Policy& policy, cds::Cluster* cluster) {
   if (cluster->lb_policy() == cds::Cluster::CLUSTER_PROVIDED) return;
   const auto& spec = policy.balancer;
+  if (weighs_localities(policy)) {
+    cluster->mutable_common_lb_config()->mutable_locality_weighted_lb_config();
+  }
   if (spec.has_consistent_hash()) {
     apply_consistent_hash(spec.consistent_hash(), cluster);
     return;
@@ -318,7 +322,8 @@ void apply_tls(const View& view, const DestinationRuleRule* rule, const Policy& 
     if (policy.tls.subject_alt_names_size() > 0) {
       sans.assign(policy.tls.subject_alt_names().begin(), policy.tls.subject_alt_names().end());
     }
-    upstream_mtls(view.mesh(), cluster->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
+    upstream_mtls(view.mesh(), cluster->mutable_transport_socket(), sans, sni,
+                  mesh_alpn(port.protocol, policy));
     return;
   }
   if (!view.mesh().auto_mtls || service.external) return;
@@ -335,7 +340,8 @@ void apply_tls(const View& view, const DestinationRuleRule* rule, const Policy& 
   auto* mutual = cluster->add_transport_socket_matches();
   mutual->set_name("tlsMode-istio");
   set_field(mutual->mutable_match(), "tlsMode", api::kTlsModeIstio);
-  upstream_mtls(view.mesh(), mutual->mutable_transport_socket(), sans, sni, mesh_alpn(port.protocol, policy));
+  upstream_mtls(view.mesh(), mutual->mutable_transport_socket(), sans, sni,
+                mesh_alpn(port.protocol, policy));
   auto* plain = cluster->add_transport_socket_matches();
   plain->set_name("tlsMode-disabled");
   plain->mutable_match();

@@ -20,7 +20,7 @@ class RouteAction;
 namespace mizzen::schema {
 class ConnectionPoolSettings;
 class TrafficPolicy;
-}
+}  // namespace mizzen::schema
 
 namespace mizzen::control {
 
@@ -46,7 +46,9 @@ void apply_connection_pool(const schema::ConnectionPoolSettings& pool, Protocol 
                            envoy::config::cluster::v3::Cluster* cluster);
 
 // The ready endpoints of the port that belong to the subset, by locality.
-envoy::config::endpoint::v3::ClusterLoadAssignment assign_endpoints(const Snapshot& snapshot,
+// In the order that `rule` (which may be null) asks for.
+envoy::config::endpoint::v3::ClusterLoadAssignment assign_endpoints(const View& view,
+                                                                    const DestinationRuleRule* rule,
                                                                     const Service& service,
                                                                     const ServicePort& port,
                                                                     const SubsetView& subset);

@@ -48,6 +48,7 @@ Proxy make_proxy(const xds::NodeInfo& node, const Store& store) {
   }
   if (const auto workload = store.workload(proxy.name_space, proxy.pod)) {
     proxy.labels = workload->labels;
+    proxy.locality = workload->locality;
     if (!workload->address.empty()) proxy.address = workload->address;
     if (proxy.service_account.empty()) proxy.service_account = workload->service_account;
   }
@@ -264,8 +265,12 @@ void Discovery::push(Stream& stream) {
   }
   Proxy proxy = make_proxy(stream.protocol->node(), store_);
   // A pod that is gone while its proxy still speaks keeps what it had.
-  if (proxy.labels.empty()) proxy.labels = stream.proxy.labels;
-  const bool same = proxy.labels == stream.proxy.labels && proxy.address == stream.proxy.address;
+  if (proxy.labels.empty()) {
+    proxy.labels = stream.proxy.labels;
+    proxy.locality = stream.proxy.locality;
+  }
+  const bool same = proxy.labels == stream.proxy.labels && proxy.address == stream.proxy.address &&
+                    proxy.locality == stream.proxy.locality;
   stream.proxy = std::move(proxy);
   stream.world = generator_.world(snapshot, stream.proxy, stream.proven,
                                   same ? stream.snapshot : nullptr, same ? stream.world : nullptr);

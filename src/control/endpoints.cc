@@ -3,6 +3,7 @@
 #include "api/names.h"
 #include "base/strings.h"
 #include "control/destination.h"
+#include "control/locality.h"
 #include "control/xds_parts.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/endpoint/v3/endpoint_components.pb.h"
@@ -13,6 +14,8 @@ namespace eds = envoy::config::endpoint::v3;
 namespace core = envoy::config::core::v3;
 
 namespace {
+
+const Labels kNoLabels;
 
 // What the client's proxy says about the destination in its metrics. `workload` is Istio's own
 // field ("workload;namespace;canonical name;canonical revision;cluster"); the other three complete
@@ -64,20 +67,26 @@ void set_locality(std::string_view text, core::Locality* locality) {
 
 }  // namespace
 
-eds::ClusterLoadAssignment assign_endpoints(const Snapshot& snapshot, const Service& service,
-                                            const ServicePort& port, const SubsetView& subset) {
+eds::ClusterLoadAssignment assign_endpoints(const View& view, const DestinationRuleRule* rule,
+                                            const Service& service, const ServicePort& port,
+                                            const SubsetView& subset) {
   eds::ClusterLoadAssignment out;
   out.set_cluster_name(api::outbound_cluster(port.number, subset.name, service.host));
-  std::map<std::string, eds::LocalityLbEndpoints> localities;
+  const Policy policy = policy_for(rule, subset.name, port.number);
+  const LocalityOrder order(view.proxy, policy);
+  std::map<std::pair<std::uint32_t, std::string>, eds::LocalityLbEndpoints> localities;
   for (const Endpoint& endpoint : service.endpoints) {
     if (endpoint.port_name != port.name || !endpoint.ready) continue;
     const Workload* workload = endpoint.workload.get();
-    if (!labels_match(subset.labels, workload == nullptr ? Labels{} : workload->labels)) continue;
+    const Labels& labels = workload == nullptr ? kNoLabels : workload->labels;
+    if (!labels_match(subset.labels, labels)) continue;
     const std::string locality = workload == nullptr ? std::string() : workload->locality;
-    add_endpoint(snapshot, endpoint, &localities[locality]);
+    add_endpoint(view.snapshot, endpoint,
+                 &localities[{order.priority(labels, locality), locality}]);
   }
-  for (auto& [name, locality] : localities) {
-    set_locality(name, locality.mutable_locality());
+  for (auto& [key, locality] : localities) {
+    locality.set_priority(key.first);
+    set_locality(key.second, locality.mutable_locality());
     std::uint32_t weight = 0;
     for (const auto& endpoint : locality.lb_endpoints()) {
       weight += endpoint.load_balancing_weight().value();
@@ -85,6 +94,7 @@ eds::ClusterLoadAssignment assign_endpoints(const Snapshot& snapshot, const Serv
     locality.mutable_load_balancing_weight()->set_value(weight);
     *out.add_endpoints() = std::move(locality);
   }
+  order.finish(&out);
   return out;
 }
 
@@ -103,12 +113,13 @@ Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
         service->resolution == Resolution::kEndpoints ||
         (service->resolution == Resolution::kPassthrough && proxy.kind == ProxyKind::kGateway);
     if (!eds) continue;
-    const std::vector<SubsetView> subsets =
-        subsets_of(snapshot.destination_rule(host, proxy));
+    const DestinationRuleRule* rule = snapshot.destination_rule(host, proxy);
+    const std::vector<SubsetView> subsets = subsets_of(rule);
     for (const ServicePort& port : service->ports) {
       if (port.protocol == Protocol::kUdp) continue;
       for (const SubsetView& subset : subsets) {
-        const eds::ClusterLoadAssignment out = assign_endpoints(snapshot, *service, port, subset);
+        const eds::ClusterLoadAssignment out =
+            assign_endpoints(View{snapshot, proxy}, rule, *service, port, subset);
         add_resource(out.cluster_name(), out, resources.get());
       }
     }

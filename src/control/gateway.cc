@@ -87,7 +87,7 @@ void GatewayListener::add_http(const GatewayServer& server) {
 void GatewayListener::add_passthrough(const GatewayServer& server, const VirtualServiceRule& rule) {
   for (TcpRoute& route : tls_routes(view_, rule, server.port, server.full_name())) {
     std::erase_if(route.sni_hosts, [&](const std::string& host) {
-      return server_admits(server, host, rule.name_space).empty();
+      return admitted_hosts(server, host, rule.name_space).empty();
     });
     lds::FilterChain chain;
     if (route.sni_hosts.empty() || !match_hosts(route.sni_hosts, &chain)) continue;
@@ -109,8 +109,8 @@ void GatewayListener::add_auto_passthrough(const GatewayServer& server) {
 bool GatewayListener::admits_any(const GatewayServer& server,
                                  const VirtualServiceRule& rule) const {
   return std::ranges::any_of(rule.spec->hosts(), [&](const std::string& host) {
-    return !server_admits(server, resolve_host(host, rule.name_space, view_.mesh().domain),
-                          rule.name_space)
+    return !admitted_hosts(server, resolve_host(host, rule.name_space, view_.mesh().domain),
+                           rule.name_space)
                 .empty();
   });
 }

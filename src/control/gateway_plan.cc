@@ -2,8 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <set>
+
 #include "base/strings.h"
 #include "control/hosts.h"
+#include "control/translate.h"
 
 namespace mizzen::control {
 namespace {
@@ -66,8 +70,9 @@ std::string_view bare_host(std::string_view server_host) {
   return slash == std::string_view::npos ? server_host : server_host.substr(slash + 1);
 }
 
-std::string server_admits(const GatewayServer& server, std::string_view host,
-                          std::string_view name_space) {
+std::vector<std::string> admitted_hosts(const GatewayServer& server, std::string_view host,
+                                        std::string_view name_space) {
+  std::vector<std::string> out;
   for (const std::string& entry : server.server->hosts()) {
     const std::size_t slash = entry.find('/');
     if (slash != std::string::npos) {
@@ -75,11 +80,11 @@ std::string server_admits(const GatewayServer& server, std::string_view host,
       if (wanted == ".") wanted = server.gateway->name_space;
       if (wanted != "*" && wanted != name_space) continue;
     }
-    const std::string_view admitted = bare_host(entry);
-    if (host_covers(admitted, host)) return std::string(host);
-    if (host_covers(host, admitted)) return std::string(admitted);
+    const std::string admitted = lower(bare_host(entry));
+    if (host_covers(admitted, host)) return {std::string(host)};
+    if (host_covers(host, admitted)) out.push_back(admitted);
   }
-  return {};
+  return out;
 }
 
 namespace {
@@ -145,6 +150,18 @@ GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy,
     }
   }
   return plan;
+}
+
+std::map<std::string, std::string> gateway_conflicts(const Snapshot& snapshot, const Proxy& proxy) {
+  std::vector<GatewayConflict> conflicts;
+  plan_gateway(snapshot, proxy, &conflicts);
+  std::map<std::string, std::string> out;
+  for (const GatewayConflict& conflict : conflicts) {
+    std::string& text = out[conflict.gateway->name_space + "/" + conflict.gateway->name];
+    if (!text.empty()) text += "; ";
+    text += conflict.message;
+  }
+  return out;
 }
 
 }  // namespace mizzen::control

@@ -42,10 +42,10 @@ struct GatewayConflict {
 GatewayPlan plan_gateway(const Snapshot& snapshot, const Proxy& proxy,
                          std::vector<GatewayConflict>* conflicts = nullptr);
 
-// What of `host` (of a VirtualService in `name_space`) the server lets in: the more specific of
-// the two, or nothing. Server hosts may read "namespace/host" with "." and "*".
-std::string server_admits(const GatewayServer& server, std::string_view host,
-                          std::string_view name_space);
+// What of `host` (of a VirtualService in `name_space`) the server lets in: the host itself, or
+// those of the server's that it covers. Server hosts may read "namespace/host" with "." and "*".
+std::vector<std::string> admitted_hosts(const GatewayServer& server, std::string_view host,
+                                        std::string_view name_space);
 
 // A server's host without the namespace before it.
 std::string_view bare_host(std::string_view server_host);

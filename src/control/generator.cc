@@ -6,6 +6,7 @@
 
 #include "api/names.h"
 #include "base/clock.h"
+#include "control/locality.h"
 #include "control/scope.h"
 
 namespace mizzen::control {
@@ -53,11 +54,9 @@ bool same_policies(const std::vector<PeerPolicy>& a, const std::vector<PeerPolic
 
 bool same_configuration(const Snapshot& before, const Snapshot& now, const Proxy& proxy) {
   if (&before == &now) return true;
-  if (before.mesh != now.mesh ||
-      !same_rules(before.virtual_services, now.virtual_services) ||
+  if (before.mesh != now.mesh || !same_rules(before.virtual_services, now.virtual_services) ||
       !same_rules(before.destination_rules, now.destination_rules) ||
-      !same_rules(before.gateways, now.gateways) ||
-      !same_rules(before.sidecars, now.sidecars) ||
+      !same_rules(before.gateways, now.gateways) || !same_rules(before.sidecars, now.sidecars) ||
       !same_policies(before.peer_policies, now.peer_policies) ||
       before.services.size() != now.services.size() ||
       !same_instances(before, now, proxy.address)) {
@@ -87,7 +86,8 @@ Resources Generator::settle(const Resources& before, Resources now) {
 
 Generator::Common& Generator::common(const Proxy& proxy) {
   Common& common = common_[{proxy.name_space, proxy.kind, proxy.auto_address,
-                            labels_matter_ ? proxy.labels : Labels{}}];
+                            labels_matter_ ? proxy.labels : Labels{},
+                            localities_matter_ ? proxy.locality : std::string()}];
   if (common.snapshot == snapshot_->number) return common;
   common.snapshot = snapshot_->number;
   common.scope = scope_for(snapshot_, proxy);
@@ -112,7 +112,9 @@ std::shared_ptr<const xds::World> Generator::world(
       return snapshot_ != nullptr && entry.second.snapshot != snapshot_->number;
     });
     snapshot_ = snapshot;
-    labels_matter_ = proxy_labels_matter(*snapshot) || scope_by_labels(*snapshot);
+    localities_matter_ = localities_matter(*snapshot);
+    labels_matter_ =
+        localities_matter_ || proxy_labels_matter(*snapshot) || scope_by_labels(*snapshot);
   }
   Common& shared = common(proxy);
   const Snapshot& scope = *shared.scope;
@@ -146,8 +148,8 @@ std::shared_ptr<const xds::World> Generator::world(
     if (shared.names == nullptr) shared.names = translate_names(scope, proxy);
     set(api::kNameTableType, shared.names);
   }
-  set(api::kSecretType, with_secrets ? translate_secrets(scope, proxy)
-                                     : std::make_shared<const xds::ResourceMap>());
+  set(api::kSecretType,
+      with_secrets ? translate_secrets(scope, proxy) : std::make_shared<const xds::ResourceMap>());
   return world;
 }
 

@@ -25,14 +25,15 @@ class Generator {
                                           const std::shared_ptr<const xds::World>& before);
 
  private:
-  // What the proxies of a namespace (and of the same labels, where those matter) have in common.
+  // What the proxies of a namespace (and of the same labels and place, where those matter) have in
+  // common.
   struct Common {
     std::shared_ptr<const Snapshot> scope;  // what they may see
     Resources listeners;
     Resources routes;  // of sidecars; null for gateways, whose labels always matter
     Resources clusters;
     Resources endpoints;
-    Resources names;  // null until a proxy asks for it
+    Resources names;             // null until a proxy asks for it
     std::uint64_t snapshot = 0;  // the number of the one that it was made of
   };
   struct Key {
@@ -40,6 +41,7 @@ class Generator {
     ProxyKind kind;
     bool auto_address;
     Labels labels;
+    std::string locality;
     auto operator<=>(const Key&) const = default;
   };
   Common& common(const Proxy& proxy);
@@ -48,6 +50,7 @@ class Generator {
 
   std::shared_ptr<const Snapshot> snapshot_;
   bool labels_matter_ = false;
+  bool localities_matter_ = false;
   std::map<Key, Common> common_;
 };
 

@@ -40,10 +40,13 @@ std::vector<std::pair<std::string, const StringMatchSpec*>> sorted(const Map& ma
   return out;
 }
 
-void fill_path(const HttpMatchSpec& match, rds::RouteMatch* out) {
+void fill_path(const HttpMatchSpec& match, bool whole_segments, rds::RouteMatch* out) {
   const StringMatchSpec& uri = match.uri();
   if (!uri.exact().empty()) {
     out->set_path(uri.exact());
+  } else if (whole_segments && uri.prefix().size() > 1) {
+    const std::size_t end = uri.prefix().find_last_not_of('/');
+    out->set_path_separated_prefix(uri.prefix().substr(0, end + 1));
   } else if (!uri.prefix().empty()) {
     out->set_prefix(uri.prefix());
   } else if (!uri.regex().empty()) {
@@ -75,12 +78,12 @@ bool match_applies(const HttpMatchSpec& match, const RouteContext& context) {
   return source_applies(match, context.view.proxy);
 }
 
-void fill_match(const HttpMatchSpec* match, rds::RouteMatch* out) {
+void fill_match(const HttpMatchSpec* match, bool whole_segments, rds::RouteMatch* out) {
   if (match == nullptr) {
     out->set_prefix("/");
     return;
   }
-  fill_path(*match, out);
+  fill_path(*match, whole_segments, out);
   for (const auto& [name, value] : sorted(match->headers())) {
     header_matcher(lower(name), *value, false, out);
   }

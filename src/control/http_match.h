@@ -17,8 +17,10 @@ namespace mizzen::control {
 // decided here and does not go into the route.
 bool match_applies(const HttpMatchSpec& match, const RouteContext& context);
 
-// The rest of the match; `match` null takes every request.
-void fill_match(const HttpMatchSpec* match, envoy::config::route::v3::RouteMatch* out);
+// The rest of the match; `match` null takes every request. `whole_segments`: a prefix ends at a
+// slash.
+void fill_match(const HttpMatchSpec* match, bool whole_segments,
+                envoy::config::route::v3::RouteMatch* out);
 
 // Whether `names`, as an object of `name_space` has them, hold `gateway` ("mesh", or
 // "namespace/name").

@@ -27,6 +27,7 @@ constexpr std::string_view kDefaultRetryOn =
 std::string path_of(const rds::RouteMatch& match) {
   if (match.has_path()) return match.path();
   if (match.has_safe_regex()) return match.safe_regex().regex();
+  if (match.has_path_separated_prefix()) return match.path_separated_prefix() + "/*";
   return match.prefix() + "*";
 }
 
@@ -39,7 +40,7 @@ void add_route(const RouteContext& context, const HttpRouteSpec& http, const Htt
                rds::VirtualHost* host) {
   rds::Route* route = host->add_routes();
   route->set_name(route_name(http, match));
-  fill_match(match, route->mutable_match());
+  fill_match(match, context.rule.ingress, route->mutable_match());
   if (match != nullptr) route->set_stat_prefix(match->stat_prefix());
   set_config_metadata(route->mutable_metadata(), "virtual-service", context.rule.name_space,
                       context.rule.name);

@@ -71,10 +71,10 @@ struct Service {
   std::string name_space;
   std::vector<std::string> addresses;  // cluster IPs; empty when headless; ranges of an entry too
   bool headless = false;
-  std::string external_name;  // of an ExternalName service
-  bool entry = false;         // of a ServiceEntry
-  bool external = false;      // of location MESH_EXTERNAL: never automatic mutual TLS
-  std::string auto_address;   // of an entry without one: for proxies whose agent answers DNS
+  std::string external_name;      // of an ExternalName service
+  bool entry = false;             // of a ServiceEntry
+  bool external = false;          // of location MESH_EXTERNAL: never automatic mutual TLS
+  std::string auto_address;       // of an entry without one: for proxies whose agent answers DNS
   std::vector<std::string> sans;  // subjectAltNames of an entry
   Resolution resolution = Resolution::kEndpoints;
   std::vector<ServicePort> ports;
@@ -124,8 +124,8 @@ struct MeshConfig {
   std::string mesh_id = "cluster.local";
   std::string access_log_file;    // empty: off
   std::string access_log_format;  // empty: Istio's own text format
-  bool access_log_json = false;  // then the format, if there is one, is a JSON object
-  bool registry_only = false;  // outboundTrafficPolicy
+  bool access_log_json = false;   // then the format, if there is one, is a JSON object
+  bool registry_only = false;     // outboundTrafficPolicy
   bool auto_mtls = true;
   std::int64_t connect_timeout_ms = 10'000;
   std::int64_t detection_timeout_ms = 0;  // protocolDetectionTimeout; 0 waits for the client
@@ -138,7 +138,7 @@ struct MeshConfig {
   bool h2_upgrade = false;
   bool tls13_only = false;
   bool prometheus_merge = true;
-  std::string default_proxy_config;  // JSON of a ProxyConfig; empty: nothing said
+  std::string default_proxy_config;                    // JSON of a ProxyConfig; empty: nothing said
   std::vector<NamespaceSelector> discovery_selectors;  // empty: every namespace
   // Who sees objects that do not say it themselves; empty is everywhere.
   std::vector<std::string> service_export_to;
@@ -158,9 +158,10 @@ struct Proxy {
   std::string name_space;
   std::string address;
   Labels labels;
+  std::string locality;  // of its pod, "region/zone/subzone"
   std::string service_account;
   std::string cluster_id;
-  std::string version;  // ISTIO_VERSION of the node's metadata
+  std::string version;        // ISTIO_VERSION of the node's metadata
   bool capture = true;        // INTERCEPTION_MODE is not NONE
   bool dns_capture = false;   // its agent answers the workload's DNS queries
   bool auto_address = false;  // and gives entries without an address their own

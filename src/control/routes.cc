@@ -161,10 +161,10 @@ rds::RouteConfiguration SidecarRoutes::for_port(std::uint16_t port) const {
   for (const auto& [name, service] : view_.snapshot.services) {
     if (!service->visible_to(view_.proxy.name_space)) continue;
     if (!serves_http(*service, port)) continue;
-    const auto domains = unseen(service_domains(service->host, view_.proxy.name_space,
-                                                view_.mesh().domain,
-                                                call_addresses(*service, view_.proxy)),
-                                &seen);
+    const auto domains =
+        unseen(service_domains(service->host, view_.proxy.name_space, view_.mesh().domain,
+                               call_addresses(*service, view_.proxy)),
+               &seen);
     if (domains.empty()) continue;
     rds::VirtualHost* host = add_host(host_and_port(service->host, port), &config);
     for (const std::string& domain : domains) host->add_domains(domain);
@@ -229,13 +229,17 @@ void GatewayRoutes::add_server(const GatewayServer& server) {
   const std::string gateway = server.full_name();
   for (const VirtualServiceRule& rule : view_.snapshot.virtual_services) {
     if (!bound_to(rule, gateway) || !reaches(rule, view_.proxy)) continue;
+    std::set<std::string> domains;
     for (const std::string& written : rule.spec->hosts()) {
       const std::string host = resolve_host(written, rule.name_space, view_.mesh().domain);
-      const std::string domain = server_admits(server, host, rule.name_space);
-      if (domain.empty()) continue;
-      rds::VirtualHost routes;
-      const RouteContext context{view_, rule, server.port, gateway, server.server->has_tls()};
-      if (!add_routes(context, &routes)) continue;
+      for (std::string& domain : admitted_hosts(server, host, rule.name_space)) {
+        domains.insert(std::move(domain));
+      }
+    }
+    rds::VirtualHost routes;
+    const RouteContext context{view_, rule, server.port, gateway, server.server->has_tls()};
+    if (domains.empty() || !add_routes(context, &routes)) continue;
+    for (const std::string& domain : domains) {
       host_for(server, domain, &config)->mutable_routes()->MergeFrom(routes.routes());
     }
   }

@@ -43,24 +43,6 @@ void add_secret(const View& view, const std::string& credential, xds::ResourceMa
   add_resource(secret.name(), secret, resources);
 }
 
-// The credentials with which DestinationRules originate TLS.
-void add_client_secrets(const View& view, xds::ResourceMap* resources) {
-  const auto add = [&](const schema::ClientTLSSettings& spec) {
-    if (!spec.credential_name().empty()) add_secret(view, spec.credential_name(), resources);
-  };
-  const auto add_policy = [&](const schema::TrafficPolicy& policy) {
-    add(policy.tls());
-    for (const auto& port : policy.port_level_settings()) add(port.tls());
-  };
-  for (const DestinationRuleRule& rule : view.snapshot.destination_rules) {
-    const std::vector<std::string> export_to(rule.spec->export_to().begin(),
-                                             rule.spec->export_to().end());
-    if (!exported_to(export_to, rule.name_space, view.proxy.name_space)) continue;
-    add_policy(rule.spec->traffic_policy());
-    for (const auto& subset : rule.spec->subsets()) add_policy(subset.traffic_policy());
-  }
-}
-
 }  // namespace
 
 Resources translate_secrets(const Snapshot& snapshot, const Proxy& proxy) {

@@ -29,6 +29,7 @@ struct Rule {
   std::string name_space;
   std::int64_t created = 0;  // seconds since 1970
   std::shared_ptr<const Spec> spec;
+  bool ingress = false;  // made of an Ingress, whose path prefixes end at a slash
 };
 using VirtualServiceRule = Rule<schema::VirtualService>;
 using DestinationRuleRule = Rule<schema::DestinationRule>;
@@ -70,7 +71,7 @@ struct EgressListener {
 };
 
 using Services = std::map<std::string, std::shared_ptr<const Service>, std::less<>>;  // by host
-using Instances = std::unordered_map<std::string, std::vector<Instance>>;  // by address
+using Instances = std::unordered_map<std::string, std::vector<Instance>>;             // by address
 
 // The mesh, or what one proxy may see of it (scope.h).
 struct Snapshot {
@@ -90,8 +91,8 @@ struct Snapshot {
   std::vector<PeerPolicy> peer_policies;
   std::map<std::string, TlsSecret, std::less<>> tls_secrets;  // "namespace/name"
 
-  // Only in what one proxy sees: the mesh that it was taken from, its Sidecar, and the listeners that this asks for; port 0 is
-  // every port that no other names.
+  // Only in what one proxy sees: the mesh that it was taken from, its Sidecar, and the listeners
+  // that this asks for; port 0 is every port that no other names.
   std::shared_ptr<const Snapshot> whole;
   const SidecarRule* sidecar = nullptr;
   std::map<std::uint16_t, EgressListener> egress;
@@ -104,9 +105,9 @@ struct Snapshot {
   // `port` 0 asks for ports that no policy names.
   MtlsMode mtls_mode(std::string_view name_space, const Labels& labels, std::uint16_t port) const;
 
-  // The rule for `host` that `proxy` obeys: of its own namespace, else of the service's, else of the
-  // root namespace; the most specific host first, then one whose workloadSelector names the proxy,
-  // then the oldest. Null when there is none.
+  // The rule for `host` that `proxy` obeys: of its own namespace, else of the service's, else of
+  // the root namespace; the most specific host first, then one whose workloadSelector names the
+  // proxy, then the oldest. Null when there is none.
   const DestinationRuleRule* destination_rule(std::string_view host, const Proxy& proxy) const;
 
   // Fills `instances`; call once when `services` is complete.

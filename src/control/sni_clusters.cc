@@ -26,7 +26,7 @@ std::vector<Passed> passed_services(const View& view, const GatewayServer& serve
   for (const auto& [host, service] : view.snapshot.services) {
     if (service->resolution != Resolution::kEndpoints) continue;
     if (!service->visible_to(view.proxy.name_space)) continue;
-    if (server_admits(server, host, service->name_space).empty()) continue;
+    if (admitted_hosts(server, host, service->name_space).empty()) continue;
     const auto* rule = view.snapshot.destination_rule(host, view.proxy);
     for (const ServicePort& port : service->ports) {
       if (port.protocol == Protocol::kUdp) continue;

@@ -240,9 +240,8 @@ Change Store::apply_pod(const Json& object) {
     }
   }
   dirty_ = true;
-  return select_by_entries(name_space.substr(0, name_space.size() - 1)) || used
-             ? Change::kEndpoints
-             : Change::kNone;
+  return select_by_entries(name_space.substr(0, name_space.size() - 1)) || used ? Change::kEndpoints
+                                                                                : Change::kNone;
 }
 
 Change Store::apply_node(const Json& object) {
@@ -264,10 +263,9 @@ Change Store::apply_node(const Json& object) {
 }
 
 Change Store::apply_secret(const Json& object) {
-  TlsSecret secret{secret_data(object, {"tls.crt", "cert"}),
-                   secret_data(object, {"tls.key", "key"}),
-                   secret_data(object, {"ca.crt", "cacert"}),
-                   secret_data(object, {"ca.crl", "crl"})};
+  TlsSecret secret{
+      secret_data(object, {"tls.crt", "cert"}), secret_data(object, {"tls.key", "key"}),
+      secret_data(object, {"ca.crt", "cacert"}), secret_data(object, {"ca.crl", "crl"})};
   const std::string key = read_key(object);
   if (secret.certificate.empty() && secret.ca.empty()) {
     if (tls_secrets_.erase(key) == 0) return Change::kNone;
@@ -283,7 +281,8 @@ Change Store::apply_mesh(const Json& object) {
     return Change::kNone;
   }
   std::vector<std::string> problems;
-  set_mesh(parse_mesh_config(object::string_at(object, {"data", "mesh"}), default_mesh_, &problems));
+  set_mesh(
+      parse_mesh_config(object::string_at(object, {"data", "mesh"}), default_mesh_, &problems));
   for (const std::string& problem : problems) {
     errors_.push_back(fmt::format("ConfigMap {}: mesh: {}", read_key(object), problem));
   }
@@ -340,6 +339,8 @@ Change Store::apply(const Json& object) {
   }
   if (kind == "PeerAuthentication") return apply_peer_policy(object);
   if (kind == "Secret") return apply_secret(object);
+  if (kind == "Ingress") return apply_ingress(object);
+  if (kind == "IngressClass") return apply_ingress_class(object, false);
   if (kind == "ConfigMap") return apply_mesh(object);
   if (kind == "Node") return apply_node(object);
   if (kind == "Namespace") return apply_namespace(object);
@@ -394,6 +395,8 @@ Change Store::remove(const Json& object) {
   }
   if (kind == "ProxyConfig") return gone(proxy_configs_.erase(key), Change::kNone);
   if (kind == "PeerAuthentication") return gone(peer_policies_.erase(key), Change::kConfig);
+  if (kind == "Ingress") return gone(ingresses_.erase(key), Change::kConfig);
+  if (kind == "IngressClass") return apply_ingress_class(object, true);
   if (kind == "Secret") return gone(tls_secrets_.erase(key), Change::kConfig);
   if (kind == "ConfigMap" && key == mesh_.root_namespace + "/" + std::string(api::kMeshConfigMap)) {
     set_mesh(default_mesh_);
@@ -466,13 +469,12 @@ void Store::fill_rules(Snapshot* next) const {
     std::erase_if(rules, [&](const auto& rule) { return !discovers(rule.name_space); });
     return rules;
   };
-  next->virtual_services =
-      expand_delegates(exported_by_default(known(in_order(virtual_services_)),
-                                           mesh_.virtual_service_export_to),
-                       mesh_.domain);
-  next->destination_rules = merge_rules(exported_by_default(known(in_order(destination_rules_)),
-                                                            mesh_.destination_rule_export_to),
-                                        mesh_.domain);
+  next->virtual_services = expand_delegates(
+      exported_by_default(known(in_order(virtual_services_)), mesh_.virtual_service_export_to),
+      mesh_.domain);
+  next->destination_rules = merge_rules(
+      exported_by_default(known(in_order(destination_rules_)), mesh_.destination_rule_export_to),
+      mesh_.domain);
   next->gateways = known(in_order(gateways_));
   next->sidecars = known(in_order(sidecars_));
   for (const auto& [key, policy] : peer_policies_) {
@@ -487,6 +489,7 @@ std::shared_ptr<const Snapshot> Store::snapshot() {
   next->mesh = mesh_;
   fill_services(next.get());
   fill_rules(next.get());
+  add_ingresses(next.get());
   dirty_ = false;
   rules_stale_ = false;
   snapshot_ = std::move(next);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/entries.h"
+#include "control/ingress.h"
 #include "control/snapshot.h"
 #include "object/field_error.h"
 #include "object/json.h"
@@ -45,13 +46,19 @@ class Store {
   // Errors of objects applied since the last call: "VirtualService default/reviews: ...".
   std::vector<std::string> take_errors();
 
+  // Whether this mesh serves the Ingress, by its class.
+  bool serves(const object::Json& ingress) const;
+
+  // What of Gateways is not served by the pods that they select, as gateway_conflicts() has it.
+  std::map<std::string, std::string> gateway_conflicts();
+
   // Labels of a namespace; empty when it is not known.
   Labels namespace_labels(std::string_view name) const;
   std::vector<std::string> namespaces() const;
   const MeshConfig& mesh() const { return mesh_; }
-  // The ProxyConfig (JSON) of a pod with `labels`: the mesh's, under ProxyConfig objects of the root
-  // namespace and of its own, under `annotation` (its proxy.istio.io/config), under objects that
-  // select it.
+  // The ProxyConfig (JSON) of a pod with `labels`: the mesh's, under ProxyConfig objects of the
+  // root namespace and of its own, under `annotation` (its proxy.istio.io/config), under objects
+  // that select it.
   object::Json proxy_config(const std::string& name_space, const Labels& labels,
                             const object::Json& annotation) const;
   // Null when there is no such pod.
@@ -75,6 +82,9 @@ class Store {
   Change apply_node(const object::Json& object);
   Change apply_secret(const object::Json& object);
   Change apply_mesh(const object::Json& object);
+  Change apply_ingress(const object::Json& object);
+  Change apply_ingress_class(const object::Json& object, bool removed);
+  void add_ingresses(Snapshot* next);
   Change apply_peer_policy(const object::Json& object);
   Change apply_namespace(const object::Json& object);
   template <class Spec>
@@ -109,8 +119,15 @@ class Store {
   Rules<schema::ProxyConfig> proxy_configs_;
   std::map<std::string, PeerPolicy> peer_policies_;
   std::map<std::string, TlsSecret, std::less<>> tls_secrets_;
+  struct Ingress {
+    object::Json object;
+    IngressRules rules;
+    bool stale = true;  // `rules` are not made yet
+  };
+  std::map<std::string, Ingress> ingresses_;
+  std::set<std::string> ingress_classes_{"istio"};
 
-  Services kube_services_;                // built, by host
+  Services kube_services_;                                      // built, by host
   std::vector<std::shared_ptr<const Service>> entry_services_;  // built
   std::set<std::string> dirty_services_;  // keys whose Service is to be built again
   bool dirty_entries_ = false;            // all of entry_services_ are

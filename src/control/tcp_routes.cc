@@ -42,7 +42,7 @@ TcpTarget target_of(const View& view, const VirtualServiceRule& rule, const Rout
     const std::string cluster = destination_cluster(view, rule.name_space, to, port);
     if (out.clusters.empty()) {
       const auto name = api::parse_cluster_name(cluster);
-      out.policy = policy_of(view, name->host, name->subset, name->port);
+      if (name) out.policy = policy_of(view, name->host, name->subset, name->port);
     }
     out.clusters.emplace_back(cluster,
                               routes.size() > 1 ? static_cast<std::uint32_t>(route.weight()) : 0);

@@ -42,7 +42,7 @@ void certificate_files(const std::string& chain, const std::string& key,
   certificate->mutable_private_key()->set_filename(key);
 }
 
-// The gateway's own certificates: one per kind of key.
+// The gateway's own certificate.
 void own_certificates(const schema::ServerTLSSettings& spec, tls::CommonTlsContext* common) {
   const auto by_name = [&](const std::string& credential) {
     secret_by_ads(credential_resource(credential),
@@ -51,11 +51,10 @@ void own_certificates(const schema::ServerTLSSettings& spec, tls::CommonTlsConte
   if (!spec.credential_name().empty()) {
     by_name(spec.credential_name());
   } else if (!spec.credential_names().empty()) {
-    for (const std::string& credential : spec.credential_names()) by_name(credential);
+    by_name(spec.credential_names(0));
   } else if (!spec.tls_certificates().empty()) {
-    for (const auto& one : spec.tls_certificates()) {
-      certificate_files(one.server_certificate(), one.private_key(), common);
-    }
+    const auto& first = spec.tls_certificates(0);
+    certificate_files(first.server_certificate(), first.private_key(), common);
   } else {
     certificate_files(spec.server_certificate(), spec.private_key(), common);
   }
@@ -78,9 +77,6 @@ std::string authority_file(const schema::ServerTLSSettings& spec) {
 void verify_clients(const schema::ServerTLSSettings& spec, tls::CommonTlsContext* common) {
   tls::CertificateValidationContext context;
   demand_names(spec.subject_alt_names(), &context);
-  for (const std::string& hash : spec.verify_certificate_spki()) {
-    context.add_verify_certificate_spki(hash);
-  }
   for (const std::string& hash : spec.verify_certificate_hash()) {
     context.add_verify_certificate_hash(hash);
   }

@@ -1,7 +1,9 @@
 // Pure translation: a snapshot and a proxy in, the proxy's xDS resources out. Any thread.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "control/snapshot.h"
 #include "xds/resource.h"
@@ -22,6 +24,10 @@ void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::Resourc
 
 // Whether any rule tells callers apart by their labels.
 bool proxy_labels_matter(const Snapshot& snapshot);
+
+// What of a Gateway `proxy` (a gateway) does not serve, because an older one stands in its place:
+// by "namespace/name", for people.
+std::map<std::string, std::string> gateway_conflicts(const Snapshot& snapshot, const Proxy& proxy);
 
 // envoy.config.route.v3.RouteConfiguration: every one that a listener of the proxy names.
 Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy);

@@ -16,6 +16,8 @@ Watcher::Watcher(kube::Client& client, Store& store, WatcherCallbacks callbacks)
   add("Pod", {"", "v1", "pods", true}, false);
   add("Service", {"", "v1", "services", true}, false);
   add("EndpointSlice", {"discovery.k8s.io", "v1", "endpointslices", true}, false);
+  add("IngressClass", {"networking.k8s.io", "v1", "ingressclasses", false}, false);
+  add("Ingress", {"networking.k8s.io", "v1", "ingresses", true}, false);
   add("VirtualService", {"networking.istio.io", "v1", "virtualservices", true}, true);
   add("DestinationRule", {"networking.istio.io", "v1", "destinationrules", true}, true);
   add("Gateway", {"networking.istio.io", "v1", "gateways", true}, true);

@@ -1,17 +1,24 @@
 #include "mesh.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "api/names.h"
 #include "base/clock.h"
 #include "base/strings.h"
 #include "config/validate.h"
-#include "control/scope.h"
 #include "control/hosts.h"
+#include "control/scope.h"
 #include "pki/certificate.h"
 #include "pki/key.h"
 
 namespace mizzen::sim {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 const pki::Authority& root() {
@@ -64,6 +71,27 @@ Certified certify(const std::string& host) {
   return {leaf.to_pem(), key.to_pem()};
 }
 
+const std::string& files_folder() {
+  struct Folder {
+    Folder() : path(fs::temp_directory_path() / fmt::format("mizzen-tables-{}", getpid())) {
+      fs::create_directories(path);
+      const Certified made = certify("client.example");
+      std::ofstream(path / "cert.pem") << made.chain_pem;
+      std::ofstream(path / "key.pem") << made.key_pem;
+      std::ofstream(path / "ca.pem") << root_pem();
+      std::ofstream(path / "crl.pem") << root_pem();  // read, not used
+    }
+    ~Folder() {
+      std::error_code ignored;
+      fs::remove_all(path, ignored);
+    }
+    fs::path path;
+  };
+  static const Folder folder;
+  static const std::string text = folder.path.string();
+  return text;
+}
+
 Result<std::unique_ptr<Mesh>> Mesh::make(const Table& table, const Case& one) {
   auto mesh = std::make_unique<Mesh>();
   mesh->case_ = one;
@@ -85,6 +113,7 @@ Status Mesh::translate() {
   proxy_.name_space = workload->name_space;
   proxy_.address = workload->address;
   proxy_.labels = workload->labels;
+  proxy_.locality = workload->locality;
   if (proxy_.labels.contains("istio")) proxy_.kind = control::ProxyKind::kGateway;
   snapshot_ = control::scope_for(store_.snapshot(), proxy_);
   const auto set = [&](std::string_view url, control::Resources resources) {

@@ -8,6 +8,7 @@
 #include "api/names.h"
 #include "base/strings.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "proxy/request_view.h"
 #include "proxy/stream_headers.h"
@@ -96,6 +97,7 @@ void forward(const Mesh& mesh, http::RequestHead head, const Decision& decision,
     if (mirror.fraction.draws(random >> 8)) outcome->mirrored.push_back(mirror.cluster);
   }
   std::ranges::sort(outcome->mirrored);
+  if (outcome->path != head.path) head.headers.set("x-envoy-original-path", head.path);
   proxy::mutate_request(head, decision, table, info);
   outcome->sees = to_map(head.headers);
   if (mesh.live()->snapshot->cluster(decision.cluster) != nullptr) return;
@@ -233,6 +235,11 @@ std::vector<std::string> check_configuration(const Mesh& mesh, const Row& row) {
     check_resource<envoy::config::cluster::v3::Cluster>(
         *mesh.world().types.at(std::string(api::kClusterType)),
         cluster_of(row.text("cluster"), 9080), row, &out);
+  }
+  if (row.has("endpoints")) {
+    check_resource<envoy::config::endpoint::v3::ClusterLoadAssignment>(
+        *mesh.world().types.at(std::string(api::kEndpointType)),
+        cluster_of(row.text("endpoints"), 9080), row, &out);
   }
   if (row.has("listener")) {
     check_resource<envoy::config::listener::v3::Listener>(

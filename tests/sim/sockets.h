@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include "io/loop.h"
 #include "mesh.h"
 #include "outcome.h"
 

@@ -56,8 +56,8 @@ void World::add_workload(const Json& spec) {
   add_pod(name, object::string_at(spec, {"namespace"}, "default"), labels);
 }
 
-// {name, namespace, ports: {name: number}, versions: [v1], labels, address}: a service with a pod
-// for each version.
+// {name, namespace, ports: {name: number}, versions: [v1, {name: v2, labels}], labels, address}: a
+// service with a pod for each version.
 void World::add_service(const Json& spec) {
   const std::string name = object::string_at(spec, {"name"});
   const std::string name_space = object::string_at(spec, {"namespace"}, "default");
@@ -81,9 +81,12 @@ void World::add_service(const Json& spec) {
                     {"ports", service_ports}}}});
   Json endpoints = Json::array();
   for (const Json& version : spec.contains("versions") ? spec["versions"] : Json{"v1"}) {
-    const std::string pod = fmt::format("{}-{}", name, version.get<std::string>());
+    const std::string version_name =
+        version.is_string() ? version.get<std::string>() : object::string_at(version, {"name"});
+    const std::string pod = fmt::format("{}-{}", name, version_name);
     Json pod_labels = labels;
-    pod_labels["version"] = version;
+    pod_labels["version"] = version_name;
+    if (version.is_object() && version.contains("labels")) pod_labels.update(version["labels"]);
     endpoints.push_back({{"addresses", {add_pod(pod, name_space, pod_labels)}},
                          {"targetRef", {{"kind", "Pod"}, {"name", pod}}},
                          {"conditions", {{"ready", true}}}});
@@ -154,11 +157,12 @@ Result<Case> read_case(const std::string& file, const Json& json) {
   if (!json.contains("rows")) return out;
   for (const Json& row : json["rows"]) {
     std::string title;
-    for (const char* key : {"ask", "connect", "cluster", "listener"}) {
+    for (const char* key : {"ask", "connect", "cluster", "endpoints", "listener"}) {
       if (row.contains(key)) title = fmt::format("{} {}", key, row[key].get<std::string>());
     }
     if (title.empty()) {
-      return fail(Code::kInvalid, out.name + ": a row needs ask, connect, cluster or listener");
+      return fail(Code::kInvalid,
+                  out.name + ": a row needs ask, connect, cluster, endpoints or listener");
     }
     if (row.contains("headers")) title += " " + row["headers"].dump();
     out.rows.push_back({out.name + ": " + title, row});
@@ -176,7 +180,11 @@ Result<Table> read_table(const std::string& path) {
   const std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
-  MIZZEN_TRY(const auto documents, object::parse_yaml(text.str()));
+  std::string yaml = text.str();
+  for (auto at = yaml.find("FILES/"); at != std::string::npos; at = yaml.find("FILES/")) {
+    yaml.replace(at, 6, files_folder() + "/");
+  }
+  MIZZEN_TRY(const auto documents, object::parse_yaml(yaml));
   const std::string name = fs::path(path).stem();
   if (documents.size() != 1) return fail(Code::kInvalid, name + ": one YAML document is expected");
   const Json& json = documents.front().value;
@@ -226,9 +234,8 @@ Ask parse_ask(std::string_view text) {
 }
 
 std::string cluster_of(std::string_view text, std::uint16_t port) {
-  if (text.find('|') != std::string_view::npos || text.ends_with("Cluster")) {
-    return std::string(text);
-  }
+  if (text == "nowhere") return {};
+  if (text.starts_with("outbound") || text.ends_with("Cluster")) return std::string(text);
   std::string_view subset;
   if (const auto slash = text.find('/'); slash != std::string_view::npos) {
     subset = text.substr(slash + 1);

@@ -36,8 +36,12 @@ struct Table {
   std::vector<Case> cases;
 };
 
-// `folder`/<name>.yaml. An error names the case and what it lacks.
+// An error names the case and what it lacks. "FILES/" in the text stands for files_folder().
 Result<Table> read_table(const std::string& path);
+
+// A folder with cert.pem, key.pem, ca.pem and crl.pem, for rules that name files; made by the first
+// call, gone with the process.
+const std::string& files_folder();
 
 // The rows of all cases; a case that is refused or warned about is one row itself.
 std::size_t count_rows(const Table& table);
@@ -53,8 +57,8 @@ struct Ask {
 };
 Ask parse_ask(std::string_view text);
 
-// "reviews", "reviews.ns:9080/v2" as the cluster's name; a name with '|' or of a built-in cluster
-// stays. `port` where none is written.
+// "reviews", "reviews.ns:9080/v2" as the cluster's name (`port` where none is written); "nowhere"
+// is none, and the name of a cluster stays.
 std::string cluster_of(std::string_view text, std::uint16_t port);
 
 }  // namespace mizzen::sim

@@ -23,7 +23,8 @@ constexpr std::size_t kLeastRows = 300;
 
 std::vector<std::string> files() {
   std::vector<std::string> out;
-  for (const auto& entry : fs::directory_iterator(kTables)) {
+  std::error_code none;  // no folder: HaveRowsEnough says so
+  for (const auto& entry : fs::directory_iterator(kTables, none)) {
     if (entry.path().extension() == ".yaml") out.push_back(entry.path().stem());
   }
   std::ranges::sort(out);
@@ -75,7 +76,7 @@ TEST_P(Tables, InProcess) {
         std::map<std::string, int> counted;
         for (int i = 0; i < kDraws; ++i) ++counted[decide(**mesh, row, ask, random()).cluster];
         report(row, share_differences(row, ask, counted, 2));
-      } else if (!row.has("backend") && !row.has("slow")) {
+      } else if (!row.has("backend") && !row.has("slow") && !row.has("only")) {
         report(row, differences(row, ask, decide(**mesh, row, ask, random())));
       }
     }
