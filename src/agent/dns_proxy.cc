@@ -55,12 +55,11 @@ DnsProxy::~DnsProxy() { loop_.cancel(timer_); }
 Result<std::unique_ptr<DnsProxy>> DnsProxy::start(io::Loop& loop, DnsProxyOptions options) {
   auto made = std::unique_ptr<DnsProxy>(new DnsProxy(loop, std::move(options)));
   DnsProxy* raw = made.get();
-  MIZZEN_TRY(made->socket_,
-             io::Datagram::bind(loop, made->options_.listen, {},
-                                [raw](std::span<const std::byte> bytes, const io::Address& from,
-                                      const io::Address& to) {
-                                  raw->on_query(text(bytes), from, to);
-                                }));
+  MIZZEN_TRY(
+      made->socket_,
+      io::Datagram::bind(loop, made->options_.listen, {},
+                         [raw](std::span<const std::byte> bytes, const io::Address& from,
+                               const io::Address& to) { raw->on_query(text(bytes), from, to); }));
   MIZZEN_TRY(made->upstream_,
              io::Datagram::bind(loop, io::Address::any(0), {},
                                 [raw](std::span<const std::byte> bytes, const io::Address& from,

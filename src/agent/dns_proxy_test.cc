@@ -43,15 +43,13 @@ class DnsProxyTest : public ::testing::Test {
           ASSERT_TRUE(query);
           ids_.push_back(query->id);
           if (mute_) return;
-          const std::string reply =
-              net::dns::encode_answer(text(bytes), *query, {.addresses = {0x01020304}, .canonical = {}});
+          const std::string reply = net::dns::encode_answer(
+              text(bytes), *query, {.addresses = {0x01020304}, .canonical = {}});
           (void)server_->send(std::as_bytes(std::span(reply)), from);
         });
-    client_ = *io::Datagram::bind(
-        loop_, *io::Address::parse_ip("127.0.0.1", 0), {},
-        [this](std::span<const std::byte> bytes, const io::Address&, const io::Address&) {
-          reply_ = text(bytes);
-        });
+    client_ = *io::Datagram::bind(loop_, *io::Address::parse_ip("127.0.0.1", 0), {},
+                                  [this](std::span<const std::byte> bytes, const io::Address&,
+                                         const io::Address&) { reply_ = text(bytes); });
     DnsProxyOptions options;
     options.listen = *io::Address::parse_ip("127.0.0.1", 0);
     options.servers = {server_->address(), server_->address()};
@@ -114,9 +112,9 @@ TEST_F(DnsProxyTest, BrokenTablesLeaveTheNames) {
 }
 
 TEST(NameServers, OfResolvConf) {
-  const auto servers =
-      read_name_servers("# own\nsearch a b\nnameserver 10.96.0.10\nnameserver  fe80::zz\n"
-                        "options ndots:5\nnameserver 1.1.1.1\n");
+  const auto servers = read_name_servers(
+      "# own\nsearch a b\nnameserver 10.96.0.10\nnameserver  fe80::zz\n"
+      "options ndots:5\nnameserver 1.1.1.1\n");
   ASSERT_EQ(servers.size(), 2U);
   EXPECT_EQ(servers[0].to_string(), "10.96.0.10:53");
 }

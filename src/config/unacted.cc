@@ -69,7 +69,6 @@ const std::set<std::string_view>& unacted_of_mesh() {
       "MeshConfig.ca",
       "MeshConfig.extension_providers",
       "MeshConfig.default_providers",
-      "MeshConfig.default_http_retry_policy",
       "MeshConfig.tls_defaults",
       "MeshConfig.default_traffic_policy",
       "MeshConfig.service_entry_visibility",

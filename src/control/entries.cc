@@ -62,8 +62,8 @@ void add_workload_entry(const schema::WorkloadEntry& spec,
     endpoint.address = address;
     endpoint.port_name = port.name;
     if (!socket) {
-      endpoint.port = own == spec.ports().end() ? target_of(port)
-                                                : static_cast<std::uint16_t>(own->second);
+      endpoint.port =
+          own == spec.ports().end() ? target_of(port) : static_cast<std::uint16_t>(own->second);
     }
     endpoint.workload = workload;
     endpoint.weight = std::max<std::uint32_t>(spec.weight(), 1);
@@ -73,8 +73,7 @@ void add_workload_entry(const schema::WorkloadEntry& spec,
 
 void add_pod(const std::shared_ptr<const Workload>& pod, Service* service) {
   for (const ServicePort& port : service->ports) {
-    service->endpoints.push_back(
-        {pod->address, target_of(port), port.name, pod->ready, pod, 1});
+    service->endpoints.push_back({pod->address, target_of(port), port.name, pod->ready, pod, 1});
   }
 }
 
@@ -109,8 +108,8 @@ Resolution resolution_of(schema::ServiceEntry::Resolution resolution) {
 std::string plain(const std::string& address) {
   const std::size_t slash = address.find('/');
   if (slash == std::string::npos) return address;
-  const bool whole = address.substr(slash) == (address.find(':') == std::string::npos ? "/32"
-                                                                                     : "/128");
+  const bool whole =
+      address.substr(slash) == (address.find(':') == std::string::npos ? "/32" : "/128");
   return whole ? address.substr(0, slash) : address;
 }
 
@@ -161,8 +160,8 @@ void merge(Service more, Service* into) {
   for (ServicePort& port : more.ports) {
     if (into->port(port.number) != nullptr) continue;
     const std::string name = port.name;
-    const bool taken = std::ranges::any_of(
-        into->ports, [&](const ServicePort& own) { return own.name == name; });
+    const bool taken =
+        std::ranges::any_of(into->ports, [&](const ServicePort& own) { return own.name == name; });
     if (taken) port.name = fmt::format("{}-{}", name, port.number);
     for (Endpoint endpoint : more.endpoints) {
       if (endpoint.port_name != name) continue;

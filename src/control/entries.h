@@ -18,7 +18,7 @@ namespace mizzen::control {
 
 using ServiceEntryRule = Rule<schema::ServiceEntry>;
 using WorkloadEntryRule = Rule<schema::WorkloadEntry>;
-using WorkloadEntries = std::map<std::string, WorkloadEntryRule>;                  // "namespace/name"
+using WorkloadEntries = std::map<std::string, WorkloadEntryRule>;               // "namespace/name"
 using Pods = std::unordered_map<std::string, std::shared_ptr<const Workload>>;  // "namespace/name"
 
 // What WorkloadEntries and pods there are, for entries and Services that select them.

@@ -155,34 +155,6 @@ void fill_retry_on(const std::string& words, rds::RetryPolicy* policy) {
   policy->set_retry_on(join(conditions, ","));
 }
 
-void fill_retries(const HttpRouteSpec& http, bool hashed, rds::RouteAction* action) {
-  if (!http.has_retries()) {
-    default_retries(!hashed, action->mutable_retry_policy());
-    return;
-  }
-  const auto& spec = http.retries();
-  if (spec.attempts() <= 0) return;
-  rds::RetryPolicy* policy = action->mutable_retry_policy();
-  default_retries(
-      spec.has_retry_ignore_previous_hosts() ? spec.retry_ignore_previous_hosts() : !hashed,
-      policy);
-  policy->mutable_num_retries()->set_value(static_cast<std::uint32_t>(spec.attempts()));
-  if (!spec.retry_on().empty()) fill_retry_on(spec.retry_on(), policy);
-  if (spec.has_per_try_timeout()) *policy->mutable_per_try_timeout() = spec.per_try_timeout();
-  if (spec.retry_remote_localities()) {
-    // PreviousPrioritiesConfig: its only field is `int32 update_frequency = 1`, as the wrapper's.
-    google::protobuf::Int32Value update_frequency;
-    update_frequency.set_value(2);
-    auto* priority = policy->mutable_retry_priority();
-    priority->set_name(std::string(api::kPreviousPriorities));
-    priority->mutable_typed_config()->set_type_url(std::string(api::kPreviousPrioritiesType));
-    priority->mutable_typed_config()->set_value(update_frequency.SerializeAsString());
-  }
-  if (spec.has_backoff()) {
-    *policy->mutable_retry_back_off()->mutable_base_interval() = spec.backoff();
-  }
-}
-
 template <class Mirror>
 void add_mirror(const RouteContext& context, const Mirror& destination, double percent,
                 rds::RouteAction* action) {
@@ -277,7 +249,8 @@ void fill_forward(const RouteContext& context, const HttpRouteSpec& http, const 
   fill_rewrite(http, action);
   if (!http.rewrite().authority().empty()) authority = http.rewrite().authority();
   fill_destinations(context, http, std::move(authority), route);
-  fill_retries(http, fill_hashes(context, http, action), action);
+  fill_retries(context.view.mesh(), http.has_retries() ? &http.retries() : nullptr,
+               fill_hashes(context, http, action), action);
   *action->mutable_timeout() = http.timeout();
   *action->mutable_max_stream_duration()->mutable_grpc_timeout_header_max() = http.timeout();
   action->mutable_max_stream_duration()->mutable_max_stream_duration();
@@ -285,6 +258,40 @@ void fill_forward(const RouteContext& context, const HttpRouteSpec& http, const 
 }
 
 }  // namespace
+
+void fill_retries(const MeshConfig& mesh, const RetrySpec* said, bool hashed,
+                  rds::RouteAction* action) {
+  RetrySpec of_mesh;
+  if (said == nullptr && mesh.has_default_retries) {
+    of_mesh.ParseFromString(mesh.default_retries);
+    said = &of_mesh;
+  }
+  if (said == nullptr) {
+    default_retries(!hashed, action->mutable_retry_policy());
+    return;
+  }
+  const RetrySpec& spec = *said;
+  if (spec.attempts() <= 0) return;
+  rds::RetryPolicy* policy = action->mutable_retry_policy();
+  default_retries(
+      spec.has_retry_ignore_previous_hosts() ? spec.retry_ignore_previous_hosts() : !hashed,
+      policy);
+  policy->mutable_num_retries()->set_value(static_cast<std::uint32_t>(spec.attempts()));
+  if (!spec.retry_on().empty()) fill_retry_on(spec.retry_on(), policy);
+  if (spec.has_per_try_timeout()) *policy->mutable_per_try_timeout() = spec.per_try_timeout();
+  if (spec.retry_remote_localities()) {
+    // PreviousPrioritiesConfig: its only field is `int32 update_frequency = 1`, as the wrapper's.
+    google::protobuf::Int32Value update_frequency;
+    update_frequency.set_value(2);
+    auto* priority = policy->mutable_retry_priority();
+    priority->set_name(std::string(api::kPreviousPriorities));
+    priority->mutable_typed_config()->set_type_url(std::string(api::kPreviousPrioritiesType));
+    priority->mutable_typed_config()->set_value(update_frequency.SerializeAsString());
+  }
+  if (spec.has_backoff()) {
+    *policy->mutable_retry_back_off()->mutable_base_interval() = spec.backoff();
+  }
+}
 
 std::string destination_cluster(const View& view, std::string_view name_space,
                                 const DestinationSpec& destination, std::uint16_t listener_port) {

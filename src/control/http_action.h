@@ -16,6 +16,11 @@ namespace mizzen::control {
 void fill_action(const RouteContext& context, const HttpRouteSpec& http, const std::string& path,
                  envoy::config::route::v3::Route* route);
 
+// Retries as `said`, else as the mesh says of every route, else as Istio does. `hashed`: by a
+// consistent hash, which tries the same host again.
+void fill_retries(const MeshConfig& mesh, const RetrySpec* said, bool hashed,
+                  envoy::config::route::v3::RouteAction* action);
+
 // The cluster of a destination as a VirtualService of `name_space` writes it: the port it names,
 // else the service's only one, else the listener's.
 std::string destination_cluster(const View& view, std::string_view name_space,

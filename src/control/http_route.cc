@@ -117,7 +117,7 @@ void add_default_route(const View& view, const Service& service, std::uint16_t p
   action->mutable_max_stream_duration()->mutable_grpc_timeout_header_max();
   action->mutable_max_stream_duration()->mutable_max_stream_duration();
   const bool hashed = add_hash_policy(view, service.host, "", port, action);
-  default_retries(!hashed, action->mutable_retry_policy());
+  fill_retries(view.mesh(), nullptr, hashed, action);
 }
 
 }  // namespace mizzen::control

@@ -11,6 +11,7 @@ using HttpDestinationSpec = schema::HTTPRouteDestination;
 using DestinationSpec = schema::Destination;
 using StringMatchSpec = schema::StringMatch;
 using HeadersSpec = schema::Headers;
+using RetrySpec = schema::HTTPRetry;
 using ServerSpec = schema::Server;
 
 }  // namespace mizzen::control

@@ -82,8 +82,8 @@ void Scope::hide_foreign() {
     if (!rival->visible_to(proxy_.name_space)) continue;
     const auto [found, only] = seen.try_emplace(rival->host, rival);
     if (only || !found->second->entry) continue;
-    const bool closer = rival->name_space == proxy_.name_space &&
-                        found->second->name_space != proxy_.name_space;
+    const bool closer =
+        rival->name_space == proxy_.name_space && found->second->name_space != proxy_.name_space;
     if (closer) found->second = rival;
   }
   out_->services = std::move(seen);
@@ -101,8 +101,8 @@ std::vector<Import> Scope::imports_of(const EgressSpec& listener) const {
   for (const std::string& text : listener.hosts()) {
     const std::size_t slash = text.find('/');
     if (slash == std::string::npos) continue;
-    imports.push_back({std::string_view(text).substr(0, slash),
-                       std::string_view(text).substr(slash + 1)});
+    imports.push_back(
+        {std::string_view(text).substr(0, slash), std::string_view(text).substr(slash + 1)});
   }
   return imports;
 }
