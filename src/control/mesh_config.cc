@@ -1,4 +1,4 @@
-#include <fmt/core.h>
+#include <algorithm>
 
 #include "config/validate.h"
 #include "control/store.h"
@@ -67,10 +67,14 @@ PathRule path_rule(Spec::ProxyPathNormalization::NormalizationType type) {
   }
 }
 
-void read_traffic(const Spec& spec, MeshConfig* out) {
+void read_traffic(const Spec& spec, MeshConfig* out, std::vector<std::string>* problems) {
   using Outbound = Spec::OutboundTrafficPolicy;
   if (spec.has_outbound_traffic_policy()) {
     out->registry_only = spec.outbound_traffic_policy().mode() == Outbound::REGISTRY_ONLY;
+    if (spec.outbound_traffic_policy().mode() == Outbound::ALLOW_ANY_DYNAMIC_DNS) {
+      problems->push_back(
+          "outboundTrafficPolicy.mode: ALLOW_ANY_DYNAMIC_DNS is not supported, ALLOW_ANY holds");
+    }
   }
   if (spec.has_connect_timeout()) out->connect_timeout_ms = millis(spec.connect_timeout());
   if (spec.has_protocol_detection_timeout()) {
@@ -138,7 +142,7 @@ MeshConfig parse_mesh_config(std::string_view yaml, const MeshConfig& defaults,
   }
   out.tls13_only = spec.mesh_m_tls().min_protocol_version() == Spec::TLSConfig::TLSV1_3;
   read_access_log(spec, &out, problems);
-  read_traffic(spec, &out);
+  read_traffic(spec, &out, problems);
   if (const Json* proxies = object::find(mesh, {"defaultConfig"}); proxies != nullptr) {
     out.default_proxy_config = proxies->dump();
   }

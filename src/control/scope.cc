@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "control/hosts.h"
 #include "control/http_route.h"

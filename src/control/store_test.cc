@@ -13,7 +13,7 @@ namespace {
 
 using object::Json;
 
-Change apply(Store& store, std::string_view yaml) {
+Change put(Store& store, std::string_view yaml) {
   const auto documents = object::parse_manifest(yaml);
   EXPECT_TRUE(documents);
   Change change = Change::kNone;
@@ -37,15 +37,15 @@ status: {phase: Running, podIP: 10.1.0.1}
 
 TEST(Store, AutomaticAddressesDependOnNothingElse) {
   Store first;
-  apply(first, entry("one", "one.example.com"));
+  put(first, entry("one", "one.example.com"));
   const std::string address = first.snapshot()->service("one.example.com")->auto_address;
   EXPECT_TRUE(address.starts_with("240.240."));
   Store second;
   for (int i = 0; i < 300; ++i) {
     const std::string name = "x" + std::to_string(i);
-    apply(second, entry(name, name + ".example.com"));
+    put(second, entry(name, name + ".example.com"));
   }
-  apply(second, entry("one", "one.example.com"));
+  put(second, entry("one", "one.example.com"));
   const auto snapshot = second.snapshot();
   EXPECT_EQ(snapshot->service("one.example.com")->auto_address, address);
   std::set<std::string> seen;
@@ -56,9 +56,9 @@ TEST(Store, AutomaticAddressesDependOnNothingElse) {
 
 TEST(Store, EntriesFollowThePodsTheySelect) {
   Store store;
-  apply(store, entry("sel", "sel.internal", ", workloadSelector: {labels: {app: a}}"));
+  put(store, entry("sel", "sel.internal", ", workloadSelector: {labels: {app: a}}"));
   EXPECT_TRUE(store.snapshot()->service("sel.internal")->endpoints.empty());
-  EXPECT_EQ(apply(store, kPod), Change::kEndpoints);
+  EXPECT_EQ(put(store, kPod), Change::kEndpoints);
   ASSERT_EQ(store.snapshot()->service("sel.internal")->endpoints.size(), 1U);
   EXPECT_EQ(store.snapshot()->service("sel.internal")->endpoints[0].address, "10.1.0.1");
   EXPECT_EQ(store.snapshot()->service("sel.internal")->accounts,
@@ -70,7 +70,7 @@ TEST(Store, EntriesFollowThePodsTheySelect) {
 
 TEST(Store, ServicesFollowWorkloadEntries) {
   Store store;
-  apply(store, R"(
+  put(store, R"(
 apiVersion: v1
 kind: Service
 metadata: {name: vm, namespace: default}
@@ -83,10 +83,10 @@ metadata: {name: vm, namespace: default}
 spec: {address: 192.0.2.1, labels: {app: vm}}
 )";
   const char* host = "vm.default.svc.cluster.local";
-  EXPECT_EQ(apply(store, kEntry), Change::kEndpoints);
+  EXPECT_EQ(put(store, kEntry), Change::kEndpoints);
   ASSERT_EQ(store.snapshot()->service(host)->endpoints.size(), 1U);
   EXPECT_EQ(store.snapshot()->service(host)->endpoints[0].port, 8080);
-  EXPECT_EQ(apply(store, kEntry), Change::kNone);
+  EXPECT_EQ(put(store, kEntry), Change::kNone);
   const auto removed = object::parse_manifest(kEntry);
   EXPECT_EQ(store.remove(removed->front().value), Change::kEndpoints);
   EXPECT_TRUE(store.snapshot()->service(host)->endpoints.empty());
@@ -94,8 +94,8 @@ spec: {address: 192.0.2.1, labels: {app: vm}}
 
 TEST(Store, NamesForTheAgent) {
   Store store;
-  apply(store, entry("one", "one.example.com"));
-  apply(store, entry("two", "two.example.com", ", addresses: [192.0.2.9, 198.51.100.0/24]"));
+  put(store, entry("one", "one.example.com"));
+  put(store, entry("two", "two.example.com", ", addresses: [192.0.2.9, 198.51.100.0/24]"));
   Proxy proxy;
   proxy.name_space = "default";
   const auto table = [&] {
@@ -112,7 +112,7 @@ TEST(Store, NamesForTheAgent) {
 
 TEST(Store, ProxyConfigsInTheirOrder) {
   Store store;
-  apply(store, R"(
+  put(store, R"(
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
@@ -152,15 +152,15 @@ TEST(MeshConfig, SaysWhatIsWrongAndWhatDoesNotAct) {
 
 TEST(MeshConfig, NamespacesComeAndGoByTheirLabels) {
   Store store;
-  apply(store, R"(
+  put(store, R"(
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data: {mesh: "discoverySelectors: [{matchExpressions: [{key: mesh, operator: Exists}]}]"}
 )");
-  apply(store, entry("one", "one.example.com"));
+  put(store, entry("one", "one.example.com"));
   EXPECT_EQ(store.snapshot()->service("one.example.com"), nullptr);
-  EXPECT_EQ(apply(store, "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: "
+  EXPECT_EQ(put(store, "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: "
                          "{mesh: x}}\n"),
             Change::kConfig);
   EXPECT_NE(store.snapshot()->service("one.example.com"), nullptr);

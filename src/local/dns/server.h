@@ -14,6 +14,8 @@
 namespace mizzen::local::dns {
 
 using net::dns::Answer;
+using net::dns::encode_answer;
+using net::dns::parse_query;
 using net::dns::Query;
 using net::dns::Rcode;
 
