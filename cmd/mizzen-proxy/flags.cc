@@ -18,7 +18,6 @@ constexpr std::string_view kIgnoredWithValue[] = {"--log_output_level",
                                                   "--restart-epoch",
                                                   "--base-id",
                                                   "--base-id-path",
-                                                  "--parent-shutdown-time-s",
                                                   "--drain-strategy",
                                                   "--local-address-ip-version",
                                                   "--stsPort",
@@ -74,12 +73,17 @@ Status set_flag(Flags& flags, std::string_view name, std::string_view value) {
   } else if (name == "--drain-time-s") {
     MIZZEN_TRY(unsigned seconds, number());
     flags.drain_time = std::chrono::seconds(seconds);
+  } else if (name == "--parent-shutdown-time-s") {
+    MIZZEN_TRY(unsigned seconds, number());
+    flags.parent_shutdown_time = std::chrono::seconds(seconds);
   } else if (name == "--domain") {
     flags.domain = value;
   } else if (name == "--mode") {
     if (value == "validate") flags.mode = Flags::Mode::kValidate;
-    if (value != "validate" && value != "serve") {
-      return fail(Code::kInvalid, fmt::format("--mode: {} is neither serve nor validate", value));
+    if (value == "init_only") flags.mode = Flags::Mode::kInitOnly;
+    if (value != "validate" && value != "serve" && value != "init_only") {
+      return fail(Code::kInvalid,
+                  fmt::format("--mode: {} is neither serve, validate nor init_only", value));
     }
   } else {
     return fail(Code::kNotFound, std::string(name));
@@ -98,6 +102,10 @@ Result<Flags> parse_flags(std::span<const std::string> arguments) {
     if (command == "istio-iptables") {
       flags.mode = Flags::Mode::kCapture;
       flags.rest.assign(arguments.begin() + 1, arguments.end());
+      return flags;
+    }
+    if (command == "attend") {
+      flags.mode = Flags::Mode::kAttend;
       return flags;
     }
     if (command == "version") {
@@ -162,7 +170,9 @@ std::string_view usage() {
       --service-node ID     node.id
       --service-cluster ID  node.cluster
       --drain-time-s N      how long connections may finish after SIGTERM (default 45)
-      --mode serve|validate
+      --parent-shutdown-time-s N  how long connections may go on in a process that was replaced
+                            by POST /upgrade (default 900)
+      --mode MODE           serve, validate (reads the configuration) or init_only (ends when ready)
 )";
 }
 

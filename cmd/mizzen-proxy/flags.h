@@ -20,6 +20,8 @@ struct Flags {
     kAgent,     // `mizzen-proxy agent ...`: the agent alone, beside a stock Envoy
     kCapture,   // `mizzen-proxy istio-iptables ...`
     kValidate,  // `--mode validate`: reads the configuration and ends
+    kAttend,    // `mizzen-proxy attend`: what a first process becomes that was replaced
+    kInitOnly,  // `--mode init_only`: ends when it would be ready to serve
     kHelp,
     kVersion,
   };
@@ -31,9 +33,10 @@ struct Flags {
   std::string service_node;                        // --service-node
   std::string service_cluster;                     // --service-cluster, --serviceCluster
   std::optional<std::chrono::seconds> drain_time;  // --drain-time-s
-  std::string role = "sidecar";                    // `proxy sidecar` or `proxy router`
-  std::string domain;                              // --domain
-  std::vector<std::string> rest;                   // arguments of istio-iptables
+  std::optional<std::chrono::seconds> parent_shutdown_time;  // --parent-shutdown-time-s
+  std::string role = "sidecar";                              // `proxy sidecar` or `proxy router`
+  std::string domain;                                        // --domain
+  std::vector<std::string> rest;                             // arguments of istio-iptables
 };
 
 // Reads argv[1...]. An unknown flag is kInvalid and named; flags of Envoy and of pilot-agent that

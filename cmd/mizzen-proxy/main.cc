@@ -9,6 +9,8 @@
 namespace mizzen {
 namespace {
 
+constexpr Duration kInitLimit = std::chrono::seconds(60);
+
 int complain(const Error& error) {
   std::fprintf(stderr, "mizzen-proxy: %s\n", error.message.c_str());
   return 1;
@@ -22,14 +24,35 @@ int set_capture_rules(const Flags& flags) {
 }
 
 Result<proxy::Bootstrap> bootstrap_of(const Flags& flags) {
-  proxy::BootstrapFlags over{flags.service_node, flags.service_cluster};
+  proxy::BootstrapFlags over{flags.service_node, flags.service_cluster, {}};
   if (flags.mode == Flags::Mode::kPilot || flags.mode == Flags::Mode::kAgent) {
     return proxy::bootstrap_from_environment(proxy::process_environment(), flags.role,
                                              flags.domain);
   }
-  if (!flags.config_path.empty()) return proxy::load_bootstrap(flags.config_path, over);
+  if (!flags.config_path.empty()) {
+    over.overlay = flags.config_yaml;
+    return proxy::load_bootstrap(flags.config_path, over);
+  }
   if (!flags.config_yaml.empty()) return proxy::parse_bootstrap(flags.config_yaml, over);
   return fail(Code::kInvalid, "no configuration: -c FILE, --config-yaml TEXT, or `proxy sidecar`");
+}
+
+int serve(const Flags& flags, proxy::Bootstrap bootstrap, std::optional<Predecessor> predecessor) {
+  const std::string program = own_arguments().front();
+  pid_t successor = 0;
+  {
+    Process process(flags, std::move(bootstrap), std::move(predecessor));
+    if (Status started = process.start(); !started) return complain(started.error());
+    if (flags.mode == Flags::Mode::kInitOnly) {
+      Status ready = process.run_until_ready(kInitLimit);
+      return ready ? 0 : complain(ready.error());
+    }
+    process.run();
+    successor = process.successor();
+  }
+  // Nobody else waits for the one that took over.
+  if (successor != 0 && !is_attended()) become_attendant(program);
+  return 0;
 }
 
 int run(const Flags& flags) {
@@ -46,10 +69,9 @@ int run(const Flags& flags) {
     agent.run();
     return 0;
   }
-  Process process(flags, std::move(*bootstrap));
-  if (Status started = process.start(); !started) return complain(started.error());
-  process.run();
-  return 0;
+  auto predecessor = Predecessor::from_environment();
+  if (!predecessor) return complain(predecessor.error());
+  return serve(flags, std::move(*bootstrap), std::move(*predecessor));
 }
 
 int main_of(const Flags& flags) {
@@ -65,6 +87,8 @@ int main_of(const Flags& flags) {
     case Flags::Mode::kVersion:
       std::puts("mizzen-proxy 0.1.0");
       return 0;
+    case Flags::Mode::kAttend:
+      return attend();
     case Flags::Mode::kCapture:
       return set_capture_rules(flags);
     default:

@@ -14,6 +14,13 @@ constexpr unsigned kDefaultWorkers = 2;
 // Istio's TERMINATION_DRAIN_DURATION_SECONDS.
 constexpr Duration kInjectedDrain = std::chrono::seconds(5);
 constexpr Duration kInjectedQuiet = std::chrono::seconds(1);
+// With EXIT_ON_ZERO_ACTIVE_CONNECTIONS: MINIMUM_DRAIN_DURATION, and until the kubelet loses
+// patience.
+constexpr Duration kLeastDrain = std::chrono::seconds(5);
+constexpr Duration kEndlessDrain = std::chrono::hours(24);
+// How long what is open in a replaced process may go on: Envoy's --parent-shutdown-time-s.
+constexpr Duration kHandOverTime = std::chrono::seconds(900);
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
 unsigned workers(const Flags& flags, const proxy::Bootstrap& bootstrap) {
   const auto wanted = flags.concurrency ? flags.concurrency : bootstrap.concurrency;
@@ -21,16 +28,32 @@ unsigned workers(const Flags& flags, const proxy::Bootstrap& bootstrap) {
   return *wanted != 0 ? *wanted : std::max(std::thread::hardware_concurrency(), 1u);
 }
 
+// "5" or "5s".
+std::optional<Duration> seconds_of(const char* variable) {
+  const char* text = std::getenv(variable);
+  std::string_view digits = text == nullptr ? "" : text;
+  if (digits.ends_with('s')) digits.remove_suffix(1);
+  if (auto value = parse_int<unsigned>(digits)) return std::chrono::seconds(*value);
+  return std::nullopt;
+}
+
 proxy::DataPlaneOptions data_plane_options(const Flags& flags, const proxy::Bootstrap& bootstrap) {
   proxy::DataPlaneOptions options;
   options.concurrency = workers(flags, bootstrap);
   options.self = proxy::self_facts(bootstrap.node);
   if (bootstrap.workload) {
-    options.drain_time = bootstrap.drain_time.value_or(kInjectedDrain);
+    options.drain_time = kInjectedDrain;
     options.drain_quiet = kInjectedQuiet;
-    const char* seconds = std::getenv("TERMINATION_DRAIN_DURATION_SECONDS");
-    if (auto value = parse_int<unsigned>(seconds ? seconds : "")) {
-      options.drain_time = std::chrono::seconds(*value);
+    if (bootstrap.workload->termination_drain) {
+      options.drain_time = *bootstrap.workload->termination_drain;
+    }
+    if (auto seconds = seconds_of("TERMINATION_DRAIN_DURATION_SECONDS")) {
+      options.drain_time = *seconds;
+    }
+    const char* on_zero = std::getenv("EXIT_ON_ZERO_ACTIVE_CONNECTIONS");
+    if (on_zero != nullptr && std::string_view(on_zero) == "true") {
+      options.drain_time = kEndlessDrain;
+      options.drain_least = seconds_of("MINIMUM_DRAIN_DURATION").value_or(kLeastDrain);
     }
   }
   if (flags.drain_time) options.drain_time = *flags.drain_time;
@@ -55,35 +78,97 @@ Status validate(const proxy::Bootstrap& bootstrap) {
   return add_to(store, bootstrap);
 }
 
-Process::Process(const Flags& flags, proxy::Bootstrap bootstrap)
+Process::Process(const Flags& flags, proxy::Bootstrap bootstrap,
+                 std::optional<Predecessor> predecessor)
     : bootstrap_(std::move(bootstrap)),
-      signals_(loop_, {SIGTERM, SIGINT}, [this](int) { stop(); }),
+      signals_(loop_, {SIGTERM, SIGINT}, [this](int signal) { stop(signal); }),
       data_plane_(loop_, data_plane_options(flags, bootstrap_)),
       feed_(loop_, [this](proxy::SnapshotRef snapshot) { publish(std::move(snapshot)); }),
+      sources_(loop_, feed_, bootstrap_),
       concurrency_(workers(flags, bootstrap_)),
-      drain_time_(data_plane_options(flags, bootstrap_).drain_time) {}
+      drain_time_(data_plane_options(flags, bootstrap_).drain_time),
+      hand_over_time_(flags.parent_shutdown_time ? Duration(*flags.parent_shutdown_time)
+                                                 : kHandOverTime),
+      predecessor_(std::move(predecessor)) {}
 
 Status Process::start() {
   MIZZEN_CHECKED(add_to(feed_.store(), bootstrap_));
   feed_.touch();
-  if (bootstrap_.discovery) {
-    source_.emplace(loop_, feed_, *bootstrap_.discovery, bootstrap_.node);
-  }
   if (bootstrap_.workload) {
     MIZZEN_TRY(agent_, proxy::LocalAgent::make(loop_, feed_, *bootstrap_.workload, agent_hooks()));
-    MIZZEN_CHECKED(agent_->start());
-    if (bootstrap_.workload->dns_capture && source_) {
-      source_->follow_names(
-          [this](std::string_view table) { return agent_->set_names(table); });
+    if (bootstrap_.workload->dns_capture) {
+      sources_.follow_names([this](std::string_view table) { return agent_->set_names(table); });
     }
   }
-  if (source_) source_->start();
-  if (bootstrap_.admin) {
-    admin_ = std::make_unique<proxy::AdminServer>(loop_, feed_, bootstrap_, admin_hooks());
-    auto bound = admin_->listen(*bootstrap_.admin);
-    if (!bound) return std::unexpected(bound.error().in("admin"));
-  }
+  MIZZEN_CHECKED(sources_.start());
+  if (agent_) agent_->start();
+  if (!predecessor_) return listen_pages();
+  data_plane_.adopt(predecessor_->take_sockets());
+  take_over();
   return {};
+}
+
+Status Process::listen_pages() {
+  if (agent_) MIZZEN_CHECKED(agent_->listen());
+  if (!bootstrap_.admin) return {};
+  admin_ = std::make_unique<proxy::AdminServer>(loop_, feed_, bootstrap_, admin_hooks());
+  auto bound = admin_->listen(*bootstrap_.admin);
+  if (!bound) return std::unexpected(bound.error().in("admin"));
+  return {};
+}
+
+// --- Taking the place of another process, and giving it away ------------------------------------
+
+void Process::take_over() {
+  const bool ready = !not_ready() && (!agent_ || agent_->identity().identity());
+  if (!ready) {
+    take_over_timer_ = loop_.after(kLookAgain, [this] { take_over(); });
+    return;
+  }
+  predecessor_->say_ready();
+  predecessor_.reset();
+  data_plane_.drop_adopted();
+  log::info("main", "took over, epoch {}", restart_epoch());
+  if (Status listening = listen_pages(); !listening) {
+    log::error("main", "{}", listening.error().message);
+  }
+}
+
+Status Process::upgrade(unsigned concurrency) {
+  if (upgrading_ || draining_ || predecessor_) {
+    return fail(Code::kUnavailable, "the proxy is draining or being replaced already");
+  }
+  upgrading_ = true;
+  std::vector<std::string> arguments = own_arguments();
+  if (concurrency > 0) {
+    arguments.emplace_back("--concurrency");
+    arguments.push_back(std::to_string(concurrency));
+  }
+  data_plane_.collect_sockets([this, arguments](proxy::SocketsByKey sockets) {
+    Successor::Hooks hooks;
+    hooks.ready = [this] { on_successor_ready(); };
+    hooks.lost = [this](const std::string& why) {
+      log::error("main", "the upgrade failed: {}; this process goes on", why);
+      loop_.dispose(std::move(successor_));
+      upgrading_ = false;
+    };
+    auto started = Successor::start(loop_, arguments, std::move(sockets), std::move(hooks));
+    if (started) {
+      successor_ = std::move(*started);
+    } else {
+      log::error("main", "the upgrade failed: {}", started.error().message);
+      upgrading_ = false;
+    }
+  });
+  return {};
+}
+
+void Process::on_successor_ready() {
+  log::info("main", "process {} takes over; what is open here may end", successor_->pid());
+  replaced_ = true;
+  if (agent_) agent_->close_pages();
+  admin_.reset();
+  data_plane_.hand_over(hand_over_time_, [this] { loop_.stop(); });
 }
 
 proxy::LocalAgentHooks Process::agent_hooks() {
@@ -93,7 +178,7 @@ proxy::LocalAgentHooks Process::agent_hooks() {
     data_plane_.collect(
         [done = std::move(done)](const proxy::StatsReport& report) { done(report.prometheus()); });
   };
-  hooks.quit = [this] { stop(); };
+  hooks.quit = [this] { stop(SIGTERM); };
   return hooks;
 }
 
@@ -104,14 +189,17 @@ proxy::AdminHooks Process::admin_hooks() {
   };
   hooks.ready = [this] { return !not_ready(); };
   hooks.draining = [this] { return draining_; };
-  hooks.quit = [this] { stop(); };
+  hooks.quit = [this] { stop(SIGTERM); };
+  hooks.upgrade = [this](unsigned concurrency) { return upgrade(concurrency); };
+  hooks.epoch = restart_epoch();
   hooks.drain = [this] { data_plane_.drain([] {}); };
   hooks.set_failed = [this](bool failed) { failed_ = failed; };
   hooks.renew = [this] {
     if (agent_) agent_->renew();
     return agent_ != nullptr;
   };
-  hooks.source = source_ ? &*source_ : nullptr;
+  hooks.limits = &data_plane_.limits();
+  hooks.source = [this] { return sources_.control_plane(); };
   hooks.concurrency = concurrency_;
   hooks.drain_time = drain_time_;
   return hooks;
@@ -119,7 +207,7 @@ proxy::AdminHooks Process::admin_hooks() {
 
 std::optional<std::string> Process::not_ready() const {
   if (failed_) return "failed by /healthcheck/fail";
-  if (!feed_.store().initialized(bootstrap_.discovery.has_value())) {
+  if (!sources_.initialized()) {
     return "configuration has not come from the control plane";
   }
   if (!data_plane_.listening()) return "listeners are not open yet";
@@ -132,7 +220,12 @@ void Process::publish(proxy::SnapshotRef snapshot) {
   }
 }
 
-void Process::stop() {
+void Process::stop(int signal) {
+  if (replaced_) {
+    // The one that took over is told; what is still open here has as long as it has.
+    signal_children(signal);
+    return data_plane_.hand_over(drain_time_, [this] { loop_.stop(); });
+  }
   if (draining_) return loop_.stop();
   draining_ = true;
   log::info("main", "draining");
@@ -141,5 +234,10 @@ void Process::stop() {
 }
 
 void Process::run() { loop_.run(); }
+
+Status Process::run_until_ready(Duration limit) {
+  if (loop_.run_until([this] { return !not_ready(); }, limit)) return {};
+  return fail(Code::kTimeout, *not_ready());
+}
 
 }  // namespace mizzen

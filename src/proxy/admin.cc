@@ -64,6 +64,8 @@ const AdminServer::Entry* AdminServer::find(std::string_view path) {
       {"/stats", "statistics (?filter=, ?format=json|prometheus, ?usedonly)", false,
        &AdminServer::stats},
       {"/stats/prometheus", "statistics for Prometheus", false, &AdminServer::prometheus},
+      {"/upgrade", "let a new process take over (POST, ?concurrency=)", true,
+       &AdminServer::upgrade},
   };
   for (const auto& entry : kEntries) {
     if (entry.path == path) return &entry;
@@ -106,14 +108,22 @@ void AdminServer::handle(const ExchangeRef& exchange) {
 
 void AdminServer::help(const ExchangeRef& exchange) {
   std::string text = "admin commands are:\n";
-  static constexpr std::string_view kPaths[] = {"/certs",           "/certs/renew",
-                                                "/clusters",        "/config_dump",
-                                                "/drain_listeners", "/healthcheck/fail",
-                                                "/healthcheck/ok",  "/help",
-                                                "/listeners",       "/logging",
-                                                "/quitquitquit",    "/ready",
-                                                "/server_info",     "/stats",
-                                                "/stats/prometheus"};
+  static constexpr std::string_view kPaths[] = {"/certs",
+                                                "/certs/renew",
+                                                "/clusters",
+                                                "/config_dump",
+                                                "/drain_listeners",
+                                                "/healthcheck/fail",
+                                                "/healthcheck/ok",
+                                                "/help",
+                                                "/listeners",
+                                                "/logging",
+                                                "/quitquitquit",
+                                                "/ready",
+                                                "/server_info",
+                                                "/stats",
+                                                "/stats/prometheus",
+                                                "/upgrade"};
   for (auto path : kPaths) text += fmt::format("  {}: {}\n", path, find(path)->help);
   exchange->respond(200, kText, text);
 }
@@ -137,9 +147,9 @@ void AdminServer::config_dump(const ExchangeRef& exchange) {
 
 void AdminServer::clusters(const ExchangeRef& exchange) {
   if (text_of(*exchange, "format") == "json") {
-    exchange->respond(200, kJson, clusters_json(*snapshot()));
+    exchange->respond(200, kJson, clusters_json(*snapshot(), hooks_.limits));
   } else {
-    exchange->respond(200, kText, clusters_text(*snapshot()));
+    exchange->respond(200, kText, clusters_text(*snapshot(), hooks_.limits));
   }
 }
 
@@ -167,6 +177,7 @@ void AdminServer::server_info(const ExchangeRef& exchange) {
   facts.concurrency = hooks_.concurrency;
   facts.log_level = current_level();
   facts.drain_time = hooks_.drain_time;
+  facts.epoch = hooks_.epoch;
   exchange->respond(200, kJson, server_info_json(facts, bootstrap_));
 }
 
@@ -182,11 +193,13 @@ void AdminServer::add_own(StatsReport& report) const {
       latest ? static_cast<std::int64_t>(latest->clusters.size()) : 0;
   report.gauges["listener_manager.total_listeners_active"] =
       latest ? static_cast<std::int64_t>(latest->listeners.size()) : 0;
-  if (!hooks_.source) return;
-  report.gauges["control_plane.connected_state"] = hooks_.source->connected() ? 1 : 0;
-  report.counters["control_plane.updates"] = hooks_.source->updates();
-  report.counters["control_plane.rejected_resources"] = hooks_.source->rejected();
-  report.counters["control_plane.connect_failures"] = hooks_.source->connect_failures();
+  if (latest && hooks_.limits) add_cluster_stats(*hooks_.limits, *latest, report);
+  const XdsSource* source = hooks_.source ? hooks_.source() : nullptr;
+  if (source == nullptr) return;
+  report.gauges["control_plane.connected_state"] = source->connected() ? 1 : 0;
+  report.counters["control_plane.updates"] = source->updates();
+  report.counters["control_plane.rejected_resources"] = source->rejected();
+  report.counters["control_plane.connect_failures"] = source->connect_failures();
 }
 
 void AdminServer::stats(const ExchangeRef& exchange) {
@@ -276,6 +289,20 @@ void AdminServer::quit(const ExchangeRef& exchange) {
 void AdminServer::drain(const ExchangeRef& exchange) {
   hooks_.drain();
   exchange->respond(200, kText, "OK\n");
+}
+
+void AdminServer::upgrade(const ExchangeRef& exchange) {
+  const std::string text = text_of(*exchange, "concurrency");
+  const auto workers = text.empty() ? std::optional(0U) : parse_int<unsigned>(text);
+  if (!workers || *workers > 1024) {
+    exchange->respond(400, kText, "concurrency: not a number of workers\n");
+    return;
+  }
+  Status started = hooks_.upgrade
+                       ? hooks_.upgrade(*workers)
+                       : Status(mizzen::fail(Code::kUnsupported, "this process cannot do that"));
+  exchange->respond(started ? 202 : 409, kText,
+                    started ? "another process takes over\n" : started.error().message + "\n");
 }
 
 void AdminServer::fail(const ExchangeRef& exchange) {

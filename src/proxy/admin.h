@@ -26,7 +26,12 @@ struct AdminHooks {
   std::function<void()> drain;           // POST /drain_listeners
   std::function<void(bool)> set_failed;  // POST /healthcheck/fail (true) and /healthcheck/ok
   std::function<bool()> renew;  // POST /certs/renew: asks for a new certificate; false: no agent
-  const XdsSource* source = nullptr;  // null: static configuration only
+  // POST /upgrade: another process of the program as it now stands on disk takes over; with
+  // `concurrency` workers, 0: as many as now.
+  std::function<Status(unsigned concurrency)> upgrade;
+  unsigned epoch = 0;                    // how many processes have been replaced before this one
+  const SharedLimits* limits = nullptr;  // of the workers; outlives the server
+  std::function<const XdsSource*()> source;  // null: static configuration only
   unsigned concurrency = 0;
   Duration drain_time{};
 };
@@ -64,6 +69,7 @@ class AdminServer {
   void ready(const ExchangeRef& exchange);
   void quit(const ExchangeRef& exchange);
   void drain(const ExchangeRef& exchange);
+  void upgrade(const ExchangeRef& exchange);
   void fail(const ExchangeRef& exchange);
   void ok(const ExchangeRef& exchange);
   SnapshotRef snapshot() const;

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "proxy/bootstrap.h"
 #include "proxy/config_store.h"
+#include "proxy/stats.h"
 
 namespace mizzen::proxy {
 
@@ -24,9 +25,13 @@ struct DumpQuery {
 Result<std::string> config_dump(const ConfigStore& store, const Bootstrap& bootstrap,
                                 const DumpQuery& query);
 
-// /clusters?format=json (envoy.admin.v3.Clusters), and the same as lines of text.
-std::string clusters_json(const Snapshot& snapshot);
-std::string clusters_text(const Snapshot& snapshot);
+// /clusters?format=json (envoy.admin.v3.Clusters), and the same as lines of text. `limits` (may be
+// null) knows which hosts are ejected.
+std::string clusters_json(const Snapshot& snapshot, const SharedLimits* limits);
+std::string clusters_text(const Snapshot& snapshot, const SharedLimits* limits);
+
+// `cluster.<name>.*` of circuit breakers and outlier detection, for the clusters in use.
+void add_cluster_stats(const SharedLimits& limits, const Snapshot& snapshot, StatsReport& report);
 
 // /listeners?format=json (envoy.admin.v3.Listeners) and as text.
 std::string listeners_json(const Snapshot& snapshot);
@@ -41,6 +46,7 @@ struct ServerFacts {
   unsigned concurrency = 0;
   std::string log_level;
   Duration drain_time{};
+  unsigned epoch = 0;  // restart_epoch
 };
 // /server_info (envoy.admin.v3.ServerInfo).
 std::string server_info_json(const ServerFacts& facts, const Bootstrap& bootstrap);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "envoy/admin/v3/certs.pb.h"
 #include "envoy/admin/v3/clusters.pb.h"
@@ -9,6 +10,7 @@
 #include "pki/certificate.h"
 #include "proxy/admin_dump.h"
 #include "proxy/admin_json.h"
+#include "proxy/upstream/limits.h"
 
 namespace mizzen::proxy {
 namespace {
@@ -40,18 +42,35 @@ std::vector<const ClusterEntry*> sorted_clusters(const Snapshot& snapshot) {
   return entries;
 }
 
-std::string_view health_name(Health health) {
+std::string health_flags(Health health, bool ejected) {
+  std::string flags = ejected ? "/failed_outlier_check" : "";
   switch (health) {
     case Health::kUnhealthy:
     case Health::kTimeout:
-      return "/failed_eds_health";
+      flags += "/failed_eds_health";
+      break;
     case Health::kDegraded:
-      return "/degraded_eds_health";
+      flags += "/degraded_eds_health";
+      break;
     case Health::kDraining:
-      return "/eds_status_draining";
+      flags += "/eds_status_draining";
+      break;
     default:
-      return "healthy";
+      break;
   }
+  return flags.empty() ? "healthy" : flags;
+}
+
+// Of one cluster, "address:port" as endpoints write it.
+std::set<std::string> ejected_hosts(const SharedLimits* limits, const Cluster& cluster) {
+  std::set<std::string> ejected;
+  if (limits == nullptr || !cluster.outlier) return ejected;
+  if (auto counters = limits->find(cluster.name)) {
+    for (const auto& host : counters->health.hosts()) {
+      if (host.ejected) ejected.insert(host.address.to_string());
+    }
+  }
+  return ejected;
 }
 
 void add_limits_text(const std::string& name, std::string_view priority, const Limits& limits,
@@ -86,7 +105,7 @@ void add_details(std::string_view pem,
 
 }  // namespace
 
-std::string clusters_json(const Snapshot& snapshot) {
+std::string clusters_json(const Snapshot& snapshot, const SharedLimits* limits) {
   admin::Clusters clusters;
   for (const ClusterEntry* entry : sorted_clusters(snapshot)) {
     const Cluster& cluster = *entry->cluster;
@@ -98,6 +117,7 @@ std::string clusters_json(const Snapshot& snapshot) {
     set_limits(cluster.limits, false, status);
     set_limits(cluster.high_priority_limits, true, status);
     if (!entry->endpoints) continue;
+    const auto ejected = ejected_hosts(limits, cluster);
     for (const auto& group : entry->endpoints->localities) {
       for (const auto& endpoint : group.endpoints) {
         auto* host = status->add_host_statuses();
@@ -111,13 +131,16 @@ std::string clusters_json(const Snapshot& snapshot) {
         auto health = endpoint.health == Health::kUnknown ? Health::kHealthy : endpoint.health;
         host->mutable_health_status()->set_eds_health_status(
             static_cast<envoy::config::core::v3::HealthStatus>(health));
+        if (ejected.contains(to_string(endpoint.address))) {
+          host->mutable_health_status()->set_failed_outlier_check(true);
+        }
       }
     }
   }
   return admin_json(clusters);
 }
 
-std::string clusters_text(const Snapshot& snapshot) {
+std::string clusters_text(const Snapshot& snapshot, const SharedLimits* limits) {
   std::string text;
   for (const ClusterEntry* entry : sorted_clusters(snapshot)) {
     const Cluster& cluster = *entry->cluster;
@@ -130,11 +153,15 @@ std::string clusters_text(const Snapshot& snapshot) {
       text += fmt::format("{}::eds_service_name::{}\n", name, cluster.eds_name);
     }
     if (!entry->endpoints) continue;
+    const auto ejected = ejected_hosts(limits, cluster);
     for (const auto& group : entry->endpoints->localities) {
       for (const auto& endpoint : group.endpoints) {
         std::string host = name + "::" + to_string(endpoint.address);
-        text += fmt::format("{0}::hostname::{1}\n{0}::health_flags::{2}\n{0}::weight::{3}\n", host,
-                            endpoint.hostname, health_name(endpoint.health), endpoint.weight);
+        text += fmt::format(
+            "{0}::hostname::{1}\n{0}::health_flags::{2}\n{0}::weight::{3}\n", host,
+            endpoint.hostname,
+            health_flags(endpoint.health, ejected.contains(to_string(endpoint.address))),
+            endpoint.weight);
         text += fmt::format(
             "{0}::region::{1}\n{0}::zone::{2}\n{0}::sub_zone::{3}\n"
             "{0}::priority::{4}\n",
@@ -194,13 +221,12 @@ std::string server_info_json(const ServerFacts& facts, const Bootstrap& bootstra
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(facts.uptime).count();
   info.mutable_uptime_current_epoch()->set_seconds(seconds);
   info.mutable_uptime_all_epochs()->set_seconds(seconds);
-  info.set_hot_restart_version("disabled");
   auto* options = info.mutable_command_line_options();
   options->set_concurrency(facts.concurrency);
   options->set_log_level(facts.log_level);
   options->set_service_cluster(bootstrap.node.cluster);
   options->set_service_node(bootstrap.node.id);
-  options->set_disable_hot_restart(true);
+  options->set_restart_epoch(facts.epoch);
   options->mutable_drain_time()->set_seconds(
       std::chrono::duration_cast<std::chrono::seconds>(facts.drain_time).count());
   info.mutable_node()->ParseFromString(xds::node_bytes(bootstrap.node));

@@ -253,7 +253,8 @@ void Arrival::refuse(Flag flag, std::string_view details) {
 
 void Arrival::on_chain(const std::shared_ptr<const Listener>&, const FilterChain*) {}
 
-void Arrival::drain() { finish(); }
+// What has just arrived is served: its first request is told to be the last.
+void Arrival::drain() {}
 
 void Arrival::finish() {
   state_ = State::kDone;

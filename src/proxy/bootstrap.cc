@@ -17,8 +17,9 @@ namespace mizzen::proxy {
 namespace {
 
 using Proto = envoy::config::bootstrap::v3::Bootstrap;
-using envoy::config::cluster::v3::Cluster;
-using envoy::config::core::v3::ApiConfigSource;
+
+// Envoy's default of initial_fetch_timeout.
+constexpr Duration kDefaultFetchTimeout = std::chrono::seconds(15);
 using envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 
 Result<Proto> parse_proto(std::string_view text) {
@@ -45,7 +46,7 @@ xds::NodeInfo node_of(const Proto& proto, const BootstrapFlags& flags) {
   return node;
 }
 
-Status discovery_tls(const Cluster& cluster, DiscoverySettings& to) {
+Status discovery_tls(const envoy::config::cluster::v3::Cluster& cluster, DiscoverySettings& to) {
   if (!cluster.has_transport_socket()) return {};
   UpstreamTlsContext context;
   if (!cluster.transport_socket().typed_config().UnpackTo(&context)) {
@@ -75,42 +76,68 @@ Status discovery_tls(const Cluster& cluster, DiscoverySettings& to) {
   return {};
 }
 
-Result<DiscoverySettings> discovery_of(const Proto& proto, const ApiConfigSource& source) {
-  if (source.api_type() != ApiConfigSource::DELTA_GRPC &&
-      source.api_type() != ApiConfigSource::AGGREGATED_DELTA_GRPC &&
-      source.api_type() != ApiConfigSource::GRPC &&
-      source.api_type() != ApiConfigSource::AGGREGATED_GRPC) {
-    return fail(Code::kUnsupported, "ads_config.api_type: only gRPC is supported");
-  }
-  if (source.grpc_services_size() < 1 || !source.grpc_services(0).has_envoy_grpc()) {
-    return fail(Code::kUnsupported, "ads_config.grpc_services: one with envoy_grpc is needed");
-  }
-  const auto& service = source.grpc_services(0);
-  const std::string& name = service.envoy_grpc().cluster_name();
-  const Cluster* cluster = nullptr;
-  for (const auto& each : proto.static_resources().clusters()) {
-    if (each.name() == name) cluster = &each;
-  }
-  if (!cluster) {
-    return fail(Code::kInvalid, "ads_config: there is no static cluster '" + name + "'");
-  }
-  const auto& groups = cluster->load_assignment().endpoints();
+Result<DiscoverySettings> settings_of(const envoy::config::cluster::v3::Cluster& cluster,
+                                      const ConfigOrigin& origin) {
+  const std::string& name = cluster.name();
+  const auto& groups = cluster.load_assignment().endpoints();
   if (groups.empty() || groups[0].lb_endpoints_size() == 0) {
-    return fail(Code::kInvalid, "ads_config: cluster '" + name + "' has no endpoint");
+    return fail(Code::kInvalid, "cluster '" + name + "' has no endpoint");
   }
   DiscoverySettings settings;
   MIZZEN_TRY(auto address, compile_address(groups[0].lb_endpoints(0).endpoint().address()));
   settings.host = address.host;
   settings.port = address.port;
   settings.pipe = address.pipe;
-  if (auto status = discovery_tls(*cluster, settings); !status) {
+  if (auto status = discovery_tls(cluster, settings); !status) {
     return std::unexpected(status.error().in("static cluster '" + name + "'"));
   }
   if (settings.sni.empty()) settings.sni = settings.host;
-  for (const auto& header : service.initial_metadata()) {
-    settings.metadata.emplace_back(lower(header.key()), header.value());
-  }
+  settings.metadata = origin.metadata;
+  settings.delta = origin.delta;
   return settings;
+}
+
+// cds_config or lds_config.
+Result<DynamicType> dynamic_type(const envoy::config::core::v3::ConfigSource& source,
+                                 std::string_view field) {
+  DynamicType made;
+  auto origin = compile_origin(source);
+  if (!origin) return std::unexpected(origin.error().in("dynamic_resources." + std::string(field)));
+  made.origin = std::move(*origin);
+  made.fetch_timeout = fetch_timeout_of(source).value_or(kDefaultFetchTimeout);
+  return made;
+}
+
+Status compile_dynamic(const Proto& proto, Bootstrap& made) {
+  const auto& dynamic = proto.dynamic_resources();
+  if (dynamic.has_cds_config()) {
+    MIZZEN_TRY(made.dynamic_clusters, dynamic_type(dynamic.cds_config(), "cds_config"));
+  }
+  if (dynamic.has_lds_config()) {
+    MIZZEN_TRY(made.dynamic_listeners, dynamic_type(dynamic.lds_config(), "lds_config"));
+  }
+  if (dynamic.has_ads_config()) {
+    auto origin = compile_origin(dynamic.ads_config());
+    if (!origin) return std::unexpected(origin.error().in("dynamic_resources.ads_config"));
+    auto settings = discovery_settings(made.clusters, *origin);
+    if (!settings) return std::unexpected(settings.error().in("dynamic_resources.ads_config"));
+    made.discovery = std::move(*settings);
+  }
+  for (const auto* type : {&made.dynamic_clusters, &made.dynamic_listeners}) {
+    if (!*type) continue;
+    const ConfigOrigin& origin = (*type)->origin;
+    if (origin.kind == ConfigOrigin::Kind::kAds && !made.discovery) {
+      return fail(Code::kInvalid, "dynamic_resources: `ads` is said, but ads_config is missing");
+    }
+    if (origin.kind != ConfigOrigin::Kind::kGrpc) continue;
+    auto settings = discovery_settings(made.clusters, origin);
+    if (!settings) return std::unexpected(settings.error().in("dynamic_resources"));
+  }
+  const bool asks = made.discovery || made.dynamic_clusters || made.dynamic_listeners;
+  if (asks && made.node.id.empty()) {
+    return fail(Code::kInvalid, "node.id: a proxy with a control plane needs one");
+  }
+  return {};
 }
 
 // Blocks of a bootstrap without meaning here; each is said once.
@@ -131,9 +158,24 @@ void note_unused(const Proto& proto, std::vector<std::string>& warnings) {
 
 }  // namespace
 
+Result<DiscoverySettings> discovery_settings(const std::vector<std::string>& clusters,
+                                             const ConfigOrigin& origin) {
+  for (const std::string& bytes : clusters) {
+    envoy::config::cluster::v3::Cluster cluster;
+    if (!cluster.ParseFromString(bytes) || cluster.name() != origin.cluster) continue;
+    return settings_of(cluster, origin);
+  }
+  return fail(Code::kInvalid, "there is no static cluster '" + origin.cluster + "'");
+}
+
 Result<Bootstrap> parse_bootstrap(std::string_view text, const BootstrapFlags& flags) {
   auto parsed = parse_proto(text);
   if (!parsed) return std::unexpected(parsed.error().in("bootstrap"));
+  if (!flags.overlay.empty()) {
+    auto overlay = parse_proto(flags.overlay);
+    if (!overlay) return std::unexpected(overlay.error().in("--config-yaml"));
+    parsed->MergeFrom(*overlay);
+  }
   const Proto& proto = *parsed;
   Bootstrap made;
   made.node = node_of(proto, flags);
@@ -149,24 +191,7 @@ Result<Bootstrap> parse_bootstrap(std::string_view text, const BootstrapFlags& f
   if (proto.admin().has_address()) {
     MIZZEN_TRY(made.admin, compile_address(proto.admin().address()));
   }
-  const auto& dynamic = proto.dynamic_resources();
-  auto by_ads = [](const envoy::config::core::v3::ConfigSource& source) {
-    return source.has_ads();
-  };
-  if (dynamic.has_lds_config() && !by_ads(dynamic.lds_config())) {
-    return fail(Code::kUnsupported, "dynamic_resources.lds_config: only ads is supported");
-  }
-  if (dynamic.has_cds_config() && !by_ads(dynamic.cds_config())) {
-    return fail(Code::kUnsupported, "dynamic_resources.cds_config: only ads is supported");
-  }
-  if (dynamic.has_ads_config()) {
-    auto discovery = discovery_of(proto, dynamic.ads_config());
-    if (!discovery) return std::unexpected(discovery.error().in("dynamic_resources"));
-    if (made.node.id.empty()) {
-      return fail(Code::kInvalid, "node.id: a proxy with a control plane needs one");
-    }
-    made.discovery = std::move(*discovery);
-  }
+  MIZZEN_CHECKED(compile_dynamic(proto, made));
   note_unused(proto, made.warnings);
   made.wire = proto.SerializeAsString();
   return made;

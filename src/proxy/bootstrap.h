@@ -13,11 +13,12 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "proxy/config.h"
+#include "proxy/config_origin.h"
 #include "xds/resource.h"
 
 namespace mizzen::proxy {
 
-// How to reach the control plane's delta ADS.
+// How to reach a control plane, and which variant of xDS it is spoken to in.
 struct DiscoverySettings {
   std::string host;  // name, IP address or, for UNIX sockets, path
   std::uint16_t port = 0;
@@ -28,6 +29,14 @@ struct DiscoverySettings {
   std::string root_pem;    // instead of root_file
   std::string token_file;  // sent as "authorization: Bearer"; read at each new stream; may be empty
   std::vector<std::pair<std::string, std::string>> metadata;  // further request headers
+  bool delta = true;
+};
+
+// dynamic_resources.cds_config or lds_config.
+struct DynamicType {
+  ConfigOrigin origin;
+  // After that the proxy serves without (initial_fetch_timeout); 0: it waits.
+  Duration fetch_timeout{};
 };
 
 // For the agent: who this workload is and where certificates come from. Only in injected pods.
@@ -43,7 +52,8 @@ struct WorkloadSettings {
   std::string prometheus_annotations_json;  // ISTIO_PROMETHEUS_ANNOTATIONS
   std::uint16_t status_port = 15020;
   bool dns_capture = false;  // ISTIO_META_DNS_CAPTURE: the agent answers the workload's DNS queries
-  std::vector<std::string> dns_names;  // further names wanted in the certificate
+  std::vector<std::string> dns_names;         // further names wanted in the certificate
+  std::optional<Duration> termination_drain;  // PROXY_CONFIG.terminationDrainDuration
 };
 
 struct Bootstrap {
@@ -52,10 +62,11 @@ struct Bootstrap {
   std::vector<std::string> clusters;
   std::vector<std::string> secrets;
   std::optional<SocketAddr> admin;
-  std::optional<DiscoverySettings> discovery;  // nothing: static resources only
+  std::optional<DiscoverySettings> discovery;  // of ADS
+  std::optional<DynamicType> dynamic_clusters;
+  std::optional<DynamicType> dynamic_listeners;
   std::optional<WorkloadSettings> workload;
   std::optional<unsigned> concurrency;   // of PROXY_CONFIG; 0: one worker per core
-  std::optional<Duration> drain_time;    // terminationDrainDuration of PROXY_CONFIG
   std::string wire;  // the whole as envoy.config.bootstrap.v3.Bootstrap, for config_dump
   std::vector<std::string> warnings;
 };
@@ -64,7 +75,13 @@ struct Bootstrap {
 struct BootstrapFlags {
   std::string service_node;
   std::string service_cluster;
+  std::string overlay;  // --config-yaml: merged over the file, as protobufs merge
 };
+
+// The static cluster that an origin of kind kGrpc names, as a control plane. `clusters`: of
+// Bootstrap.
+Result<DiscoverySettings> discovery_settings(const std::vector<std::string>& clusters,
+                                             const ConfigOrigin& origin);
 
 // `text`: YAML or JSON. Errors name the field.
 Result<Bootstrap> parse_bootstrap(std::string_view text, const BootstrapFlags& flags = {});

@@ -56,26 +56,6 @@ std::string text_in(const json& object, const char* key, std::string_view otherw
              : std::string(otherwise);
 }
 
-// "5s", "1m30s": what a ProxyConfig's durations look like; nothing for anything else.
-std::optional<Duration> go_seconds(std::string_view text) {
-  Duration total{};
-  std::int64_t number = -1;
-  for (const char c : text) {
-    if (c >= '0' && c <= '9') {
-      number = std::max<std::int64_t>(number, 0) * 10 + (c - '0');
-      if (number > 1'000'000) return std::nullopt;
-      continue;
-    }
-    if (number < 0 || (c != 'h' && c != 'm' && c != 's')) return std::nullopt;
-    total += c == 'h'   ? Duration(std::chrono::hours(number))
-             : c == 'm' ? Duration(std::chrono::minutes(number))
-                        : Duration(std::chrono::seconds(number));
-    number = -1;
-  }
-  if (text.empty() || number >= 0) return std::nullopt;
-  return total;
-}
-
 Status host_and_port(std::string_view text, std::string& host, std::uint16_t& port,
                      std::string_view what) {
   auto colon = text.rfind(':');
@@ -161,6 +141,36 @@ std::string wire_of(const Bootstrap& made) {
   return proto.SerializeAsString();
 }
 
+// "5s", "1m30s": what Go writes of a duration.
+Result<std::optional<Duration>> duration_in(const json& config, const char* key) {
+  const std::string text = text_in(config, key, "");
+  if (text.empty()) return std::nullopt;
+  Duration total{};
+  std::int64_t number = -1;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] >= '0' && text[i] <= '9' && number < 1'000'000) {
+      number = std::max<std::int64_t>(number, 0) * 10 + (text[i] - '0');
+      continue;
+    }
+    const bool millis = text.compare(i, 2, "ms") == 0;
+    if (number >= 0 && millis) {
+      total += std::chrono::milliseconds(number);
+      ++i;
+    } else if (number >= 0 && text[i] == 'h') {
+      total += std::chrono::hours(number);
+    } else if (number >= 0 && text[i] == 'm') {
+      total += std::chrono::minutes(number);
+    } else if (number >= 0 && text[i] == 's') {
+      total += std::chrono::seconds(number);
+    } else {
+      return fail(Code::kInvalid,
+                  fmt::format("PROXY_CONFIG.{}: '{}' is no duration; write 5s", key, text));
+    }
+    number = -1;
+  }
+  return total;
+}
+
 }  // namespace
 
 std::map<std::string, std::string> parse_downward(std::string_view text) {
@@ -211,6 +221,8 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
 
   std::string default_address = fmt::format("{}.{}.svc:{}", api::kControlPlane,
                                             api::kSystemNamespace, api::kDiscoveryTlsPort);
+  made.dynamic_clusters.emplace();  // by ADS, waited for however long it takes
+  made.dynamic_listeners.emplace();
   DiscoverySettings& discovery = made.discovery.emplace();
   MIZZEN_CHECKED(host_and_port(text_in(config, "discoveryAddress", default_address), discovery.host,
                                discovery.port, "PROXY_CONFIG.discoveryAddress"));
@@ -234,9 +246,7 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
   if (config.contains("concurrency") && config["concurrency"].is_number_unsigned()) {
     made.concurrency = config["concurrency"].get<unsigned>();
   }
-  if (auto drain = go_seconds(text_in(config, "terminationDrainDuration", ""))) {
-    made.drain_time = *drain;
-  }
+  MIZZEN_TRY(workload.termination_drain, duration_in(config, "terminationDrainDuration"));
   if (config.contains("statusPort") && config["statusPort"].is_number_unsigned()) {
     workload.status_port = config["statusPort"].get<std::uint16_t>();
   }

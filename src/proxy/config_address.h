@@ -11,6 +11,7 @@ struct SocketAddr {
   std::string host;  // an IP address, or a name for DNS clusters; a path when `pipe`
   std::uint16_t port = 0;
   bool pipe = false;
+  bool ipv4_compat = false;  // of a listener on "::": it takes IPv4 too
   bool operator==(const SocketAddr&) const = default;
 };
 std::string to_string(const SocketAddr& address);  // "10.0.0.1:80", "[::1]:80", "unix:///path"

@@ -30,6 +30,12 @@ struct Limits {
   std::uint32_t max_pending_requests = 1024;
   std::uint32_t max_requests = 1024;
   std::uint32_t max_retries = 3;
+  // CircuitBreakers.Thresholds.RetryBudget: takes the place of max_retries.
+  struct RetryBudget {
+    double percent = 20.0;  // of the requests that are active or pending
+    std::uint32_t min_concurrency = 3;
+  };
+  std::optional<RetryBudget> retry_budget{};
 };
 
 struct OutlierDetection {
@@ -40,11 +46,28 @@ struct OutlierDetection {
   std::uint32_t enforcing_consecutive_gateway_failure = 0;
   std::uint32_t enforcing_consecutive_local_origin_failure = 100;
   bool split_local_origin = false;
+  std::uint32_t success_rate_minimum_hosts = 5;
+  std::uint32_t success_rate_request_volume = 100;
+  std::uint32_t success_rate_stdev_factor = 1900;  // thousandths
+  std::uint32_t enforcing_success_rate = 100;
+  std::uint32_t enforcing_local_origin_success_rate = 100;
+  std::uint32_t failure_percentage_threshold = 85;
+  std::uint32_t failure_percentage_minimum_hosts = 5;
+  std::uint32_t failure_percentage_request_volume = 50;
+  std::uint32_t enforcing_failure_percentage = 0;
+  std::uint32_t enforcing_failure_percentage_local_origin = 0;
   Duration interval = std::chrono::seconds(10);
   Duration base_ejection = std::chrono::seconds(30);
   Duration max_ejection = std::chrono::seconds(300);
+  Duration max_ejection_jitter{};
   std::uint32_t max_ejection_percent = 10;
+  // One host may always go, unless this is said to be false: clusters of less than ten hosts would
+  // never eject any otherwise.
+  bool always_eject_one_host = true;
 };
+
+enum class RingHash : std::uint8_t { kXxHash, kMurmur2 };
+enum class DnsFamily : std::uint8_t { kAuto, kV4Only, kV6Only, kV4Preferred, kAll };
 
 struct TcpKeepalive {
   std::uint32_t probes = 0;  // 0: the system's
@@ -71,8 +94,11 @@ struct Cluster {
   LbPolicy lb = LbPolicy::kRoundRobin;
   std::uint64_t ring_min_size = 1024;
   std::uint64_t ring_max_size = 8388608;
+  RingHash ring_hash = RingHash::kXxHash;
   std::uint64_t maglev_table_size = 65537;
+  bool hash_hostnames = false;  // the tables are made of the endpoints' host names
   std::uint32_t least_request_choices = 2;
+  double active_request_bias = 1.0;  // of least request, when weights differ
   std::optional<Duration> slow_start_window;
   double slow_start_aggression = 1.0;
   double slow_start_min_percent = 10.0;
@@ -99,8 +125,12 @@ struct Cluster {
 
   Duration dns_refresh = std::chrono::seconds(5);
   bool dns_respect_ttl = false;
+  DnsFamily dns_family = DnsFamily::kAuto;
+  // After a failure: first and longest wait; absent: dns_refresh.
+  std::optional<std::pair<Duration, Duration>> dns_failure_refresh;
 
-  std::string original_dst_header;  // kOriginalDst: use_http_header's header name, or empty
+  std::string original_dst_header;      // kOriginalDst: use_http_header's header name, or empty
+  std::uint16_t original_dst_port = 0;  // kOriginalDst: instead of the destination's own; 0: none
 
   // Metadata `istio`: for metrics and for people.
   std::string subset;

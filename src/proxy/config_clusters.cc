@@ -39,6 +39,8 @@ Status compile_type(const Proto& proto, Cluster& cluster) {
         const auto& name = proto.original_dst_lb_config().http_header_name();
         cluster.original_dst_header = name.empty() ? "x-envoy-original-dst-host" : lower(name);
       }
+      cluster.original_dst_port = static_cast<std::uint16_t>(
+          proto.original_dst_lb_config().upstream_port_override().value());
       return {};
     default:
       return fail(Code::kUnsupported, "type: unknown value");
@@ -47,12 +49,56 @@ Status compile_type(const Proto& proto, Cluster& cluster) {
 
 void compile_slow_start(const Proto::SlowStartConfig& proto, Cluster& cluster) {
   cluster.slow_start_window = duration_of(proto.slow_start_window());
+  if (*cluster.slow_start_window <= Duration::zero()) cluster.slow_start_window.reset();
   if (proto.has_aggression() && proto.aggression().default_value() > 0) {
     cluster.slow_start_aggression = proto.aggression().default_value();
   }
   if (proto.has_min_weight_percent()) {
     cluster.slow_start_min_percent = proto.min_weight_percent().value();
   }
+}
+
+bool is_prime(std::uint64_t number) {
+  if (number < 2) return false;
+  for (std::uint64_t factor = 2; factor * factor <= number; ++factor) {
+    if (number % factor == 0) return false;
+  }
+  return true;
+}
+
+Status compile_hash_tables(const Proto& proto, Cluster& cluster) {
+  switch (proto.ring_hash_lb_config().hash_function()) {
+    case Proto::RingHashLbConfig::XX_HASH:
+      cluster.ring_hash = RingHash::kXxHash;
+      break;
+    case Proto::RingHashLbConfig::MURMUR_HASH_2:
+      cluster.ring_hash = RingHash::kMurmur2;
+      break;
+    default:
+      return fail(Code::kUnsupported, "ring_hash_lb_config.hash_function: unknown value");
+  }
+  if (proto.ring_hash_lb_config().has_minimum_ring_size()) {
+    cluster.ring_min_size = proto.ring_hash_lb_config().minimum_ring_size().value();
+  }
+  if (proto.ring_hash_lb_config().has_maximum_ring_size()) {
+    cluster.ring_max_size = proto.ring_hash_lb_config().maximum_ring_size().value();
+  }
+  constexpr std::uint64_t kRingLimit = 8388608;
+  if (cluster.ring_min_size > kRingLimit || cluster.ring_max_size > kRingLimit ||
+      cluster.ring_min_size > cluster.ring_max_size) {
+    return fail(Code::kInvalid,
+                "ring_hash_lb_config: minimum_ring_size must not be above "
+                "maximum_ring_size, and both not above 8388608");
+  }
+  if (proto.maglev_lb_config().has_table_size()) {
+    cluster.maglev_table_size = proto.maglev_lb_config().table_size().value();
+    if (cluster.maglev_table_size > 5000011 || !is_prime(cluster.maglev_table_size)) {
+      return fail(Code::kInvalid, "maglev_lb_config.table_size: must be a prime of 1 to 5000011");
+    }
+  }
+  cluster.hash_hostnames =
+      proto.common_lb_config().consistent_hashing_lb_config().use_hostname_for_hashing();
+  return {};
 }
 
 Status compile_balancing(const Proto& proto, Cluster& cluster) {
@@ -79,27 +125,20 @@ Status compile_balancing(const Proto& proto, Cluster& cluster) {
       return fail(Code::kUnsupported, "lb_policy: " + Proto::LbPolicy_Name(proto.lb_policy()) +
                                           " is not supported by this proxy");
   }
-  if (proto.ring_hash_lb_config().has_minimum_ring_size()) {
-    cluster.ring_min_size = proto.ring_hash_lb_config().minimum_ring_size().value();
-  }
-  if (proto.ring_hash_lb_config().has_maximum_ring_size()) {
-    cluster.ring_max_size = proto.ring_hash_lb_config().maximum_ring_size().value();
-  }
-  constexpr std::uint64_t kRingLimit = 8388608;
-  if (cluster.ring_min_size > kRingLimit || cluster.ring_max_size > kRingLimit ||
-      cluster.ring_min_size > cluster.ring_max_size) {
-    return fail(Code::kInvalid,
-                "ring_hash_lb_config: minimum_ring_size must not be above "
-                "maximum_ring_size, and both not above 8388608");
-  }
-  if (proto.maglev_lb_config().has_table_size()) {
-    cluster.maglev_table_size = proto.maglev_lb_config().table_size().value();
-    if (cluster.maglev_table_size == 0 || cluster.maglev_table_size > 5000011) {
-      return fail(Code::kInvalid, "maglev_lb_config.table_size: must be a prime of 1 to 5000011");
-    }
-  }
+  MIZZEN_CHECKED(compile_hash_tables(proto, cluster));
   if (proto.least_request_lb_config().has_choice_count()) {
     cluster.least_request_choices = proto.least_request_lb_config().choice_count().value();
+    if (cluster.least_request_choices < 2) {
+      return fail(Code::kInvalid, "least_request_lb_config.choice_count: must be at least 2");
+    }
+  }
+  if (proto.least_request_lb_config().has_active_request_bias()) {
+    cluster.active_request_bias =
+        proto.least_request_lb_config().active_request_bias().default_value();
+    if (!(cluster.active_request_bias >= 0)) {
+      return fail(Code::kInvalid,
+                  "least_request_lb_config.active_request_bias: must not be below 0");
+    }
   }
   if (proto.least_request_lb_config().has_slow_start_config()) {
     compile_slow_start(proto.least_request_lb_config().slow_start_config(), cluster);
@@ -126,32 +165,48 @@ void compile_limits(const Proto& proto, Cluster& cluster) {
     }
     if (threshold.has_max_requests()) limits.max_requests = threshold.max_requests().value();
     if (threshold.has_max_retries()) limits.max_retries = threshold.max_retries().value();
+    if (threshold.has_retry_budget()) {
+      auto& budget = limits.retry_budget.emplace();
+      const auto& from = threshold.retry_budget();
+      if (from.has_budget_percent()) budget.percent = from.budget_percent().value();
+      if (from.has_min_retry_concurrency()) {
+        budget.min_concurrency = from.min_retry_concurrency().value();
+      }
+    }
   }
 }
 
 void compile_outlier(const envoy::config::cluster::v3::OutlierDetection& proto, Cluster& cluster) {
   OutlierDetection& out = cluster.outlier.emplace();
-  auto number = [](const auto& wrapper, std::uint32_t& to, bool set) {
-    if (set) to = wrapper.value();
-  };
-  number(proto.consecutive_5xx(), out.consecutive_5xx, proto.has_consecutive_5xx());
-  number(proto.consecutive_gateway_failure(), out.consecutive_gateway_failure,
-         proto.has_consecutive_gateway_failure());
-  number(proto.consecutive_local_origin_failure(), out.consecutive_local_origin_failure,
-         proto.has_consecutive_local_origin_failure());
-  number(proto.enforcing_consecutive_5xx(), out.enforcing_consecutive_5xx,
-         proto.has_enforcing_consecutive_5xx());
-  number(proto.enforcing_consecutive_gateway_failure(), out.enforcing_consecutive_gateway_failure,
-         proto.has_enforcing_consecutive_gateway_failure());
-  number(proto.enforcing_consecutive_local_origin_failure(),
-         out.enforcing_consecutive_local_origin_failure,
-         proto.has_enforcing_consecutive_local_origin_failure());
-  number(proto.max_ejection_percent(), out.max_ejection_percent, proto.has_max_ejection_percent());
+#define MIZZEN_NUMBER(field, to) \
+  if (proto.has_##field()) out.to = proto.field().value()
+  MIZZEN_NUMBER(consecutive_5xx, consecutive_5xx);
+  MIZZEN_NUMBER(consecutive_gateway_failure, consecutive_gateway_failure);
+  MIZZEN_NUMBER(consecutive_local_origin_failure, consecutive_local_origin_failure);
+  MIZZEN_NUMBER(enforcing_consecutive_5xx, enforcing_consecutive_5xx);
+  MIZZEN_NUMBER(enforcing_consecutive_gateway_failure, enforcing_consecutive_gateway_failure);
+  MIZZEN_NUMBER(enforcing_consecutive_local_origin_failure,
+                enforcing_consecutive_local_origin_failure);
+  MIZZEN_NUMBER(success_rate_minimum_hosts, success_rate_minimum_hosts);
+  MIZZEN_NUMBER(success_rate_request_volume, success_rate_request_volume);
+  MIZZEN_NUMBER(success_rate_stdev_factor, success_rate_stdev_factor);
+  MIZZEN_NUMBER(enforcing_success_rate, enforcing_success_rate);
+  MIZZEN_NUMBER(enforcing_local_origin_success_rate, enforcing_local_origin_success_rate);
+  MIZZEN_NUMBER(failure_percentage_threshold, failure_percentage_threshold);
+  MIZZEN_NUMBER(failure_percentage_minimum_hosts, failure_percentage_minimum_hosts);
+  MIZZEN_NUMBER(failure_percentage_request_volume, failure_percentage_request_volume);
+  MIZZEN_NUMBER(enforcing_failure_percentage, enforcing_failure_percentage);
+  MIZZEN_NUMBER(enforcing_failure_percentage_local_origin,
+                enforcing_failure_percentage_local_origin);
+  MIZZEN_NUMBER(max_ejection_percent, max_ejection_percent);
+  MIZZEN_NUMBER(always_eject_one_host, always_eject_one_host);
+#undef MIZZEN_NUMBER
   out.split_local_origin = proto.split_external_local_origin_errors();
   if (proto.has_interval()) out.interval = duration_of(proto.interval());
   if (proto.has_base_ejection_time()) out.base_ejection = duration_of(proto.base_ejection_time());
   out.max_ejection = proto.has_max_ejection_time() ? duration_of(proto.max_ejection_time())
                                                    : std::max(out.max_ejection, out.base_ejection);
+  out.max_ejection_jitter = duration_of(proto.max_ejection_time_jitter());
 }
 
 void compile_common_http(const envoy::config::core::v3::HttpProtocolOptions& proto,
@@ -256,6 +311,29 @@ Status compile_sockets(const Proto& proto, const CompileContext& context, bool a
   return {};
 }
 
+Status compile_dns(const Proto& proto, Cluster& cluster) {
+  static constexpr DnsFamily kFamilies[] = {DnsFamily::kAuto, DnsFamily::kV4Only,
+                                            DnsFamily::kV6Only, DnsFamily::kV4Preferred,
+                                            DnsFamily::kAll};
+  const auto family = static_cast<std::size_t>(proto.dns_lookup_family());
+  if (family >= std::size(kFamilies)) {
+    return fail(Code::kUnsupported, "dns_lookup_family: unknown value");
+  }
+  cluster.dns_family = kFamilies[family];
+  if (!proto.has_dns_failure_refresh_rate()) return {};
+  const Duration base = duration_of(proto.dns_failure_refresh_rate().base_interval());
+  const Duration most = proto.dns_failure_refresh_rate().has_max_interval()
+                            ? duration_of(proto.dns_failure_refresh_rate().max_interval())
+                            : base * 10;
+  if (base < std::chrono::milliseconds(1) || most < base) {
+    return fail(Code::kInvalid,
+                "dns_failure_refresh_rate: base_interval must be at least 1 ms and not above "
+                "max_interval");
+  }
+  cluster.dns_failure_refresh.emplace(base, most);
+  return {};
+}
+
 Status compile_connection(const Proto& proto, Cluster& cluster) {
   if (proto.has_connect_timeout()) cluster.connect_timeout = duration_of(proto.connect_timeout());
   if (cluster.connect_timeout <= Duration::zero()) {
@@ -281,7 +359,7 @@ Status compile_connection(const Proto& proto, Cluster& cluster) {
   }
   if (proto.has_dns_refresh_rate()) cluster.dns_refresh = duration_of(proto.dns_refresh_rate());
   cluster.dns_respect_ttl = proto.respect_dns_ttl();
-  return {};
+  return compile_dns(proto, cluster);
 }
 
 Result<Endpoint> compile_endpoint(const envoy::config::endpoint::v3::LbEndpoint& proto) {
@@ -390,6 +468,11 @@ Result<CompiledCluster> compile_cluster(std::string_view bytes, Warnings* warnin
   bool auto_san = false;
   MIZZEN_CHECKED(compile_type(proto, *cluster));
   MIZZEN_CHECKED(compile_balancing(proto, *cluster));
+  if (cluster->type == Cluster::Type::kEds) {
+    auto noted = note_source(api::kEndpointType, cluster->eds_name,
+                             proto.eds_cluster_config().eds_config(), &compiled.needs);
+    if (!noted) return std::unexpected(noted.error().in("eds_cluster_config.eds_config"));
+  }
   compile_limits(proto, *cluster);
   if (proto.has_outlier_detection()) compile_outlier(proto.outlier_detection(), *cluster);
   MIZZEN_CHECKED(compile_http(proto, context, *cluster, auto_sni, auto_san));

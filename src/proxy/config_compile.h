@@ -2,7 +2,9 @@
 // name the field's path and what is wrong with it; the caller adds the resource's name and NACKs.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -10,6 +12,7 @@
 
 #include "base/result.h"
 #include "proxy/config.h"
+#include "proxy/config_origin.h"
 
 namespace mizzen::proxy {
 
@@ -20,6 +23,11 @@ using Warnings = std::vector<std::string>;
 struct Needs {
   std::set<std::string> routes;   // RDS names
   std::set<std::string> secrets;  // SDS names
+  // Where those come from that do not come by ADS, and the endpoints (by their name) likewise. By
+  // type URL and name.
+  std::map<std::pair<std::string, std::string>, ConfigOrigin> origins;
+  // initial_fetch_timeout, the longest of them; 0: without end. Absent: kWarmingLimit.
+  std::optional<Duration> fetch_timeout;
 };
 
 struct CompiledListener {

@@ -178,8 +178,7 @@ constexpr Entry kRouteEntries[] = {
     {"envoy.config.route.v3.RetryPolicy",
      "retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate "
      "host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers "
-     "retriable_request_headers",
-     "retry_priority rate_limited_retry_back_off"},
+     "retriable_request_headers retry_priority rate_limited_retry_back_off"},
     {"envoy.config.route.v3.DirectResponseAction", "status body"},
     {"envoy.type.matcher.v3.StringMatcher", "exact prefix suffix safe_regex contains ignore_case"},
 };
@@ -190,39 +189,45 @@ constexpr Entry kClusterEntries[] = {
      "lb_policy load_assignment max_requests_per_connection circuit_breakers "
      "common_http_protocol_options http_protocol_options http2_protocol_options "
      "upstream_http_protocol_options typed_extension_protocol_options dns_refresh_rate "
-     "respect_dns_ttl outlier_detection cleanup_interval upstream_bind_config ring_hash_lb_config "
+     "respect_dns_ttl dns_failure_refresh_rate dns_lookup_family outlier_detection "
+     "cleanup_interval upstream_bind_config ring_hash_lb_config "
      "maglev_lb_config original_dst_lb_config least_request_lb_config round_robin_lb_config "
      "common_lb_config transport_socket transport_socket_matches metadata "
      "upstream_connection_options wait_for_warm_on_init protocol_selection "
      "close_connections_on_host_health_failure ignore_health_on_host_removal",
-     "dns_failure_refresh_rate dns_lookup_family use_tcp_for_dns_lookups dns_resolution_config "
+     "use_tcp_for_dns_lookups dns_resolution_config "
      "typed_dns_resolver_config dns_resolvers track_timeout_budgets track_cluster_stats "
      "preconnect_policy lrs_server"},
     {"envoy.config.cluster.v3.Cluster.CommonLbConfig",
-     "healthy_panic_threshold locality_weighted_lb_config zone_aware_lb_config",
-     "update_merge_window ignore_new_hosts_until_first_hc close_connections_on_host_set_change "
-     "consistent_hashing_lb_config"},
-    {"envoy.config.cluster.v3.Cluster.OriginalDstLbConfig", "use_http_header http_header_name"},
+     "healthy_panic_threshold locality_weighted_lb_config zone_aware_lb_config "
+     "consistent_hashing_lb_config",
+     "update_merge_window ignore_new_hosts_until_first_hc close_connections_on_host_set_change"},
+    {"envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig",
+     "use_hostname_for_hashing"},
+    {"envoy.config.cluster.v3.Cluster.OriginalDstLbConfig",
+     "use_http_header http_header_name upstream_port_override"},
     {"envoy.config.cluster.v3.Cluster.RingHashLbConfig",
      "minimum_ring_size maximum_ring_size hash_function"},
-    {"envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count slow_start_config",
-     "active_request_bias"},
+    {"envoy.config.cluster.v3.Cluster.LeastRequestLbConfig",
+     "choice_count slow_start_config active_request_bias"},
     {"envoy.config.cluster.v3.UpstreamConnectionOptions", "tcp_keepalive",
      "set_local_interface_name_on_upstream_connections happy_eyeballs_config"},
     {"envoy.config.cluster.v3.CircuitBreakers", "thresholds", "per_host_thresholds"},
     {"envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-     "priority max_connections max_pending_requests max_requests max_retries track_remaining",
-     "retry_budget max_connection_pools"},
+     "priority max_connections max_pending_requests max_requests max_retries track_remaining "
+     "retry_budget",
+     "max_connection_pools"},
     {"envoy.config.cluster.v3.OutlierDetection",
      "consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx "
      "consecutive_gateway_failure enforcing_consecutive_gateway_failure "
      "split_external_local_origin_errors consecutive_local_origin_failure "
-     "enforcing_consecutive_local_origin_failure max_ejection_time enforcing_success_rate",
+     "enforcing_consecutive_local_origin_failure max_ejection_time enforcing_success_rate "
      "success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor "
      "enforcing_local_origin_success_rate failure_percentage_threshold "
      "enforcing_failure_percentage enforcing_failure_percentage_local_origin "
      "failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time_jitter "
-     "successful_active_health_check_uneject_host monitors always_eject_one_host"},
+     "always_eject_one_host",
+     "successful_active_health_check_uneject_host monitors"},
     {"envoy.config.core.v3.BindConfig", "source_address",
      "freebind socket_options extra_source_addresses additional_source_addresses "
      "local_address_selector"},

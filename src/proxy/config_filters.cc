@@ -233,6 +233,9 @@ Result<std::shared_ptr<const HttpSettings>> compile_http(const Proto& proto,
   if (proto.has_rds()) {
     settings->rds_name = proto.rds().route_config_name();
     if (context.needs) context.needs->routes.insert(settings->rds_name);
+    auto noted = note_source(api::kRouteType, settings->rds_name, proto.rds().config_source(),
+                             context.needs);
+    if (!noted) return std::unexpected(noted.error().in("rds.config_source"));
   } else if (proto.has_route_config()) {
     auto table = compile_table(proto.route_config(), context);
     if (!table) return std::unexpected(table.error().in("route_config"));

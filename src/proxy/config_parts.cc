@@ -65,7 +65,8 @@ Result<SocketAddr> compile_address(const envoy::config::core::v3::Address& addre
     return fail(Code::kInvalid,
                 fmt::format("address.port_value: {} is above 65535", socket.port_value()));
   }
-  return SocketAddr{socket.address(), static_cast<std::uint16_t>(socket.port_value()), false};
+  return SocketAddr{socket.address(), static_cast<std::uint16_t>(socket.port_value()), false,
+                    socket.ipv4_compat()};
 }
 
 Result<Cidr> compile_cidr(const envoy::config::core::v3::CidrRange& range) {
@@ -206,6 +207,10 @@ Result<route::HashPolicy> compile_hash(const RouteAction::HashPolicy& proto) {
     policy.name = proto.cookie().name();
     policy.cookie_path = proto.cookie().path();
     if (proto.cookie().has_ttl()) policy.cookie_ttl = duration_of(proto.cookie().ttl());
+    for (const auto& attribute : proto.cookie().attributes()) {
+      policy.cookie_attributes += "; " + attribute.name();
+      if (!attribute.value().empty()) policy.cookie_attributes += "=" + attribute.value();
+    }
   } else if (proto.has_query_parameter()) {
     policy.kind = route::HashPolicy::Kind::kQueryParameter;
     policy.name = proto.query_parameter().name();

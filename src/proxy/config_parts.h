@@ -20,6 +20,7 @@ class AccessLog;
 namespace envoy::config::core::v3 {
 class Address;
 class CidrRange;
+class ConfigSource;
 class DataSource;
 class Metadata;
 class TransportSocket;
@@ -106,6 +107,10 @@ Result<std::shared_ptr<const DownstreamTls>> compile_downstream_tls(
     const envoy::config::core::v3::TransportSocket& socket, const CompileContext& context);
 Result<std::shared_ptr<const UpstreamTls>> compile_upstream_tls(
     const envoy::config::core::v3::TransportSocket& socket, const CompileContext& context);
+
+// Where the resource `name` of this type comes from, put into `needs` (may be null).
+Status note_source(std::string_view type_url, const std::string& name,
+                   const envoy::config::core::v3::ConfigSource& source, Needs* needs);
 
 Result<std::shared_ptr<const Endpoints>> compile_assignment(
     const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment);

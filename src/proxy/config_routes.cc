@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <google/protobuf/wrappers.pb.h>
 
 #include <algorithm>
 
@@ -134,6 +135,40 @@ Status compile_match(const proto::RouteMatch& from, route::Match& to) {
   return {};
 }
 
+Status compile_retry_priority(const proto::RetryPolicy& from, route::RetryPolicy& policy) {
+  if (!from.has_retry_priority()) return {};
+  constexpr std::string_view kPrevious =
+      "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3."
+      "PreviousPrioritiesConfig";
+  const auto& any = from.retry_priority().typed_config();
+  // Its only field is `int32 update_frequency = 1`, as that of the wrapper is.
+  google::protobuf::Int32Value frequency;
+  if (any.type_url() != kPrevious || !frequency.ParseFromString(any.value())) {
+    return fail(Code::kUnsupported, "retry_priority: '" + from.retry_priority().name() +
+                                        "' is not supported by this proxy; "
+                                        "envoy.retry_priorities.previous_priorities is");
+  }
+  if (frequency.value() <= 0) {
+    return fail(Code::kInvalid, "retry_priority.update_frequency: must be above 0");
+  }
+  policy.leave_priority_after = static_cast<std::uint32_t>(frequency.value());
+  return {};
+}
+
+Status compile_reset_headers(const proto::RetryPolicy& from, route::RetryPolicy& policy) {
+  if (!from.has_rate_limited_retry_back_off()) return {};
+  const auto& limited = from.rate_limited_retry_back_off();
+  if (limited.reset_headers().empty()) {
+    return fail(Code::kInvalid, "rate_limited_retry_back_off.reset_headers: must not be empty");
+  }
+  for (const auto& header : limited.reset_headers()) {
+    policy.reset_headers.push_back(
+        {lower(header.name()), header.format() == proto::RetryPolicy::UNIX_TIMESTAMP});
+  }
+  if (limited.has_max_interval()) policy.max_reset = duration_of(limited.max_interval());
+  return {};
+}
+
 Result<route::RetryPolicy> compile_retry(const proto::RetryPolicy& from,
                                          const CompileContext& context) {
   route::RetryPolicy policy;
@@ -166,6 +201,7 @@ Result<route::RetryPolicy> compile_retry(const proto::RetryPolicy& from,
       context.warn("retry_policy.retry_host_predicate: '" + predicate.name() + "' has no effect");
     }
   }
+  MIZZEN_CHECKED(compile_retry_priority(from, policy));
   if (from.host_selection_retry_max_attempts() > 0) {
     policy.host_selection_attempts = static_cast<std::uint32_t>(
         std::min<std::int64_t>(from.host_selection_retry_max_attempts(), 100));
@@ -181,6 +217,7 @@ Result<route::RetryPolicy> compile_retry(const proto::RetryPolicy& from,
                   "max_interval");
     }
   }
+  MIZZEN_CHECKED(compile_reset_headers(from, policy));
   return policy;
 }
 

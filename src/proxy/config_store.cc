@@ -48,6 +48,7 @@ template <class Map>
 void note_deadlines(const Map& map, std::optional<MonoTime>& next) {
   for (const auto& [name, stored] : map) {
     if (!stored.warming && !stored.removed) continue;
+    if (stored.deadline == MonoTime::max()) continue;
     if (!next || stored.deadline < *next) next = stored.deadline;
   }
 }
@@ -63,9 +64,9 @@ Status ConfigStore::add_static_listener(std::string_view bytes) {
                                                      : compiled.listener->name;
   auto& stored = listeners_[name];
   stored.is_static = true;
+  stored.deadline = deadline(compiled.needs);
   stored.warming = std::move(compiled);
   stored.warming_wire = {"", std::string(bytes), clock_.wall()};
-  stored.deadline = clock_.mono() + kWarmingLimit;
   warn(api::kListenerType, name, warnings);
   changed_ = true;
   return {};
@@ -77,9 +78,9 @@ Status ConfigStore::add_static_cluster(std::string_view bytes) {
   auto& stored = clusters_[compiled.cluster->name];
   warn(api::kClusterType, compiled.cluster->name, warnings);
   stored.is_static = true;
+  stored.deadline = deadline(compiled.needs);
   stored.warming = std::move(compiled);
   stored.warming_wire = {"", std::string(bytes), clock_.wall()};
-  stored.deadline = clock_.mono() + kWarmingLimit;
   changed_ = true;
   return {};
 }
@@ -128,8 +129,8 @@ std::vector<xds::Rejection> ConfigStore::apply(const xds::Update& update) {
 
 // Puts a compiled resource where it belongs, or keeps the reason why it is not there.
 template <class Map, class Compiled>
-Status store(Map& map, const xds::Resource& resource, Result<Compiled> compiled,
-             const Clock& clock) {
+Status store(Map& map, const xds::Resource& resource, Result<Compiled> compiled, const Clock& clock,
+             std::optional<MonoTime> deadline = std::nullopt) {
   auto& stored = map[resource.name];
   Wire wire{resource.version, resource.bytes, clock.wall()};
   if (!compiled) {
@@ -140,8 +141,13 @@ Status store(Map& map, const xds::Resource& resource, Result<Compiled> compiled,
   stored.removed = false;
   stored.warming = std::move(*compiled);
   stored.warming_wire = std::move(wire);
-  stored.deadline = clock.mono() + kWarmingLimit;
+  stored.deadline = deadline.value_or(clock.mono() + kWarmingLimit);
   return {};
+}
+
+MonoTime ConfigStore::deadline(const Needs& needs) const {
+  const Duration limit = needs.fetch_timeout.value_or(kWarmingLimit);
+  return limit.count() == 0 ? MonoTime::max() : clock_.mono() + limit;
 }
 
 Status ConfigStore::take(const xds::Update& update, const xds::Resource& resource) {
@@ -163,14 +169,17 @@ Status ConfigStore::take(const xds::Update& update, const xds::Resource& resourc
       live->added_via_api = true;
       compiled->cluster = std::move(live);
     }
-    return taken(store(clusters_, resource, std::move(compiled), clock_));
+    const auto limit = compiled ? deadline(compiled->needs) : MonoTime{};
+    return taken(store(clusters_, resource, std::move(compiled), clock_, limit));
   }
   if (type == api::kListenerType) {
     auto found = listeners_.find(resource.name);
     if (found != listeners_.end() && found->second.is_static) {
       return fail(Code::kExists, "a static listener of this name is there already");
     }
-    return taken(store(listeners_, resource, compile_listener(resource.bytes, &warnings), clock_));
+    auto compiled = compile_listener(resource.bytes, &warnings);
+    const auto limit = compiled ? deadline(compiled->needs) : MonoTime{};
+    return taken(store(listeners_, resource, std::move(compiled), clock_, limit));
   }
   if (type == api::kRouteType) {
     auto table = compile_routes(resource.bytes, &warnings);
@@ -311,7 +320,7 @@ void ConfigStore::drop_unused() {
     });
   }
   auto drop = [this](auto& map, std::string_view type) {
-    auto wanted = needed(type);
+    auto wanted = all_needed(type);
     auto unwanted = [&](const std::string& name) { return !wanted.contains(name); };
     std::erase_if(map, [&](const auto& entry) { return unwanted(entry.first); });
     // What is wanted again later is waited for again.
@@ -323,31 +332,52 @@ void ConfigStore::drop_unused() {
   drop(endpoints_, api::kEndpointType);
 }
 
-std::set<std::string> ConfigStore::needed(std::string_view type_url) const {
-  std::set<std::string> names;
+std::map<ConfigOrigin, std::set<std::string>> ConfigStore::needed(std::string_view type_url) const {
+  std::map<ConfigOrigin, std::set<std::string>> names;
   auto each = [](const auto& map, auto add) {
     for (const auto& [name, stored] : map) {
       if (stored.active) add(*stored.active);
       if (stored.warming) add(*stored.warming);
     }
   };
+  std::set<std::string>& by_ads = names[ConfigOrigin{}];
+  auto note = [&](const Needs& needs, const std::string& name) {
+    if (needs.origins.empty()) {
+      by_ads.insert(name);
+      return;
+    }
+    auto origin = needs.origins.find({std::string(type_url), name});
+    names[origin == needs.origins.end() ? ConfigOrigin{} : origin->second].insert(name);
+  };
   if (type_url == api::kEndpointType) {
     each(clusters_, [&](const CompiledCluster& compiled) {
-      if (!compiled.cluster->eds_name.empty()) names.insert(compiled.cluster->eds_name);
+      if (!compiled.cluster->eds_name.empty()) note(compiled.needs, compiled.cluster->eds_name);
     });
   } else if (type_url == api::kRouteType) {
     each(listeners_, [&](const CompiledListener& compiled) {
-      names.insert(compiled.needs.routes.begin(), compiled.needs.routes.end());
+      for (const auto& name : compiled.needs.routes) note(compiled.needs, name);
     });
   } else if (type_url == api::kSecretType) {
     auto add = [&](const Needs& needs) {
       for (const auto& name : needs.secrets) {
-        if (!own_secrets_.contains(name)) names.insert(name);
+        if (!own_secrets_.contains(name)) note(needs, name);
       }
     };
     each(clusters_, [&](const CompiledCluster& compiled) { add(compiled.needs); });
     each(listeners_, [&](const CompiledListener& compiled) { add(compiled.needs); });
   }
+  return names;
+}
+
+std::set<std::string> ConfigStore::needed_by_ads(std::string_view type_url) const {
+  auto all = needed(type_url);
+  auto found = all.find(ConfigOrigin{});
+  return found == all.end() ? std::set<std::string>() : std::move(found->second);
+}
+
+std::set<std::string> ConfigStore::all_needed(std::string_view type_url) const {
+  std::set<std::string> names;
+  for (auto& [origin, its] : needed(type_url)) names.insert(its.begin(), its.end());
   return names;
 }
 
@@ -392,11 +422,9 @@ SnapshotRef ConfigStore::publish() {
   return latest_;
 }
 
-bool ConfigStore::initialized(bool expect_dynamic) const {
-  if (expect_dynamic &&
-      (!versions_.contains(api::kClusterType) || !versions_.contains(api::kListenerType))) {
-    return false;
-  }
+bool ConfigStore::initialized(bool dynamic_clusters, bool dynamic_listeners) const {
+  if (dynamic_clusters && !versions_.contains(api::kClusterType)) return false;
+  if (dynamic_listeners && !versions_.contains(api::kListenerType)) return false;
   auto settled = [](const auto& map) {
     return std::ranges::all_of(
         map, [](const auto& entry) { return entry.second.active || !entry.second.warming; });

@@ -5,7 +5,8 @@
 // response are taken. A new cluster or listener goes live when its endpoints, routes and secrets
 // have come; one that is replaced stays until then. A route table that names a cluster which is
 // still warming waits for it, and a removed cluster stays as long as a live route names it, so that
-// no request falls between two responses. All these waits are bounded by kWarmingLimit.
+// no request falls between two responses. All these waits are bounded by initial_fetch_timeout, or
+// kWarmingLimit where a source has none.
 #pragma once
 
 #include <cstdint>
@@ -72,8 +73,13 @@ class ConfigStore {
   // A secret that this process made or read itself; it takes the place of SDS for that name.
   void set_secret(std::shared_ptr<const Secret> secret);
 
-  // The names to subscribe to, from what the listeners and clusters need. By type URL.
-  std::set<std::string> needed(std::string_view type_url) const;
+  // What the listeners and clusters need of a type, by the origin that it comes from.
+  std::map<ConfigOrigin, std::set<std::string>> needed(std::string_view type_url) const;
+  // Those that come by ADS.
+  std::set<std::string> needed_by_ads(std::string_view type_url) const;
+
+  // A first response of a type will not come (initial_fetch_timeout): what there is serves.
+  void give_up(std::string_view type_url) { versions_.try_emplace(std::string(type_url)); }
 
   // Whether there is something new for workers, and the next time something may become live by
   // itself (a warming limit); nothing when none.
@@ -85,9 +91,9 @@ class ConfigStore {
   SnapshotRef publish();
   SnapshotRef latest() const { return latest_; }
 
-  // True when listeners and clusters have been received (or `expect_dynamic` is false) and none of
-  // the first ones is still warming.
-  bool initialized(bool expect_dynamic) const;
+  // True when clusters and listeners have been received, where they are dynamic, and none of the
+  // first ones is still warming.
+  bool initialized(bool dynamic_clusters, bool dynamic_listeners) const;
 
   const std::map<std::string, Stored<CompiledCluster>>& clusters() const { return clusters_; }
   const std::map<std::string, Stored<CompiledListener>>& listeners() const { return listeners_; }
@@ -113,6 +119,8 @@ class ConfigStore {
   std::set<std::string> clusters_in_use() const;
   void promote();
   void drop_unused();
+  MonoTime deadline(const Needs& needs) const;
+  std::set<std::string> all_needed(std::string_view type_url) const;
 
   const Clock& clock_;
   std::map<std::string, Stored<CompiledCluster>> clusters_;

@@ -92,7 +92,7 @@ struct Store {
 TEST(ConfigStore, AClusterWaitsForItsEndpoints) {
   Store s;
   EXPECT_TRUE(s.store.apply(update(kCds, "a", eds_cluster("a"))).empty());
-  EXPECT_EQ(s.store.needed(kEds), std::set<std::string>{"a"});
+  EXPECT_EQ(s.store.needed_by_ads(kEds), std::set<std::string>{"a"});
   EXPECT_FALSE(s.store.publish()->cluster("a"));
   s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
   auto snapshot = s.store.publish();
@@ -150,7 +150,7 @@ TEST(ConfigStore, UnchangedPartsAreShared) {
 TEST(ConfigStore, AListenerWaitsForItsRoutes) {
   Store s;
   s.store.apply(update(kLds, "l", listener("l", "80")));
-  EXPECT_EQ(s.store.needed(kRds), std::set<std::string>{"80"});
+  EXPECT_EQ(s.store.needed_by_ads(kRds), std::set<std::string>{"80"});
   EXPECT_TRUE(s.store.publish()->listeners.empty());
   s.store.apply(update(kRds, "80", routes("80", "a")));
   auto snapshot = s.store.publish();
@@ -184,7 +184,7 @@ TEST(ConfigStore, ARemovedClusterStaysForTheRoutesThatNameIt) {
   EXPECT_TRUE(s.store.publish()->cluster("a"));
   s.store.apply(update(kRds, "80", routes("80", "other"), "2"));
   EXPECT_FALSE(s.store.publish()->cluster("a"));
-  EXPECT_EQ(s.store.needed(kEds), std::set<std::string>{});
+  EXPECT_EQ(s.store.needed_by_ads(kEds), std::set<std::string>{});
 }
 
 TEST(ConfigStore, AClusterThatComesBackWaitsForItsEndpointsAgain) {
@@ -202,14 +202,14 @@ TEST(ConfigStore, AClusterThatComesBackWaitsForItsEndpointsAgain) {
 
 TEST(ConfigStore, InitializedWhenAllOfTheFirstIsLive) {
   Store s;
-  EXPECT_TRUE(s.store.initialized(false));
-  EXPECT_FALSE(s.store.initialized(true));
+  EXPECT_TRUE(s.store.initialized(false, false));
+  EXPECT_FALSE(s.store.initialized(true, true));
   s.store.apply(update(kCds, "a", eds_cluster("a")));
   s.store.apply({kLds, "n", "1", {}, {}});
-  EXPECT_FALSE(s.store.initialized(true));
+  EXPECT_FALSE(s.store.initialized(true, true));
   s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
   s.store.publish();
-  EXPECT_TRUE(s.store.initialized(true));
+  EXPECT_TRUE(s.store.initialized(true, true));
 }
 
 TEST(ConfigStore, AListenerThatIsRemovedIsGone) {

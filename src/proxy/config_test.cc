@@ -135,6 +135,40 @@ transport_socket_matches:
   EXPECT_EQ(made->needs.secrets, (std::set<std::string>{"ROOTCA", "default"}));
 }
 
+TEST(Clusters, BalancingAndHealthWhole) {
+  auto made = compile_cluster(bytes_of<ClusterProto>(R"(
+name: c
+type: STRICT_DNS
+lb_policy: LEAST_REQUEST
+least_request_lb_config:
+  choice_count: 3
+  active_request_bias: {default_value: 0.5, runtime_key: x}
+  slow_start_config: {slow_start_window: 60s, min_weight_percent: {value: 20}}
+dns_lookup_family: V6_ONLY
+dns_failure_refresh_rate: {base_interval: 1s, max_interval: 4s}
+circuit_breakers: {thresholds: [{retry_budget: {budget_percent: {value: 30}}}]}
+outlier_detection:
+  max_ejection_time_jitter: 2s
+  always_eject_one_host: false
+  enforcing_failure_percentage: 100
+common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}
+)"),
+                              nullptr);
+  ASSERT_TRUE(made) << made.error().message;
+  const Cluster& cluster = *made->cluster;
+  EXPECT_EQ(cluster.least_request_choices, 3U);
+  EXPECT_EQ(cluster.active_request_bias, 0.5);
+  EXPECT_EQ(cluster.slow_start_window, std::chrono::seconds(60));
+  EXPECT_EQ(cluster.slow_start_min_percent, 20);
+  EXPECT_EQ(cluster.dns_family, DnsFamily::kV6Only);
+  EXPECT_EQ(cluster.dns_failure_refresh->second, std::chrono::seconds(4));
+  EXPECT_EQ(cluster.limits.retry_budget->percent, 30);
+  EXPECT_EQ(cluster.limits.retry_budget->min_concurrency, 3U);
+  EXPECT_EQ(cluster.outlier->max_ejection_jitter, std::chrono::seconds(2));
+  EXPECT_FALSE(cluster.outlier->always_eject_one_host);
+  EXPECT_TRUE(cluster.hash_hostnames);
+}
+
 constexpr const char* kListener = R"(
 name: l
 address: {socket_address: {address: 0.0.0.0, port_value: 80}}

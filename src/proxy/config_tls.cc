@@ -90,19 +90,25 @@ Status compile_inline_trust(const tls::CertificateValidationContext& proto, TlsC
   return compile_checks(proto, to);
 }
 
+Status note_secret(const tls::SdsSecretConfig& config, const CompileContext& context) {
+  if (context.needs) context.needs->secrets.insert(config.name());
+  auto noted = note_source(api::kSecretType, config.name(), config.sds_config(), context.needs);
+  if (!noted) return std::unexpected(noted.error().in("sds_config of '" + config.name() + "'"));
+  return {};
+}
+
 Status compile_trust(const tls::CommonTlsContext& proto, const CompileContext& context,
                      TlsCommon& to) {
   if (proto.has_combined_validation_context()) {
     const auto& combined = proto.combined_validation_context();
     to.validation_secret = combined.validation_context_sds_secret_config().name();
+    MIZZEN_CHECKED(note_secret(combined.validation_context_sds_secret_config(), context));
     MIZZEN_CHECKED(compile_inline_trust(combined.default_validation_context(), to));
   } else if (proto.has_validation_context_sds_secret_config()) {
     to.validation_secret = proto.validation_context_sds_secret_config().name();
+    MIZZEN_CHECKED(note_secret(proto.validation_context_sds_secret_config(), context));
   } else if (proto.has_validation_context()) {
     MIZZEN_CHECKED(compile_inline_trust(proto.validation_context(), to));
-  }
-  if (!to.validation_secret.empty() && context.needs) {
-    context.needs->secrets.insert(to.validation_secret);
   }
   return {};
 }
@@ -124,7 +130,7 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
     common.certificate = std::move(secret);
   } else if (proto.tls_certificate_sds_secret_configs_size() == 1) {
     common.certificate_secret = proto.tls_certificate_sds_secret_configs(0).name();
-    if (context.needs) context.needs->secrets.insert(common.certificate_secret);
+    MIZZEN_CHECKED(note_secret(proto.tls_certificate_sds_secret_configs(0), context));
   }
   MIZZEN_CHECKED(compile_trust(proto, context, common));
   common.alpn.assign(proto.alpn_protocols().begin(), proto.alpn_protocols().end());

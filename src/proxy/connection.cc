@@ -11,6 +11,7 @@ namespace mizzen::proxy {
 namespace {
 
 constexpr int kMostReads = 8;  // of 64 KiB, before others get their turn
+constexpr Duration kDrainIdle = std::chrono::milliseconds(500);
 constexpr Duration kLinger = std::chrono::seconds(1);
 
 std::string_view text(std::span<const std::byte> bytes) {
@@ -212,10 +213,13 @@ void Connection::on_chain(const std::shared_ptr<const Listener>& listener,
   settings_ = *http;
 }
 
+// Where nobody can be told, a request may be on its way: it is answered yet, and told that it was
+// the last.
 void Connection::drain() {
-  if (codec_ == nullptr) return close();
+  const bool silent = codec_ == nullptr ||
+                      (codec_->open_streams() == 0 && codec_->protocol() != http::Protocol::kHttp2);
+  if (silent) return timer_.arm(kDrainIdle);
   codec_->drain();
-  if (codec_->open_streams() == 0 && codec_->protocol() != http::Protocol::kHttp2) return close();
   on_work();
 }
 

@@ -58,33 +58,50 @@ DataPlane::~DataPlane() {
   for (auto& thread : threads_) thread->thread.join();
 }
 
+// One socket for each worker, those of the process before first; it may have had more of them.
+Status DataPlane::open_sockets(const std::string& key, const Listener& listener,
+                               const SocketAddr& configured,
+                               std::vector<std::vector<ListenSocket>>& sockets) {
+  io::Address address = to_io(configured);
+  std::size_t next = 0;
+  if (auto found = adopted_.find(key); found != adopted_.end()) {
+    for (io::UniqueFd& fd : found->second) {
+      bound_[key] = bound_address(fd.get());
+      sockets[next++ % sockets.size()].push_back({key, listener.name, std::move(fd)});
+    }
+    adopted_.erase(found);
+    address = bound_[key];
+  }
+  io::ListenOptions how;
+  how.reuse_port = address.is_ip();
+  how.transparent = listener.transparent;
+  how.v6_only = address.family() == io::Family::kIpv6 && !configured.ipv4_compat;
+  const std::size_t wanted = address.is_ip() ? sockets.size() : 1;  // a UNIX path has one listener
+  for (; next < wanted; ++next) {
+    auto fd = io::listen_socket(address, how);
+    if (!fd) return std::unexpected(fd.error());
+    if (address.is_ip() && address.port() == 0) address = bound_address(fd->get());
+    sockets[next].push_back({key, listener.name, std::move(*fd)});
+    bound_[key] = address;
+  }
+  return {};
+}
+
 Status DataPlane::set_snapshot(SnapshotRef snapshot) {
   std::string problems;
   std::vector<std::vector<ListenSocket>> sockets(threads_.size());
   std::set<std::string> wanted;
   for (const auto& listener : snapshot->listeners) {
-    if (!listener->bind) continue;
+    if (!listener->bind || !accepting_) continue;
     for (const SocketAddr& configured : listener->addresses) {
       std::string key = listener->name + " " + to_string(configured);
       wanted.insert(key);
       if (bound_.contains(key)) continue;
-      io::Address address = to_io(configured);
-      io::ListenOptions how;
-      how.reuse_port = address.is_ip();
-      how.transparent = listener->transparent;
-      for (auto& of_worker : sockets) {
-        auto fd = io::listen_socket(address, how);
-        if (!fd) {
-          problems += fmt::format("{}listener {}: {}", problems.empty() ? "" : "; ", listener->name,
-                                  fd.error().message);
-          wanted.erase(key);
-          break;
-        }
-        if (address.is_ip() && address.port() == 0) address = bound_address(fd->get());
-        of_worker.push_back({key, listener->name, std::move(*fd)});
-        bound_[key] = address;
-        if (!address.is_ip()) break;  // a UNIX path has one listener
-      }
+      auto opened = open_sockets(key, *listener, configured, sockets);
+      if (opened) continue;
+      problems += fmt::format("{}listener {}: {}", problems.empty() ? "" : "; ", listener->name,
+                              opened.error().message);
+      wanted.erase(key);
     }
   }
   std::erase_if(bound_, [&](const auto& entry) { return !wanted.contains(entry.first); });
@@ -141,11 +158,42 @@ void DataPlane::collect(std::function<void(StatsReport)> done) {
   }
 }
 
+void DataPlane::collect_sockets(std::function<void(SocketsByKey)> done) {
+  struct Gathering {
+    SocketsByKey sockets;
+    std::size_t missing;
+    std::function<void(SocketsByKey)> done;
+  };
+  auto gathering = std::make_shared<Gathering>(SocketsByKey{}, threads_.size(), std::move(done));
+  for (auto& thread : threads_) {
+    Worker* worker = thread->worker.get();
+    thread->loop.post([worker, gathering, &main = main_] {
+      auto part = std::make_shared<std::vector<ListenSocket>>(worker->copy_sockets());
+      main.post([gathering, part] {
+        for (ListenSocket& socket : *part) {
+          gathering->sockets[socket.key].push_back(std::move(socket.fd));
+        }
+        if (--gathering->missing == 0) gathering->done(std::move(gathering->sockets));
+      });
+    });
+  }
+}
+
 void DataPlane::drain(std::function<void()> done) {
+  start_draining(options_.drain_time, options_.drain_quiet.count() > 0, std::move(done));
+}
+
+void DataPlane::hand_over(Duration limit, std::function<void()> done) {
+  options_.drain_quiet = {};
+  options_.drain_least = {};
+  start_draining(limit, false, std::move(done));
+}
+
+void DataPlane::start_draining(Duration limit, bool keep_accepting, std::function<void()> done) {
+  accepting_ = accepting_ && keep_accepting;
   drained_ = std::move(done);
-  drain_until_ = main_.now() + options_.drain_time;
-  quiet_since_ = main_.now();
-  bool keep_accepting = options_.drain_quiet.count() > 0;
+  drain_from_ = quiet_since_ = main_.now();
+  drain_until_ = drain_from_ + limit;
   for (auto& thread : threads_) {
     Worker* worker = thread->worker.get();
     thread->loop.post([worker, keep_accepting] { worker->drain(keep_accepting); });
@@ -154,11 +202,15 @@ void DataPlane::drain(std::function<void()> done) {
 }
 
 void DataPlane::check_drained() {
-  if (connections() != 0) quiet_since_ = main_.now();
-  bool quiet = connections() == 0 && main_.now() - quiet_since_ >= options_.drain_quiet;
-  if (!quiet && main_.now() < drain_until_) return drain_timer_.arm(kDrainCheck);
+  const MonoTime now = main_.now();
+  if (connections() != 0) quiet_since_ = now;
+  const bool quiet = connections() == 0 && now - quiet_since_ >= options_.drain_quiet &&
+                     now - drain_from_ >= options_.drain_least;
+  if (!quiet && now < drain_until_) return drain_timer_.arm(kDrainCheck);
   if (drained_) std::exchange(drained_, nullptr)();
 }
+
+const SharedLimits& DataPlane::limits() const { return *shared_->limits; }
 
 std::size_t DataPlane::connections() const {
   std::size_t sum = 0;

@@ -8,13 +8,18 @@
 #include <vector>
 
 #include "io/loop.h"
+#include "io/unique_fd.h"
 #include "proxy/facts.h"
 #include "proxy/stats.h"
 
 namespace mizzen::proxy {
 
 struct LiveConfig;
+struct ListenSocket;
 struct WorkerShared;
+
+// Listening sockets by listener name and address.
+using SocketsByKey = std::map<std::string, std::vector<io::UniqueFd>>;
 
 struct DataPlaneOptions {
   unsigned concurrency = 2;
@@ -23,6 +28,7 @@ struct DataPlaneOptions {
   // While draining, connections are still accepted until none has been open for this long: callers
   // learn late that an endpoint goes. 0: the listening sockets close at once.
   Duration drain_quiet{0};
+  Duration drain_least{0};  // how long draining lasts at least
 };
 
 // Lives on the main thread; every method is called there.
@@ -49,19 +55,37 @@ class DataPlane {
   // Tells open connections to finish (GOAWAY, "connection: close"); `done` is called when none is
   // left (for DataPlaneOptions::drain_quiet) or the drain time has passed.
   void drain(std::function<void()> done);
+
+  // Replacing this process by another one. Takes the listening sockets of the one before: listeners
+  // of the snapshots to come find theirs there instead of binding. drop_adopted() closes the rest.
+  void adopt(SocketsByKey sockets) { adopted_ = std::move(sockets); }
+  void drop_adopted() { adopted_.clear(); }
+  // Copies of all listening sockets; `done` is called on the main loop, never from inside.
+  void collect_sockets(std::function<void(SocketsByKey)> done);
+  // As drain(), but nothing is accepted any more, and what is open has `limit` to end.
+  void hand_over(Duration limit, std::function<void()> done);
   std::size_t connections() const;  // downstream, over all workers, about
+  // What the workers share of each cluster. Lives as long as this.
+  const SharedLimits& limits() const;
 
  private:
   struct Thread;
   void check_drained();
+  void start_draining(Duration limit, bool keep_accepting, std::function<void()> done);
+  Status open_sockets(const std::string& key, const Listener& listener,
+                      const SocketAddr& configured,
+                      std::vector<std::vector<ListenSocket>>& sockets);
   io::Loop& main_;
   DataPlaneOptions options_;
   std::unique_ptr<WorkerShared> shared_;
   SnapshotRef snapshot_;
   std::shared_ptr<const LiveConfig> live_;
   std::map<std::string, io::Address> bound_;  // by listener name and address
+  SocketsByKey adopted_;                      // not yet in use
+  bool accepting_ = true;
   std::vector<std::unique_ptr<Thread>> threads_;
   std::function<void()> drained_;
+  MonoTime drain_from_{};
   MonoTime drain_until_{};
   MonoTime quiet_since_{};
   io::Timer drain_timer_;

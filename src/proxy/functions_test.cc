@@ -185,5 +185,38 @@ TEST(Capture, ReadsIstiosArguments) {
   EXPECT_FALSE(parse_capture(std::vector<std::string>{"-d", "http"}));
 }
 
+TEST(Retry, TheAnswerSaysWhenToComeBack) {
+  route::RetryPolicy policy;
+  policy.reset_headers = {{"x-reset", true}, {"retry-after", false}};
+  policy.max_reset = std::chrono::seconds(60);
+  const WallTime now{std::chrono::seconds(1000)};
+  http::ResponseHead head;
+  EXPECT_FALSE(reset_after(policy, head, now));
+  head.headers.add("retry-after", "7");
+  EXPECT_EQ(reset_after(policy, head, now), std::chrono::seconds(7));
+  head.headers.add("x-reset", "1003");
+  EXPECT_EQ(reset_after(policy, head, now), std::chrono::seconds(3));
+  head.headers.set("x-reset", "900");
+  EXPECT_EQ(reset_after(policy, head, now), Duration::zero());
+  head.headers.set("x-reset", "99999999999");
+  head.headers.set("retry-after", "61");
+  EXPECT_FALSE(reset_after(policy, head, now));
+}
+
+TEST(Retry, OnlyTheRequestsThatThePolicyNames) {
+  route::RetryPolicy policy;
+  http::RequestHead request;
+  request.method = "POST";
+  EXPECT_TRUE(retries_request(policy, request));
+  route::HeaderMatcher get;
+  get.name = ":method";
+  get.kind = route::HeaderMatcher::Kind::kString;
+  get.text.value = "GET";
+  policy.request_headers = {get};
+  EXPECT_FALSE(retries_request(policy, request));
+  request.method = "GET";
+  EXPECT_TRUE(retries_request(policy, request));
+}
+
 }  // namespace
 }  // namespace mizzen::proxy

@@ -85,7 +85,6 @@ Result<std::unique_ptr<LocalAgent>> LocalAgent::make(io::Loop& loop, ConfigFeed&
   return made;
 }
 
-// Before the first query comes: capture rules send them here from the pod's first moment.
 Status LocalAgent::start_dns() {
   std::ifstream file("/etc/resolv.conf");
   std::stringstream text;
@@ -94,25 +93,35 @@ Status LocalAgent::start_dns() {
   MIZZEN_TRY(options.listen, io::Address::parse_ip("127.0.0.1", api::kDnsPort));
   options.servers = agent::read_name_servers(text.str());
   MIZZEN_TRY(dns_, agent::DnsProxy::start(loop_, std::move(options)));
-  return {};
+  return names_.empty() ? Status() : dns_->set_names(names_);
 }
 
 Status LocalAgent::set_names(std::string_view name_table) {
-  return dns_ ? dns_->set_names(name_table) : Status();
+  names_ = name_table;
+  return dns_ ? dns_->set_names(names_) : Status();
 }
 
-Status LocalAgent::start() {
+void LocalAgent::start() { identity_->start(); }
+
+void LocalAgent::close_pages() {
+  dns_.reset();
+  pages_.reset();
+}
+
+Status LocalAgent::listen() {
+  // First: capture rules send queries here from the pod's first moment.
   if (settings_.dns_capture) {
     Status listening = start_dns();
     if (!listening) return std::unexpected(listening.error().in("DNS"));
   }
-  identity_->start();
   MIZZEN_CHECKED(pages_->listen({io::Address::any(settings_.status_port)}));
   MIZZEN_CHECKED(pages_->listen_readiness({io::Address::any(api::kReadinessPort)}));
   return pages_->listen_metrics({io::Address::any(api::kProxyMetricsPort)});
 }
 
-void LocalAgent::set_draining() { pages_->set_draining(); }
+void LocalAgent::set_draining() {
+  if (pages_) pages_->set_draining();
+}
 
 void LocalAgent::on_identity(const agent::Identity& identity) {
   auto own = std::make_shared<Secret>();

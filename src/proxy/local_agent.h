@@ -30,10 +30,14 @@ class LocalAgent {
                                                   LocalAgentHooks hooks);
   ~LocalAgent();
 
-  // Asks for a certificate and opens the pages. Ports that are taken are errors.
-  Status start();
   // The names that it answers for, as a NameTable message; only with dns_capture.
   Status set_names(std::string_view name_table);
+  // Asks for a certificate.
+  void start();
+  // Opens the pages and, with dns_capture, answers DNS. Ports that are taken are errors.
+  Status listen();
+  // Closes all of that: another process opens it.
+  void close_pages();
   // Readiness says no from now on.
   void set_draining();
   const agent::IdentitySource& identity() const { return *identity_; }
@@ -51,6 +55,7 @@ class LocalAgent {
   std::unique_ptr<agent::IdentitySource> identity_;
   std::unique_ptr<agent::StatusServer> pages_;
   std::unique_ptr<agent::DnsProxy> dns_;
+  std::string names_;  // the last table
 };
 
 }  // namespace mizzen::proxy

@@ -29,6 +29,7 @@ class ScriptedUpstream final : public Upstream {
     void send_trailers(const http::Headers&) override { ended = true; }
     std::size_t buffered() const override { return 0; }
     void consumed(std::size_t) override {}
+    void timed_out() override {}
     // Answers in the next turn, unless the call is gone by then.
     void later(std::function<void()> fn) {
       owner.loop_.defer([flag = alive, fn = std::move(fn)] {
@@ -79,6 +80,9 @@ class ScriptedUpstream final : public Upstream {
     auto shared = std::make_shared<std::unique_ptr<io::Stream>>(std::move(near));
     loop_.defer([this, shared, &events] { events.on_tcp_connected(std::move(*shared), info); });
     return std::make_unique<TcpCall>();
+  }
+  std::unique_ptr<RetryPlace> retry_place(const UpstreamAsk&) override {
+    return std::make_unique<RetryPlace>();
   }
   void set_snapshot(SnapshotRef) override {}
   void set_own_metadata(std::string, std::string) override {}
@@ -365,8 +369,22 @@ TEST(Machine, DrainEndsIdleConnections) {
   bench.ask(kGet);
   EXPECT_EQ(bench.worker->sessions(), 1u);
   bench.worker->drain(false);
-  bench.loop.settle();
+  bench.loop.advance(std::chrono::seconds(1));
   EXPECT_EQ(bench.worker->sessions(), 0u);
+}
+
+TEST(Machine, ARequestOnItsWayWhileDrainingIsAnswered) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  bench.up->script.push_back([](auto& call) { call.answer(200, "two"); });
+  EXPECT_TRUE(bench.ask(kGet).ends_with("one"));
+  bench.worker->drain(false);
+  bench.loop.settle();
+  std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.ends_with("two")) << answer;
+  EXPECT_NE(answer.find("connection: close"), std::string::npos) << answer;
 }
 
 TEST(Machine, DrainingStillServesOneRequestPerConnection) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "proxy/request_view.h"
 #include "route/match.h"
 
 namespace mizzen::proxy {
@@ -75,6 +76,30 @@ bool retries_response(const Policy& policy, const http::ResponseHead& head) {
     if (auto value = parse_int<int>(*grpc)) return retries_grpc(policy.on, *value);
   }
   return false;
+}
+
+bool retries_request(const Policy& policy, const http::RequestHead& request) {
+  if (policy.request_headers.empty()) return true;
+  std::string scratch;
+  return std::ranges::any_of(policy.request_headers, [&](const route::HeaderMatcher& matcher) {
+    return route::matches(matcher, HeadView(request).header(matcher.name, scratch));
+  });
+}
+
+std::optional<Duration> reset_after(const Policy& policy, const http::ResponseHead& head,
+                                    WallTime now) {
+  for (const Policy::ResetHeader& header : policy.reset_headers) {
+    const auto value = head.headers.get(header.name);
+    if (!value) continue;
+    const auto seconds = parse_int<std::int64_t>(*value);
+    if (!seconds || *seconds < 0 || *seconds > 1'000'000'000'000) continue;
+    Duration wait = std::chrono::seconds(std::min<std::int64_t>(*seconds, 1'000'000'000));
+    if (header.timestamp) {
+      wait = WallTime(std::chrono::seconds(std::min<std::int64_t>(*seconds, 9'000'000'000))) - now;
+    }
+    if (wait <= policy.max_reset) return std::max(wait, Duration::zero());
+  }
+  return std::nullopt;
 }
 
 Duration backoff(const Policy& policy, std::uint32_t attempt, std::uint64_t random) {

@@ -311,5 +311,35 @@ TEST_F(Scenario, DrainFinishesRequests) {
   EXPECT_EQ(outbound_->connections(), 0u);
 }
 
+// The sockets of one data plane go to another one, of more workers, while requests come.
+TEST_F(Scenario, AnotherProcessTakesOver) {
+  configure(false, false);
+  const auto all_well = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      auto response = fetch({.target = "/"});
+      ASSERT_TRUE(response) << response.error().message;
+      ASSERT_EQ(response->status, 200);
+    }
+  };
+  all_well(3);
+  std::optional<SocketsByKey> sockets;
+  inbound_->collect_sockets([&](SocketsByKey copies) { sockets = std::move(copies); });
+  ASSERT_TRUE(loop_.run_until([&] { return sockets.has_value(); }, kPatience));
+  ASSERT_EQ(sockets->size(), 1u);
+  DataPlane next(loop_, DataPlaneOptions{3, self("web"), std::chrono::seconds(1)});
+  next.adopt(std::move(*sockets));
+  ASSERT_TRUE(next.set_snapshot(inbound_->snapshot()));
+  ASSERT_TRUE(loop_.run_until([&] { return next.listening(); }, kPatience));
+  EXPECT_EQ(next.address_of("in"), inbound_->address_of("in"));
+  all_well(20);
+  bool over = false;
+  inbound_->hand_over(std::chrono::seconds(20), [&] { over = true; });
+  all_well(20);
+  ASSERT_TRUE(loop_.run_until([&] { return over; }, kPatience));
+  inbound_.reset();
+  all_well(20);
+  EXPECT_GT(next.connections(), 0u);
+}
+
 }  // namespace
 }  // namespace mizzen::proxy

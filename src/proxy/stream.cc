@@ -242,6 +242,7 @@ void Stream::prepare_forward(const route::Route& route) {
     }
   }
   retry_ = route::retry_policy(decision_);
+  if (retry_ != nullptr && !retries_request(*retry_, request_)) retry_ = nullptr;
   retries_left_ = retry_ == nullptr ? 0 : retry_->attempts;
   keep_body_ = retries_left_ > 0;
   timeout_ = forward.timeout;
@@ -279,7 +280,9 @@ void Stream::on_pause_over() {
 }
 
 void Stream::on_try_timeout() {
-  if (response_started_ || state_ != State::kForwarding) return;
+  if (response_started_) return on_idle();  // per_try_idle_timeout
+  if (state_ != State::kForwarding) return;
+  if (call_) call_->timed_out();
   call_.reset();
   if (retries_timeout(*retry_)) {
     if (retries_left_ > 0 && plan_retry()) return;
@@ -290,6 +293,7 @@ void Stream::on_try_timeout() {
 
 void Stream::on_deadline() {
   if (state_ == State::kDone) return;
+  if (call_) call_->timed_out();
   call_.reset();
   pause_.cancel();
   if (!response_started_) {
@@ -447,6 +451,7 @@ void Stream::finish() {
   if (finished_) return;
   finished_ = true;
   call_.reset();
+  retry_place_.reset();
   for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_, &most_}) timer->cancel();
   info_.duration = now() - started_;
   worker().access_log().log(settings().access_logs, info_);

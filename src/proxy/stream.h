@@ -78,7 +78,10 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   void send_body(std::string_view bytes, bool end);
   void replay_body();
   void request_ended();
-  bool plan_retry();  // true: the next try is on its way
+  // True: the next try is on its way. `wait`: what the answer asked for.
+  bool plan_retry(std::optional<Duration> wait = std::nullopt);
+  UpstreamAsk ask_upstream();
+  void arm_try();
   void failed(const UpstreamFailure& failure);
 
   // The answer.
@@ -128,6 +131,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   std::string decorator_;  // for the response; empty: none
 
   std::unique_ptr<UpstreamCall> call_;
+  std::unique_ptr<RetryPlace> retry_place_;
   std::string body_;           // kept for retries, or while nothing can be sent yet
   std::string mirror_body_;    // while mirrors_
   http::Headers trailers_;     // of the request, kept likewise

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/hash.h"
 #include "base/strings.h"
 #include "proxy/access_log.h"
 
@@ -276,27 +277,28 @@ std::optional<std::uint64_t> one_hash(const route::HashPolicy& policy,
   using Kind = route::HashPolicy::Kind;
   switch (policy.kind) {
     case Kind::kHeader: {
-      if (policy.name == ":authority" || policy.name == "host") return fnv1a(head.authority);
-      if (policy.name == ":path") return fnv1a(head.path);
+      if (policy.name == ":authority" || policy.name == "host") return xxh64(head.authority);
+      if (policy.name == ":path") return xxh64(head.path);
       auto value = head.headers.get(policy.name);
-      return value ? std::optional(fnv1a(*value)) : std::nullopt;
+      return value ? std::optional(xxh64(*value)) : std::nullopt;
     }
     case Kind::kCookie: {
-      if (auto value = cookie_value(head.headers, policy.name)) return fnv1a(*value);
+      if (auto value = cookie_value(head.headers, policy.name)) return xxh64(*value);
       if (!policy.cookie_ttl) return std::nullopt;
       std::string made = fmt::format("{:016x}", random);
       cookie = fmt::format("{}=\"{}\"", policy.name, made);
       auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*policy.cookie_ttl).count();
       if (seconds > 0) cookie += fmt::format("; Max-Age={}", seconds);
       if (!policy.cookie_path.empty()) cookie += fmt::format("; Path={}", policy.cookie_path);
+      cookie += policy.cookie_attributes;
       cookie += "; HttpOnly";
-      return fnv1a(made);
+      return xxh64(made);
     }
     case Kind::kSourceIp:
-      return client ? std::optional(fnv1a(client.ip())) : std::nullopt;
+      return client ? std::optional(xxh64(client.ip())) : std::nullopt;
     case Kind::kQueryParameter: {
       auto value = route::query_parameter(head.path, policy.name);
-      return value ? std::optional(fnv1a(*value)) : std::nullopt;
+      return value ? std::optional(xxh64(*value)) : std::nullopt;
     }
   }
   return std::nullopt;

@@ -23,37 +23,59 @@ bool wants_auto_sni(const Cluster& cluster) {
 
 }  // namespace
 
+UpstreamAsk Stream::ask_upstream() {
+  UpstreamAsk ask;
+  ask.snapshot = snapshot_;
+  ask.entry = entry_;
+  ask.original_dst = connection_.info().local;
+  if (const std::string& name = entry_->cluster->original_dst_header; !name.empty()) {
+    if (auto text = request_.headers.get(name)) {
+      if (auto address = io::Address::parse(*text); address && address->is_ip()) {
+        ask.original_dst = *address;
+      }
+    }
+  }
+  if (!decision_.route->forward.hash.empty()) {
+    std::string cookie;
+    ask.hash = request_hash(decision_.route->forward.hash, request_, info_.remote, random_, cookie);
+    if (!cookie.empty()) set_cookie_ = std::move(cookie);
+  }
+  if (retry_ != nullptr) {
+    ask.avoid = tried_;
+    ask.host_tries = retry_->host_selection_attempts;
+    ask.leave_priority_after = retry_->leave_priority_after;
+  }
+  ask.downstream_protocol = *info_.protocol;
+  ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
+  ask.high_priority = decision_.route->forward.high_priority;
+  if (wants_auto_sni(*entry_->cluster)) {
+    ask.sni = request_.authority.substr(0, request_.authority.rfind(':'));
+  }
+  return ask;
+}
+
 void Stream::attempt() {
   enter(State::kForwarding);
   ++info_.attempts;
   if (decision_.host->include_attempt_count) {
     request_.headers.set("x-envoy-attempt-count", std::to_string(info_.attempts));
   }
-  UpstreamAsk ask;
-  ask.snapshot = snapshot_;
-  ask.entry = entry_;
-  ask.original_dst = connection_.info().local;
-  if (!decision_.route->forward.hash.empty()) {
-    std::string cookie;
-    ask.hash = request_hash(decision_.route->forward.hash, request_, info_.remote, random_, cookie);
-    if (!cookie.empty()) set_cookie_ = std::move(cookie);
-  }
-  if (retry_ != nullptr && retry_->avoid_previous_hosts) ask.avoid = tried_;
-  ask.downstream_protocol = *info_.protocol;
-  ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
-  ask.is_retry = info_.attempts > 1;
-  ask.high_priority = decision_.route->forward.high_priority;
-  if (wants_auto_sni(*entry_->cluster)) {
-    ask.sni = request_.authority.substr(0, request_.authority.rfind(':'));
-  }
   bool whole = request_ended_ && body_.empty() && !has_trailers_;
-  auto call = worker().upstream().open(ask, request_, whole, *this);
+  auto call = worker().upstream().open(ask_upstream(), request_, whole, *this);
   if (!call) return failed(call.error());
   call_ = std::move(*call);
-  if (retry_ != nullptr && retry_->per_try_timeout.count() > 0) {
-    try_timer_.arm(retry_->per_try_timeout);
-  }
+  if (retry_ != nullptr) arm_try();
   if (!whole) replay_body();
+}
+
+// Until the answer begins both limits of a try run, then the idle one alone.
+void Stream::arm_try() {
+  Duration limit = retry_->per_try_idle_timeout;
+  const Duration whole = retry_->per_try_timeout;
+  if (!response_started_ && whole.count() > 0) {
+    limit = limit.count() > 0 ? std::min(limit, whole) : whole;
+  }
+  if (limit.count() > 0) try_timer_.arm(limit);
 }
 
 void Stream::replay_body() {
@@ -140,12 +162,12 @@ void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
   info_.upstream_duration = now() - (request_ended_ ? request_end_ : started_);
   if (retry_ != nullptr && retries_response(*retry_, head)) {
     if (retries_left_ > 0) {
-      call_.reset();
-      if (plan_retry()) return;
+      if (plan_retry(reset_after(*retry_, head, worker().loop().wall()))) return call_.reset();
     } else if (info_.attempts > 1) {
       flag(Flag::kURX);
     }
   }
+  retry_place_.reset();
   keep_body_ = false;
   std::string().swap(body_);
   response_ = std::move(head);
@@ -161,11 +183,13 @@ void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
     if (auto status = headers.get("grpc-status")) info_.grpc_status = parse_int<int>(*status);
   }
   respond(end);
+  if (!end && retry_ != nullptr && !upgraded_) arm_try();
 }
 
 void Stream::on_upstream_data(std::string_view data, bool end) {
   info_.bytes_sent += data.size();
   arm_idle();
+  if (retry_ != nullptr && retry_->per_try_idle_timeout.count() > 0 && !upgraded_) arm_try();
   connection_.codec().send_data(id_, data, end);
   if (end) return response_ended();  // which lets go of the call
   if (connection_.codec().buffered(id_) > kMostBuffered) {
@@ -215,18 +239,34 @@ void Stream::failed(const UpstreamFailure& failure) {
     if (retries_left_ > 0 && plan_retry()) return;
     if (info_.attempts > 1) flag(Flag::kURX);
   }
-  reply(reply_for(failure, info_.attempts > 1));
+  // The workload of a pod that ends may be gone before its proxy: nothing of the request has
+  // reached it, and the proxy that sent it can go elsewhere.
+  const bool gone = failure.fault == UpstreamFault::kConnectFailure && failure.unsent &&
+                    worker().draining() && connection_.info().from_mizzen;
+  if (!gone) return reply(reply_for(failure, info_.attempts > 1));
+  info_.flags |= reply_for(failure, false).flags;
+  connection_.codec().reset(id_, http::ResetCode::kRefusedStream);
+  finish();
+  enter(State::kDone);
+  connection_.stream_done(*this);
 }
 
-bool Stream::plan_retry() {
+bool Stream::plan_retry(std::optional<Duration> wait) {
   if (state_ != State::kForwarding || response_started_) return false;
-  if (info_.upstream != nullptr && retry_->avoid_previous_hosts) {
-    tried_.push_back(upstream_info_.remote);
+  retry_place_.reset();
+  retry_place_ = worker().upstream().retry_place(ask_upstream());
+  if (retry_place_ == nullptr) {
+    // The answer that there is goes to the client.
+    flag(Flag::kUO);
+    worker().stats().count("mizzen_upstream_retries_overflow_total");
+    return false;
   }
+  const bool remember = retry_->avoid_previous_hosts || retry_->leave_priority_after > 0;
+  if (info_.upstream != nullptr && remember) tried_.push_back(upstream_info_.remote);
   --retries_left_;
   worker().stats().count("mizzen_upstream_retries_total");
   enter(State::kBackoff);
-  pause_.arm(backoff(*retry_, info_.attempts, worker().random()));
+  pause_.arm(wait ? *wait : backoff(*retry_, info_.attempts, worker().random()));
   return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/hash.h"
 #include "base/strings.h"
 #include "io/stream.h"
 #include "proxy/authorization.h"
@@ -129,7 +130,7 @@ void TcpProxy::connect() {
   ask.original_dst = info_.local;
   ask.sni = info_.server_name;
   for (const route::HashPolicy& policy : settings_->hash) {
-    if (policy.kind == route::HashPolicy::Kind::kSourceIp) ask.hash = fnv1a(info_.remote.ip());
+    if (policy.kind == route::HashPolicy::Kind::kSourceIp) ask.hash = xxh64(info_.remote.ip());
   }
   auto call = worker_.upstream().dial(ask, *this);
   if (!call) return refuse(call.error());

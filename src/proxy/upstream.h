@@ -71,10 +71,12 @@ struct UpstreamAsk {
   io::Address original_dst;            // for ORIGINAL_DST clusters
   std::optional<std::uint64_t> hash;   // for ring hash and maglev
   std::span<const io::Address> avoid;  // hosts tried before (retry policy: previous hosts)
+  std::uint32_t host_tries = 1;        // host_selection_retry_max_attempts, the first included
+  // Not 0: after so many tries the priorities that they went to are left out (retry_priority).
+  std::uint32_t leave_priority_after = 0;
   http::Protocol downstream_protocol = http::Protocol::kHttp11;
-  bool upgrade = false;   // a connection of its own, HTTP/1.1, never pooled afterwards
-  bool is_retry = false;  // counts against maxRetries
-  std::string_view sni;   // auto_sni: the authority; empty: the transport socket's own
+  bool upgrade = false;  // a connection of its own, HTTP/1.1, never pooled afterwards
+  std::string_view sni;  // auto_sni: the authority; empty: the transport socket's own
   bool high_priority = false;
 };
 
@@ -107,6 +109,14 @@ class UpstreamCall {
   virtual void send_trailers(const http::Headers& trailers) = 0;  // ends the request
   virtual std::size_t buffered() const = 0;      // bytes of the body accepted and not yet written
   virtual void consumed(std::size_t bytes) = 0;  // of on_upstream_data()
+  // The caller gives up for want of an answer: that counts against the host.
+  virtual void timed_out() = 0;
+};
+
+// A place among a cluster's retries, given back when it is destroyed.
+class RetryPlace {
+ public:
+  virtual ~RetryPlace() = default;
 };
 
 // A connection for TCP proxying, or for an upgraded protocol without HTTP in between.
@@ -138,6 +148,9 @@ class Upstream {
       const UpstreamAsk& ask, http::RequestHead& head, bool end, UpstreamEvents& events) = 0;
   virtual std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk& ask,
                                                                         TcpEvents& events) = 0;
+  // Taken before a retry is planned and kept until its outcome is known; null when the cluster's
+  // limit of retries or its budget has no room.
+  virtual std::unique_ptr<RetryPlace> retry_place(const UpstreamAsk& ask) = 0;
   // A new snapshot: hosts and clusters that are gone drain, changed TLS contexts serve new
   // connections only.
   virtual void set_snapshot(SnapshotRef snapshot) = 0;

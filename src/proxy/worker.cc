@@ -1,5 +1,7 @@
 #include "proxy/worker.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <ctime>
 #include <random>
@@ -45,7 +47,7 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
                               accept(name, std::move(stream));
                             });
     if (made) {
-      listeners_[socket.key] = std::move(*made);
+      listeners_.emplace(socket.key, Open{socket.listener, std::move(*made)});
     } else {
       log::error("worker", "{}: {}", socket.key, made.error().message);
     }
@@ -80,6 +82,15 @@ void Worker::drain(bool keep_accepting) {
     session.drain();
   }
   upstream_->drain();
+}
+
+std::vector<ListenSocket> Worker::copy_sockets() const {
+  std::vector<ListenSocket> copies;
+  for (const auto& [key, open] : listeners_) {
+    io::UniqueFd copy(::fcntl(open.socket->fd(), F_DUPFD_CLOEXEC, 0));
+    if (copy) copies.push_back({key, open.listener, std::move(copy)});
+  }
+  return copies;
 }
 
 void Worker::add(std::unique_ptr<Session> session) {

@@ -57,6 +57,8 @@ class Worker {
   // Open sessions finish; what is accepted from now on ends after one request. Without
   // `keep_accepting` the listening sockets close.
   void drain(bool keep_accepting);
+  // Copies of the listening sockets, to give to another process.
+  std::vector<ListenSocket> copy_sockets() const;
 
   // For sessions.
   void add(std::unique_ptr<Session> session);
@@ -88,7 +90,11 @@ class Worker {
   AccessLogFiles access_log_;
   std::unique_ptr<Upstream> upstream_;
   LiveConfigRef config_;
-  std::unordered_map<std::string, std::unique_ptr<io::Listener>> listeners_;
+  struct Open {
+    std::string listener;
+    std::unique_ptr<io::Listener> socket;
+  };
+  std::unordered_multimap<std::string, Open> listeners_;  // by key
   std::list<std::unique_ptr<Session>> sessions_;
   std::atomic<std::size_t> count_{0};
   std::vector<Connection*> to_flush_;

@@ -7,6 +7,7 @@
 #include "api/names.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "xds/sotw_client.h"
 
 namespace mizzen::proxy {
 namespace {
@@ -66,17 +67,51 @@ Result<net::HeaderList> discovery_headers(const DiscoverySettings& settings) {
   return headers;
 }
 
+namespace {
+
+struct Methods {
+  std::string_view type;
+  std::string_view delta;
+  std::string_view sotw;
+};
+constexpr Methods kMethods[] = {
+    {api::kClusterType, "/envoy.service.cluster.v3.ClusterDiscoveryService/DeltaClusters",
+     "/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters"},
+    {api::kEndpointType, "/envoy.service.endpoint.v3.EndpointDiscoveryService/DeltaEndpoints",
+     "/envoy.service.endpoint.v3.EndpointDiscoveryService/StreamEndpoints"},
+    {api::kListenerType, "/envoy.service.listener.v3.ListenerDiscoveryService/DeltaListeners",
+     "/envoy.service.listener.v3.ListenerDiscoveryService/StreamListeners"},
+    {api::kRouteType, "/envoy.service.route.v3.RouteDiscoveryService/DeltaRoutes",
+     "/envoy.service.route.v3.RouteDiscoveryService/StreamRoutes"},
+    {api::kSecretType, api::kDeltaSdsMethod, api::kSotwSdsMethod},
+};
+
+std::unique_ptr<xds::Client> make_client(bool delta, const xds::NodeInfo& node) {
+  if (delta) return std::make_unique<xds::DeltaClient>(xds::node_bytes(node));
+  return std::make_unique<xds::SotwClient>(xds::node_bytes(node));
+}
+
+}  // namespace
+
+XdsScope XdsScope::all() {
+  XdsScope scope;
+  scope.everything = {std::string(api::kClusterType), std::string(api::kListenerType)};
+  scope.named = {std::string(api::kEndpointType), std::string(api::kRouteType),
+                 std::string(api::kSecretType)};
+  return scope;
+}
+
 XdsSource::XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings,
-                     const xds::NodeInfo& node)
+                     const xds::NodeInfo& node, XdsScope scope)
     : loop_(loop),
       feed_(feed),
       settings_(std::move(settings)),
-      client_(xds::node_bytes(node)),
+      scope_(std::move(scope)),
+      client_(make_client(settings_.delta, node)),
       back_off_(kFirstBackOff),
       random_(static_cast<unsigned>(
           fnv1a(node.id) ^ static_cast<std::uint64_t>(loop.now().time_since_epoch().count()))) {
-  client_.subscribe_all(api::kClusterType);
-  client_.subscribe_all(api::kListenerType);
+  for (const std::string& type : scope_.everything) client_->subscribe_all(type);
   feed_.on_published([this, alive = std::weak_ptr<int>(alive_)] {
     if (!alive.expired()) follow_needs();
   });
@@ -86,7 +121,7 @@ XdsSource::~XdsSource() { loop_.cancel(timer_); }
 
 void XdsSource::follow_names(std::function<Status(std::string_view)> take) {
   take_names_ = std::move(take);
-  client_.subscribe_all(api::kNameTableType);
+  client_->subscribe_all(api::kNameTableType);
 }
 
 std::vector<xds::Rejection> XdsSource::apply(const xds::Update& update) {
@@ -105,6 +140,15 @@ void XdsSource::start() {
   connect();
 }
 
+std::string_view XdsSource::method() const {
+  if (scope_.origin.kind == ConfigOrigin::Kind::kAds) {
+    return settings_.delta ? api::kDeltaAdsMethod : api::kSotwAdsMethod;
+  }
+  const std::string& type = scope_.everything.empty() ? scope_.named[0] : scope_.everything[0];
+  const auto* found = std::ranges::find(kMethods, std::string_view(type), &Methods::type);
+  return settings_.delta ? found->delta : found->sotw;
+}
+
 void XdsSource::connect() {
   auto headers = discovery_headers(settings_);
   if (!headers) return lost(headers.error().message);
@@ -116,21 +160,21 @@ void XdsSource::connect() {
   net::GrpcCallbacks callbacks;
   callbacks.on_message = [this](std::string_view message) { on_message(message); };
   callbacks.on_closed = [this](http::GrpcStatus status) { on_closed(status); };
-  call_ = grpc_->stream(api::kDeltaAdsMethod, *headers, std::move(callbacks));
-  client_.on_open();
+  call_ = grpc_->stream(method(), *headers, std::move(callbacks));
+  client_->on_open();
   flush();
 }
 
 void XdsSource::flush() {
   while (call_) {
-    auto request = client_.next();
+    auto request = client_->next();
     if (!request) return;
     call_->send(*request);
   }
 }
 
 void XdsSource::on_message(std::string_view message) {
-  auto update = client_.receive(message);
+  auto update = client_->receive(message);
   if (!update) return lost(update.error().message);
   if (!received_) {
     received_ = true;
@@ -141,14 +185,15 @@ void XdsSource::on_message(std::string_view message) {
   ++updates_;
   auto rejections = apply(*update);
   rejected_ += rejections.size();
-  client_.answer(*update, rejections);
+  client_->answer(*update, rejections);
   follow_needs();
   feed_.touch();
 }
 
 void XdsSource::follow_needs() {
-  for (auto type : {api::kEndpointType, api::kRouteType, api::kSecretType}) {
-    client_.set_names(type, feed_.store().needed(type));
+  for (const std::string& type : scope_.named) {
+    auto all = feed_.store().needed(type);
+    client_->set_names(type, all[scope_.origin]);
   }
   flush();
 }
@@ -163,7 +208,7 @@ void XdsSource::lost(std::string why) {
   loop_.dispose(std::move(call_));
   loop_.dispose(std::move(grpc_));
   loop_.dispose(std::move(http_));
-  client_.on_closed();
+  client_->on_closed();
   received_ = false;
   ++failures_;
   // Full jitter over the upper half: a mesh of proxies must not come back in one moment.

@@ -1,11 +1,13 @@
-// Configuration by delta ADS: one stream to the control plane, opened again with back-off and
-// jitter when it is lost; what was received before stays. Main thread only.
+// Configuration by gRPC, delta or state of the world, aggregated (ADS) or of one type: one stream
+// to the control plane, opened again with back-off and jitter when it is lost; what was received
+// before stays. Main thread only.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "io/loop.h"
@@ -23,12 +25,19 @@ Result<std::unique_ptr<net::HttpClient>> discovery_client(io::Loop& loop,
                                                           const DiscoverySettings& settings);
 Result<net::HeaderList> discovery_headers(const DiscoverySettings& settings);
 
+// What one stream is asked for.
+struct XdsScope {
+  ConfigOrigin origin;                  // as the store's needs name it; kAds: aggregated
+  std::vector<std::string> everything;  // type URLs of which all there is
+  std::vector<std::string> named;       // type URLs of which what the store needs from `origin`
+  static XdsScope all();                // by ADS: all clusters and listeners, and what they need
+};
+
 class XdsSource {
  public:
-  // Subscribes to all clusters and listeners, and to what they need. `feed` and `loop` outlive
-  // this.
-  XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings,
-            const xds::NodeInfo& node);
+  // `feed` and `loop` outlive this.
+  XdsSource(io::Loop& loop, ConfigFeed& feed, DiscoverySettings settings, const xds::NodeInfo& node,
+            XdsScope scope = XdsScope::all());
   ~XdsSource();
   XdsSource(const XdsSource&) = delete;
   XdsSource& operator=(const XdsSource&) = delete;
@@ -44,9 +53,9 @@ class XdsSource {
   std::uint64_t rejected() const { return rejected_; }
   std::uint64_t connect_failures() const { return failures_; }
   const std::string& last_error() const { return last_error_; }
-  const xds::DeltaClient& client() const { return client_; }
 
  private:
+  std::string_view method() const;
   void connect();
   void on_message(std::string_view message);
   std::vector<xds::Rejection> apply(const xds::Update& update);
@@ -58,7 +67,8 @@ class XdsSource {
   io::Loop& loop_;
   ConfigFeed& feed_;
   DiscoverySettings settings_;
-  xds::DeltaClient client_;
+  XdsScope scope_;
+  std::unique_ptr<xds::Client> client_;
   std::function<Status(std::string_view)> take_names_;
   std::unique_ptr<net::HttpClient> http_;
   std::unique_ptr<net::GrpcClient> grpc_;

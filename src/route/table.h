@@ -87,8 +87,17 @@ struct RetryPolicy {
   std::vector<HeaderMatcher> request_headers;   // when not empty one must hold
   bool avoid_previous_hosts = false;
   std::uint32_t host_selection_attempts = 1;
+  // envoy.retry_priorities.previous_priorities: its update_frequency; 0: not asked for.
+  std::uint32_t leave_priority_after = 0;
   Duration base_backoff = std::chrono::milliseconds(25);
   Duration max_backoff = std::chrono::milliseconds(250);
+  // rate_limited_retry_back_off: the first of these headers in the answer says when to come back.
+  struct ResetHeader {
+    std::string name;        // lower case
+    bool timestamp = false;  // seconds since 1970; else seconds from now
+  };
+  std::vector<ResetHeader> reset_headers;
+  Duration max_reset = std::chrono::seconds(300);
 };
 // The bits of "5xx,connect-failure,..."; unknown words are returned in `unknown`.
 std::uint32_t parse_retry_on(std::string_view text, std::vector<std::string>* unknown);
@@ -100,6 +109,7 @@ struct HashPolicy {
   std::optional<Duration> cookie_ttl;  // set: a missing cookie is made; 0 is a session cookie
   std::string cookie_path;
   bool terminal = false;
+  std::string cookie_attributes;  // as they are written: "; SameSite=Lax"
 };
 
 struct Mirror {

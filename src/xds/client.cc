@@ -16,6 +16,8 @@ constexpr std::size_t kMaxResponseBytes = 256U << 20;
 constexpr int kInvalidArgument = 3;  // google.rpc.Code
 constexpr std::size_t kMaxErrorBytes = 4096;
 
+}  // namespace
+
 std::string describe(const std::vector<Rejection>& rejections) {
   std::string text;
   for (const auto& rejection : rejections) {
@@ -28,8 +30,6 @@ std::string describe(const std::vector<Rejection>& rejections) {
   }
   return text;
 }
-
-}  // namespace
 
 bool DeltaClient::Order::operator()(const std::string& a, const std::string& b) const {
   int order_a = type_order(a);

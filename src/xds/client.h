@@ -1,6 +1,6 @@
-// One delta xDS client: subscriptions that survive streams, requests out, responses in. No I/O, no
-// clock; not thread safe. The caller owns the stream: on_open() for each new one, then feed
-// receive() and drain next().
+// The client's side of xDS as pure machines, one for delta (incremental) and one for the state of
+// the world (sotw_client.h). No I/O, no clock; not thread safe. The caller owns the stream:
+// on_open() for each new one, then feed receive() and drain next().
 //
 // Protocol: see server.h.
 #pragma once
@@ -20,7 +20,7 @@
 
 namespace mizzen::xds {
 
-// A response taken apart. To be answered with DeltaClient::answer, in the order received.
+// A response taken apart. To be answered with Client::answer, in the order received.
 struct Update {
   std::string type_url;
   std::string nonce;
@@ -34,33 +34,51 @@ struct Rejection {
   std::string reason;  // names the field
 };
 
-class DeltaClient {
+// One client of a control plane, whichever variant of the protocol it speaks: subscriptions that
+// survive streams, requests out, responses in.
+class Client {
+ public:
+  virtual ~Client() = default;
+
+  // Subscriptions. They take effect on the open stream, and again on each new one.
+  virtual void subscribe_all(std::string_view type_url) = 0;  // wildcard
+  // Makes `names` the whole subscription of a named type: the difference goes out.
+  virtual void set_names(std::string_view type_url, const std::set<std::string>& names) = 0;
+
+  // A new stream is open: every subscription is said again, with the versions of what is there.
+  virtual void on_open() = 0;
+  virtual void on_closed() = 0;
+
+  // The bytes of a response (at most 256 MiB). An error means that the peer broke the protocol:
+  // close the stream.
+  virtual Result<Update> receive(std::string_view message) = 0;
+
+  // ACK, or NACK when something was rejected. Versions of the resources not rejected are
+  // remembered.
+  virtual void answer(const Update& update, const std::vector<Rejection>& rejections) = 0;
+
+  // The bytes of the next request to send, while the stream is open.
+  virtual std::optional<std::string> next() = 0;
+};
+
+// The rejections as the text of a NACK.
+std::string describe(const std::vector<Rejection>& rejections);
+
+class DeltaClient final : public Client {
  public:
   // `node`: serialized core.v3.Node, sent in the first request of each stream.
   explicit DeltaClient(std::string node);
 
-  // Subscriptions. They take effect on the open stream, and again on each new one.
-  void subscribe_all(std::string_view type_url);  // wildcard
+  void subscribe_all(std::string_view type_url) override;
   void subscribe(std::string_view type_url, const std::vector<std::string>& names);
   void unsubscribe(std::string_view type_url, const std::vector<std::string>& names);
-  // Makes `names` the whole subscription of a named type: the difference goes out.
-  void set_names(std::string_view type_url, const std::set<std::string>& names);
-
-  // A new stream is open: every subscription is said again, with the versions of what is there.
-  void on_open();
-  void on_closed();
+  void set_names(std::string_view type_url, const std::set<std::string>& names) override;
+  void on_open() override;
+  void on_closed() override;
   bool open() const { return open_; }
-
-  // The bytes of a DeltaDiscoveryResponse (at most 256 MiB). An error means that the peer broke the
-  // protocol: close the stream.
-  Result<Update> receive(std::string_view message);
-
-  // ACK, or NACK when something was rejected. Versions of the resources not rejected are
-  // remembered.
-  void answer(const Update& update, const std::vector<Rejection>& rejections);
-
-  // The bytes of the next DeltaDiscoveryRequest to send, while the stream is open.
-  std::optional<std::string> next();
+  Result<Update> receive(std::string_view message) override;  // a DeltaDiscoveryResponse
+  void answer(const Update& update, const std::vector<Rejection>& rejections) override;
+  std::optional<std::string> next() override;
 
   // Name to version of what has been accepted.
   const std::unordered_map<std::string, std::string>& versions(std::string_view type_url) const;

@@ -2,18 +2,40 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
 #include "proxy/upstream/conn.h"
 
 namespace mizzen::proxy::upstream {
 
+namespace {
+
+// google.rpc.Code's own mapping, as far as it tells server errors apart.
+int http_status_of_grpc(int code) {
+  switch (code) {
+    case 2:   // UNKNOWN
+    case 13:  // INTERNAL
+    case 15:  // DATA_LOSS
+      return 500;
+    case 4:
+      return 504;
+    case 12:
+      return 501;
+    case 14:
+      return 503;
+    default:
+      return 200;
+  }
+}
+
+}  // namespace
+
 Call::Call(ClusterState& cluster, const UpstreamAsk& ask, http::RequestHead& head, bool end,
-           UpstreamEvents& events, Taken retry)
+           UpstreamEvents& events)
     : cluster_(cluster),
       events_(events),
       head_(head),
       snapshot_(ask.snapshot),
       entry_(ask.entry),
-      retry_(std::move(retry)),
       downstream_protocol_(ask.downstream_protocol),
       high_priority_(ask.high_priority),
       upgrade_(ask.upgrade),
@@ -155,6 +177,13 @@ void Call::consumed(std::size_t bytes) {
   if (state_ == State::kActive) conn_->codec().consumed(id_, bytes);
 }
 
+void Call::timed_out() {
+  const bool waiting = state_ == State::kPending || state_ == State::kActive;
+  if (waiting && host_ != nullptr && !response_started_) {
+    cluster_.report(*host_, Outcome::kLocalFailure);
+  }
+}
+
 // --- The answer: each event is the last thing done, since it may destroy the call
 // -----------------
 
@@ -162,13 +191,21 @@ void Call::on_informational(http::ResponseHead&& head) {
   events_.on_upstream_informational(std::move(head));
 }
 
-void Call::on_response(http::ResponseHead&& head, bool end) {
-  response_started_ = true;
-  response_ended_ = end;
-  const int status = head.status;
+// A gRPC answer without body counts by its status, as the HTTP status that stands for it.
+void Call::report_response(const http::ResponseHead& head) {
+  int status = head.status;
+  if (const auto grpc = head.headers.get("grpc-status"); grpc && status == 200) {
+    status = http_status_of_grpc(parse_int<int>(*grpc).value_or(2));
+  }
   cluster_.report(*host_, status >= 502 && status <= 504 ? Outcome::kGatewayError
                           : status >= 500                ? Outcome::k5xx
                                                          : Outcome::kSuccess);
+}
+
+void Call::on_response(http::ResponseHead&& head, bool end) {
+  response_started_ = true;
+  response_ended_ = end;
+  if (cluster_.reports_matter()) report_response(head);
   events_.on_upstream_head(std::move(head), end);
 }
 

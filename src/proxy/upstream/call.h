@@ -19,7 +19,7 @@ class Conn;
 class Call final : public UpstreamCall, private http::StreamEvents, private Waiter {
  public:
   Call(ClusterState& cluster, const UpstreamAsk& ask, http::RequestHead& head, bool end,
-       UpstreamEvents& events, Taken retry);
+       UpstreamEvents& events);
   ~Call() override;
 
   // Chooses a host and a pool; a failure known at once.
@@ -29,6 +29,7 @@ class Call final : public UpstreamCall, private http::StreamEvents, private Wait
   void send_trailers(const http::Headers& trailers) override;
   std::size_t buffered() const override;
   void consumed(std::size_t bytes) override;
+  void timed_out() override;
 
   // From pool and connection.
   bool high_priority() const { return high_priority_; }
@@ -55,6 +56,7 @@ class Call final : public UpstreamCall, private http::StreamEvents, private Wait
   std::expected<void, UpstreamFailure> choose(const UpstreamAsk& ask);
   Lane lane() const;
   void leave_connection();
+  void report_response(const http::ResponseHead& head);
   bool retry_stale(const Error& error);
 
   ClusterState& cluster_;
@@ -68,7 +70,6 @@ class Call final : public UpstreamCall, private http::StreamEvents, private Wait
   Pool* pool_ = nullptr;
   Conn* conn_ = nullptr;
   http::StreamId id_ = 0;
-  Taken retry_;
   Taken pending_;
   Taken request_;
   std::string early_;  // body given before there was a connection

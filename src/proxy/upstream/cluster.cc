@@ -33,26 +33,13 @@ const Endpoint* find_endpoint(const Endpoints* endpoints, const io::Address& add
 
 }  // namespace
 
-Host::Host(ClusterState& its_cluster, io::Address its_address)
-    : cluster(its_cluster), address(std::move(its_address)) {}
-
-Host::~Host() = default;
-
-bool Host::usable() const {
-  return !ejected && health != Health::kUnhealthy && health != Health::kTimeout &&
-         health != Health::kDraining;
-}
-
-bool Host::wanted() const {
-  return listed || cluster.cluster().type == Cluster::Type::kOriginalDst;
-}
-
 ClusterState::ClusterState(Context& context, std::string name)
     : context_(context),
       name_(std::move(name)),
       counters_(context.limits->of(name_)),
+      names_(context, name_, [this](bool changed) { on_names(changed); }),
       ejection_timer_(io::Timer::of<&ClusterState::end_ejections>(context.loop, this)),
-      dns_timer_(io::Timer::of<&ClusterState::resolve>(context.loop, this)),
+      sweep_timer_(io::Timer::of<&ClusterState::sweep>(context.loop, this)),
       starve_timer_(io::Timer::of<&ClusterState::feed_starving>(context.loop, this)),
       tidy_(io::Task::of<&ClusterState::tidy>(context.loop, this)),
       feed_(io::Task::of<&ClusterState::feed_starving>(context.loop, this)) {}
@@ -72,23 +59,21 @@ void ClusterState::update(const ClusterEntry& entry) {
   cluster_ = entry.cluster;
   endpoints_ = entry.endpoints;
   retired_ = false;
+  if (!cluster_->outlier && shared_health().counts().active > 0) shared_health().end_all();
   if (changed) {
     for (auto& [address, host] : hosts_) {
-      host->speaks = Speaks::kUnknown;
+      host->forget_peer();
       host->tls = transport_of(*cluster_, nullptr);  // listed ones get their own in rebuild()
       for (auto& pool : host->pools) pool->drain();
     }
   }
-  if (is_dns() && endpoints_ != nullptr) {
-    dns_timer_.cancel();
-    resolve();
-  }
+  if (is_dns()) names_.set(cluster_, endpoints_);
   rebuild();
 }
 
 void ClusterState::retire() {
   retired_ = true;
-  dns_timer_.cancel();
+  names_.stop();
   set_.clear();
   for (auto& [address, host] : hosts_) {
     host->listed = false;
@@ -111,11 +96,13 @@ void ClusterState::list_host(const io::Address& address, const Endpoint& endpoin
   auto tls = transport_of(*cluster_, &endpoint);
   const std::uint64_t before = host->tls ? host->tls->common.version_hash : 0;
   if ((host->tls == nullptr) != (tls == nullptr) || (tls && tls->common.version_hash != before)) {
-    host->speaks = Speaks::kUnknown;
+    host->forget_peer();
     for (auto& pool : host->pools) pool->drain();
   }
   host->tls = std::move(tls);
+  const bool was_usable = host->usable();
   host->health = endpoint.health;
+  if (!was_usable && host->usable()) host->since = context_.loop.now();  // it warms up again
   host->listed = true;
   set_.add({host, &endpoint, std::max(endpoint.weight, 1U)});
 }
@@ -126,11 +113,8 @@ void ClusterState::add_endpoint(const Endpoint& endpoint) {
     log::warning("upstream", "cluster {}: {} is no address", name_, to_string(endpoint.address));
     return;
   }
-  auto found = resolved_.find(to_string(endpoint.address));
-  if (found == resolved_.end()) return;
-  for (const io::Address& address : found->second) {
-    list_host(address, endpoint);
-    if (cluster_->type == Cluster::Type::kLogicalDns) break;
+  if (const auto* addresses = names_.find(endpoint.address)) {
+    for (const io::Address& address : *addresses) list_host(address, endpoint);
   }
 }
 
@@ -148,7 +132,7 @@ void ClusterState::rebuild() {
       last = &locality;
       for (const Endpoint& endpoint : locality.endpoints) add_endpoint(endpoint);
     }
-    set_.refresh(*cluster_);
+    look_at_health();
   }
   if (cluster_->type == Cluster::Type::kOriginalDst) return;
   for (auto& [address, host] : hosts_) {
@@ -158,17 +142,27 @@ void ClusterState::rebuild() {
   tidy_later();
 }
 
+Host* ClusterState::original(const UpstreamAsk& ask) {
+  if (!ask.original_dst) return nullptr;
+  if (cluster_->original_dst_port == 0) return host_at(ask.original_dst);
+  return host_at(ask.original_dst.with_port(cluster_->original_dst_port));
+}
+
 ClusterState::Choice ClusterState::choose(const UpstreamAsk& ask) {
-  if (cluster_->type == Cluster::Type::kOriginalDst) {
-    if (!ask.original_dst) return {};
-    return {host_at(ask.original_dst), nullptr, false};
-  }
-  used_ = true;
+  if (cluster_->type == Cluster::Type::kOriginalDst) return {original(ask), nullptr, false};
   if (is_dns()) {
-    if (!dns_timer_.armed() && asked_ == 0) resolve();
-    if (!resolved_once_ && set_.empty() && asked_ > 0) return {nullptr, nullptr, true};
+    names_.use();
+    if (!names_.answered() && set_.empty() && names_.asking()) return {nullptr, nullptr, true};
   }
-  const Candidate* picked = set_.pick(*cluster_, ask.hash, context_.random(), ask.avoid);
+  if (health_seen_ != shared_health().version()) look_at_health();
+  PickAsk pick;
+  pick.hash = ask.hash;
+  pick.random = context_.random();
+  pick.avoid = ask.avoid;
+  pick.tries = ask.host_tries;
+  pick.leave_priority_after = ask.leave_priority_after;
+  pick.now = context_.loop.now();
+  const Candidate* picked = set_.pick(*cluster_, pick);
   if (picked == nullptr) return {};
   const Endpoint* endpoint = picked->endpoint;
   // The request's own snapshot may be an older one.
@@ -178,54 +172,8 @@ ClusterState::Choice ClusterState::choose(const UpstreamAsk& ask) {
   return {picked->host, endpoint, false};
 }
 
-// --- DNS -----------------------------------------------------------------------------------------
-
-void ClusterState::resolve() {
-  if (endpoints_ == nullptr || asked_ > 0) return;
-  if (!used_ && resolved_once_) return;  // asked again when it is used again
-  used_ = false;
-  for (const LocalityEndpoints& locality : endpoints_->localities) {
-    for (const Endpoint& endpoint : locality.endpoints) {
-      if (!address_of(endpoint.address)) resolve_one(endpoint.address.host, endpoint.address.port);
-    }
-  }
-  if (asked_ == 0) resolved_once_ = true;  // nothing but IP addresses
-}
-
-void ClusterState::resolve_one(const std::string& name, std::uint16_t port) {
-  if (!context_.resolver) {
-    auto made = io::Resolver::make(context_.loop);
-    if (!made) {
-      log::error("upstream", "no resolver: {}", made.error().message);
-      return;
-    }
-    context_.resolver = std::move(*made);
-  }
-  ++asked_;
-  const std::string key = to_string(SocketAddr{name, port, false});
-  // A cluster that still waits for an answer is never destroyed before the resolver (unused()).
-  context_.resolver->resolve(
-      name, port, io::ResolveFamily::kAny,
-      [this, key](Result<io::Resolved> result) { on_resolved(key, std::move(result)); });
-}
-
-void ClusterState::on_resolved(const std::string& key, Result<io::Resolved> result) {
-  --asked_;
-  Duration again = std::max<Duration>(cluster_->dns_refresh, std::chrono::milliseconds(100));
-  if (result) {
-    std::ranges::sort(result->addresses);
-    if (cluster_->dns_respect_ttl && result->ttl.count() > 0) again = result->ttl;
-    auto& known = resolved_[key];
-    if (known != result->addresses) {
-      known = std::move(result->addresses);
-      if (!retired_) rebuild();
-    }
-  } else {
-    log::debug("upstream", "cluster {}: {}: {}", name_, key, result.error().message);
-  }
-  if (asked_ > 0) return;
-  resolved_once_ = true;
-  if (!retired_) dns_timer_.arm(again);
+void ClusterState::on_names(bool changed) {
+  if (changed && !retired_) rebuild();
   auto waiters = std::exchange(waiters_, {});
   while (!waiters.empty()) {
     Waiter* waiter = waiters.back();
@@ -235,72 +183,66 @@ void ClusterState::on_resolved(const std::string& key, Result<io::Resolved> resu
   if (retired_) tidy_later();
 }
 
-// --- Outlier detection ---------------------------------------------------------------------------
+// --- Health --------------------------------------------------------------------------------------
+
+Taken ClusterState::take_retry(bool high_priority) {
+  Counters& now = counters(high_priority);
+  std::uint32_t most = limits(high_priority).max_retries;
+  if (const auto& budget = limits(high_priority).retry_budget) {
+    const std::uint64_t busy = std::uint64_t{now.requests.load(std::memory_order_relaxed)} +
+                               now.pending.load(std::memory_order_relaxed);
+    most = std::max(budget->min_concurrency, static_cast<std::uint32_t>(budget->percent / 100.0 *
+                                                                        static_cast<double>(busy)));
+  }
+  return Taken::from(now.retries, most, now.retries_refused);
+}
 
 void ClusterState::report(Host& host, Outcome outcome) {
   if (!cluster_->outlier || !host.listed) return;
   const OutlierDetection& rules = *cluster_->outlier;
-  const auto passed = [this](std::uint32_t& count, std::uint32_t most, std::uint32_t enforcing) {
-    ++count;
-    if (most == 0 || count < most) return false;
-    count = 0;
-    return context_.random() % 100 < enforcing;
-  };
-  bool out = false;
-  switch (outcome) {
-    case Outcome::kSuccess:
-      host.consecutive_5xx = host.consecutive_gateway = host.consecutive_local = 0;
-      return;
-    case Outcome::kLocalFailure:
-      if (rules.split_local_origin) {
-        out = passed(host.consecutive_local, rules.consecutive_local_origin_failure,
-                     rules.enforcing_consecutive_local_origin_failure);
-        break;
-      }
-      [[fallthrough]];  // counts as a 503 otherwise
-    case Outcome::kGatewayError:
-      out = passed(host.consecutive_gateway, rules.consecutive_gateway_failure,
-                   rules.enforcing_consecutive_gateway_failure);
-      [[fallthrough]];
-    case Outcome::k5xx:
-      if (outcome == Outcome::k5xx) host.consecutive_gateway = 0;
-      out = passed(host.consecutive_5xx, rules.consecutive_5xx, rules.enforcing_consecutive_5xx) ||
-            out;
-      break;
+  ClusterHealth& health = shared_health();
+  if (auto cause = health.count(rules, *host.shared, outcome)) {
+    if (health.eject(rules, *host.shared, *cause, set_.size(), context_.loop.now(),
+                     context_.random())) {
+      log::info("upstream", "cluster {}: {} is ejected", name_, host.address.to_string());
+      look_at_health();
+    }
   }
-  if (out) eject(host);
+  if (!sweep_timer_.armed() && health.needs_sweep(rules)) sweep_timer_.arm(rules.interval);
 }
 
-void ClusterState::eject(Host& host) {
-  if (host.ejected) return;
-  const OutlierDetection& rules = *cluster_->outlier;
-  const std::size_t out = set_.ejected();
-  // At least one may go, as with Envoy.
-  if (out > 0 && 100 * (out + 1) > rules.max_ejection_percent * set_.size()) return;
-  host.ejected = true;
-  ++host.ejections;
-  const Duration time = std::min(rules.base_ejection * host.ejections,
-                                 std::max(rules.max_ejection, rules.base_ejection));
-  host.ejected_until = context_.loop.now() + time;
+void ClusterState::report_unreachable(Host& host) {
+  report(host, Outcome::kLocalFailure);
+  if (cluster_->type == Cluster::Type::kLogicalDns && names_.leave(host.address)) rebuild();
+}
+
+// Some worker saw a host go or come.
+void ClusterState::look_at_health() {
+  health_seen_ = shared_health().version();
   set_.refresh(*cluster_);
-  if (!ejection_timer_.armed()) ejection_timer_.arm(time);
-  log::info("upstream", "cluster {}: {} is ejected for {} ms", name_, host.address.to_string(),
-            std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+  if (cluster_->outlier && !ejection_timer_.armed()) end_ejections();
 }
 
 void ClusterState::end_ejections() {
   const MonoTime now = context_.loop.now();
-  std::optional<MonoTime> next;
-  for (auto& [address, host] : hosts_) {
-    if (!host->ejected) continue;
-    if (host->ejected_until <= now) {
-      host->ejected = false;
-    } else {
-      next = std::min(next.value_or(host->ejected_until), host->ejected_until);
-    }
-  }
-  set_.refresh(*cluster_);
+  const auto next = shared_health().end_ejections(now);
   if (next) ejection_timer_.arm(*next - now);
+  if (health_seen_ != shared_health().version()) {
+    health_seen_ = shared_health().version();
+    set_.refresh(*cluster_);
+  }
+}
+
+void ClusterState::sweep() {
+  if (!cluster_->outlier || retired_) return;
+  const OutlierDetection& rules = *cluster_->outlier;
+  shared_health().sweep(rules, set_.size(), context_.loop.now(), context_.random());
+  if (health_seen_ != shared_health().version()) look_at_health();
+  // Rates are measured only while there is traffic: report() starts it again.
+  bool ejections = false;
+  set_.for_each(
+      [&](const Candidate& c) { ejections = ejections || c.host->shared->ejections > 0; });
+  if (ejections) sweep_timer_.arm(rules.interval);
 }
 
 // --- Connections under a limit -------------------------------------------------------------------

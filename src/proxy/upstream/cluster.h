@@ -11,6 +11,7 @@
 #include "proxy/upstream.h"
 #include "proxy/upstream/balancer.h"
 #include "proxy/upstream/context.h"
+#include "proxy/upstream/dns.h"
 #include "proxy/upstream/host.h"
 
 namespace mizzen::proxy::upstream {
@@ -23,9 +24,6 @@ class Waiter {
  protected:
   ~Waiter() = default;
 };
-
-// What came of a request or connection attempt, for outlier detection.
-enum class Outcome : std::uint8_t { kSuccess, k5xx, kGatewayError, kLocalFailure };
 
 class ClusterState {
  public:
@@ -55,13 +53,18 @@ class ClusterState {
   const proxy::Limits& limits(bool high_priority) const {
     return high_priority ? cluster_->high_priority_limits : cluster_->limits;
   }
+  ClusterHealth& shared_health() { return counters_->health; }
+  // One more retry, if the limit or the budget (CircuitBreakers.RetryBudget) has room for it.
+  Taken take_retry(bool high_priority);
+  // For outlier detection. Nothing of it is looked at where reports_matter() is false.
+  bool reports_matter() const { return cluster_->outlier.has_value(); }
   void report(Host& host, Outcome outcome);
+  // No connection could be made to it.
+  void report_unreachable(Host& host);
   // A host's pools changed: one that nobody lists and nobody uses goes away at the end of the turn.
   void tidy_later() { tidy_.schedule(); }
   // Nothing refers to it any more: it may be destroyed.
-  bool unused() const {
-    return retired_ && hosts_.empty() && waiters_.empty() && asked_ == 0;
-  }
+  bool unused() const { return retired_ && hosts_.empty() && waiters_.empty() && !names_.asking(); }
 
   // A connection could not be made under the limit: `pool` is told when one has come free.
   void starve(Pool& pool);
@@ -77,12 +80,12 @@ class ClusterState {
   void rebuild();
   void add_endpoint(const Endpoint& endpoint);
   void list_host(const io::Address& address, const Endpoint& endpoint);
-  void resolve();
-  void resolve_one(const std::string& name, std::uint16_t port);
-  void on_resolved(const std::string& key, Result<io::Resolved> result);
   bool is_dns() const;
-  void eject(Host& host);
+  void on_names(bool changed);
+  void look_at_health();
   void end_ejections();
+  void sweep();
+  Host* original(const UpstreamAsk& ask);
   void feed_starving();
   void tidy();
 
@@ -91,18 +94,16 @@ class ClusterState {
   std::shared_ptr<const Cluster> cluster_;
   std::shared_ptr<const Endpoints> endpoints_;
   std::shared_ptr<ClusterCounters> counters_;
-  std::unordered_map<io::Address, std::unique_ptr<Host>> hosts_;
-  HostSet set_;
   std::vector<Waiter*> waiters_;
   std::vector<Pool*> starving_;
-  std::unordered_map<std::string, std::vector<io::Address>> resolved_;  // by "name:port"
-  std::size_t asked_ = 0;  // DNS questions without answer
-  bool resolved_once_ = false;
-  bool used_ = false;  // since the last DNS refresh
+  std::unordered_map<io::Address, std::unique_ptr<Host>> hosts_;  // their pools know starving_
+  HostSet set_;
+  DnsNames names_;
+  std::uint64_t health_seen_ = 0;  // ClusterHealth::version()
   bool retired_ = false;
   MonoTime release_until_{};
   io::Timer ejection_timer_;
-  io::Timer dns_timer_;
+  io::Timer sweep_timer_;
   io::Timer starve_timer_;
   io::Task tidy_;
   io::Task feed_;

@@ -110,8 +110,9 @@ bool Conn::ready() const {
 std::expected<void, UpstreamFailure> Conn::attach(Call& call) {
   Host& host = pool_.host();
   ClusterState& cluster = host.cluster;
-  Taken place = Taken::from(cluster.counters(call.high_priority()).requests,
-                            cluster.limits(call.high_priority()).max_requests);
+  Counters& counters = cluster.counters(call.high_priority());
+  Taken place = Taken::from(counters.requests, cluster.limits(call.high_priority()).max_requests,
+                            counters.requests_refused);
   if (!place) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
   idle_.cancel();
   ++active_;

@@ -46,8 +46,9 @@ std::expected<void, UpstreamFailure> Dial::connect(Host& host) {
   const Cluster& cluster = cluster_.cluster();
   Context& context = cluster_.context();
   const auto take = [this] {
-    return Taken::from(cluster_.counters(false).connections,
-                       cluster_.limits(false).max_connections);
+    Counters& counters = cluster_.counters(false);
+    return Taken::from(counters.connections, cluster_.limits(false).max_connections,
+                       counters.connections_refused);
   };
   place_ = take();
   if (!place_ && cluster_.release_connection()) place_ = take();
@@ -84,7 +85,7 @@ std::expected<void, UpstreamFailure> Dial::connect(Host& host) {
 void Dial::on_dialled(std::expected<std::unique_ptr<io::Stream>, UpstreamFailure> result) {
   cluster_.context().loop.dispose(std::move(connector_));
   if (!result) {
-    cluster_.report(*host_, Outcome::kLocalFailure);
+    cluster_.report_unreachable(*host_);
     return events_.on_tcp_failed(result.error());
   }
   cluster_.report(*host_, Outcome::kSuccess);

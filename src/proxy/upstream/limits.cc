@@ -16,6 +16,12 @@ std::shared_ptr<upstream::ClusterCounters> SharedLimits::of(std::string_view clu
   return found->second;
 }
 
+std::shared_ptr<upstream::ClusterCounters> SharedLimits::find(std::string_view cluster) const {
+  std::lock_guard lock(mutex_);
+  auto found = clusters_.find(cluster);
+  return found == clusters_.end() ? nullptr : found->second;
+}
+
 void SharedLimits::add_worker(io::Loop& loop, const void* worker, Release release) {
   std::lock_guard lock(mutex_);
   workers_.push_back({&loop, worker, std::make_shared<Release>(std::move(release))});

@@ -13,7 +13,8 @@ Pool::Pool(Host& host, Lane lane, std::string sni)
 Pool::~Pool() { host_.cluster.forget(*this); }
 
 bool Pool::may_be_mizzen() const {
-  return lane_ == Lane::kHttp1 && host_.tls != nullptr && host_.speaks != Speaks::kOther &&
+  return lane_ == Lane::kHttp1 && host_.tls != nullptr &&
+         host_.may_be_mizzen(host_.cluster.context().loop.now()) &&
          !host_.cluster.cluster().http1_limits && is_mesh_tls(*host_.tls);
 }
 
@@ -41,9 +42,12 @@ std::expected<void, UpstreamFailure> Pool::open(Call& call, bool fresh) {
     }
   }
   ClusterState& cluster = host_.cluster;
-  Taken place = Taken::from(cluster.counters(call.high_priority()).pending,
-                            cluster.limits(call.high_priority()).max_pending_requests);
+  Counters& counters = cluster.counters(call.high_priority());
+  Taken place =
+      Taken::from(counters.pending, cluster.limits(call.high_priority()).max_pending_requests,
+                  counters.pending_refused);
   if (!place) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
+  counters.pending_total.fetch_add(1, std::memory_order_relaxed);
   call.wait_in(std::move(place));
   pending_.push_back(&call);
   grow();
@@ -68,7 +72,9 @@ void Pool::grow() {
 bool Pool::start_one() {
   ClusterState& cluster = host_.cluster;
   const auto take = [&cluster] {
-    return Taken::from(cluster.counters(false).connections, cluster.limits(false).max_connections);
+    Counters& counters = cluster.counters(false);
+    return Taken::from(counters.connections, cluster.limits(false).max_connections,
+                       counters.connections_refused);
   };
   Taken place = take();
   if (!place && cluster.release_connection()) place = take();
@@ -81,7 +87,7 @@ bool Pool::start_one() {
 }
 
 void Pool::on_connected(Conn& conn) {
-  if (may_be_mizzen()) host_.speaks = conn.mizzen() ? Speaks::kMizzen : Speaks::kOther;
+  if (may_be_mizzen()) host_.learn(conn.mizzen(), host_.cluster.context().loop.now());
   serve_pending(conn);
   grow();  // the peer speaks HTTP/1 after all: a connection for each
 }
@@ -106,7 +112,7 @@ void Pool::on_room(Conn& conn) {
 }
 
 void Pool::on_connect_failed(Conn& conn, const UpstreamFailure& failure) {
-  host_.cluster.report(host_, Outcome::kLocalFailure);
+  host_.cluster.report_unreachable(host_);
   auto gone = take_out(conn);
   host_.cluster.context().loop.dispose(std::move(gone));
   fail_pending(failure);

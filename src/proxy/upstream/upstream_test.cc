@@ -349,6 +349,101 @@ TEST_F(UpstreamTest, OutliersAreLeftOut) {
   EXPECT_EQ(a.requests, 17);
 }
 
+TEST_F(UpstreamTest, AnEjectionIsSeenByAllWorkers) {
+  Server a(loop_, "a");
+  Server b(loop_, "b");
+  b.status = 500;
+  cluster_->outlier.emplace();
+  cluster_->outlier->consecutive_5xx = 2;
+  cluster_->outlier->base_ejection = milliseconds(300);
+  cluster_->panic_threshold_percent = 0;
+  hosts({a.address, b.address});
+  auto other = make_upstream(loop_, limits_, contexts_);
+  other->set_snapshot(snapshot_);
+  std::swap(upstream_, other);
+  (void)ask();  // the second worker knows the hosts already
+  (void)ask();
+  std::swap(upstream_, other);
+  for (int i = 0; i < 6; ++i) (void)ask();
+  const int before = b.requests;
+  b.status = 200;
+  std::swap(upstream_, other);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(ask()->body, "a");
+  EXPECT_EQ(b.requests, before);
+  EXPECT_EQ(limits_->find("c")->health.counts().active, 1u);
+  until([&] { return limits_->find("c")->health.counts().active == 0; });
+  (void)ask();
+  (void)ask();
+  EXPECT_GT(b.requests, before);
+}
+
+TEST_F(UpstreamTest, WithoutDetectionNobodyStaysOut) {
+  Server a(loop_, "a");
+  a.status = 500;
+  cluster_->outlier.emplace();
+  cluster_->outlier->consecutive_5xx = 1;
+  cluster_->panic_threshold_percent = 0;
+  hosts({a.address});
+  (void)ask();
+  EXPECT_EQ(ask()->failure->fault, UpstreamFault::kNoHealthyUpstream);
+  cluster_->outlier.reset();
+  publish();
+  EXPECT_EQ(ask()->status, 500);
+}
+
+TEST_F(UpstreamTest, AHostThatHangsIsLeftOut) {
+  Server a(loop_, "a");
+  a.hold = true;
+  cluster_->outlier.emplace();
+  cluster_->outlier->consecutive_5xx = 2;
+  cluster_->panic_threshold_percent = 0;
+  hosts({a.address});
+  for (int i = 0; i < 2; ++i) {
+    auto request = send();
+    until([&] { return a.requests == i + 1; });
+    request->call->timed_out();
+  }
+  EXPECT_EQ(send()->failure->fault, UpstreamFault::kNoHealthyUpstream);
+}
+
+TEST_F(UpstreamTest, RetriesAreLimitedOrHaveABudget) {
+  Server a(loop_, "a");
+  a.hold = true;
+  cluster_->limits.max_retries = 1;
+  hosts({a.address});
+  UpstreamAsk ask;
+  ask.snapshot = snapshot_;
+  ask.entry = snapshot_->cluster("c");
+  auto first = upstream_->retry_place(ask);
+  EXPECT_TRUE(first);
+  EXPECT_FALSE(upstream_->retry_place(ask));
+  first.reset();
+  EXPECT_TRUE(upstream_->retry_place(ask));
+  EXPECT_EQ(limits_->find("c")->by_priority[0].retries_refused.load(), 1u);
+  cluster_->limits.retry_budget.emplace();
+  cluster_->limits.retry_budget->percent = 50;
+  cluster_->limits.retry_budget->min_concurrency = 0;
+  publish();
+  ask.snapshot = snapshot_;
+  ask.entry = snapshot_->cluster("c");
+  EXPECT_FALSE(upstream_->retry_place(ask));
+  std::vector<std::unique_ptr<Request>> all;
+  for (int i = 0; i < 4; ++i) all.push_back(send());
+  auto one = upstream_->retry_place(ask);
+  auto two = upstream_->retry_place(ask);
+  EXPECT_TRUE(one && two);
+  EXPECT_FALSE(upstream_->retry_place(ask));
+}
+
+TEST_F(UpstreamTest, TheHeadersPortOfAnOriginalDestination) {
+  Server a(loop_, "a");
+  cluster_->type = Cluster::Type::kOriginalDst;
+  cluster_->original_dst_port = a.address.port();
+  original_dst_ = io::Address::loopback(1);
+  publish();
+  EXPECT_EQ(ask()->body, "a");
+}
+
 // --- Mutual TLS ----------------------------------------------------------------------------------
 
 const pki::Authority& root() {

@@ -44,14 +44,7 @@ ClusterState& WorkerUpstream::state_of(const UpstreamAsk& ask) {
 
 std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> WorkerUpstream::open(
     const UpstreamAsk& ask, http::RequestHead& head, bool end, UpstreamEvents& events) {
-  ClusterState& state = state_of(ask);
-  Taken retry;
-  if (ask.is_retry) {
-    retry = Taken::from(state.counters(ask.high_priority).retries,
-                        state.limits(ask.high_priority).max_retries);
-    if (!retry) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
-  }
-  auto call = std::make_unique<Call>(state, ask, head, end, events, std::move(retry));
+  auto call = std::make_unique<Call>(state_of(ask), ask, head, end, events);
   if (auto started = call->start(ask); !started) return std::unexpected(started.error());
   return call;
 }
@@ -61,6 +54,16 @@ std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> WorkerUpstream::dial(
   auto dial = std::make_unique<Dial>(state_of(ask), ask, events);
   if (auto started = dial->start(ask); !started) return std::unexpected(started.error());
   return dial;
+}
+
+std::unique_ptr<RetryPlace> WorkerUpstream::retry_place(const UpstreamAsk& ask) {
+  struct Place final : RetryPlace {
+    explicit Place(Taken its) : taken(std::move(its)) {}
+    Taken taken;
+  };
+  ClusterState& state = state_of(ask);
+  Taken taken = state.take_retry(ask.high_priority);
+  return taken ? std::make_unique<Place>(std::move(taken)) : nullptr;
 }
 
 void WorkerUpstream::set_snapshot(SnapshotRef snapshot) {

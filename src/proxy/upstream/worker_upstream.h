@@ -20,6 +20,7 @@ class WorkerUpstream final : public Upstream {
       const UpstreamAsk& ask, http::RequestHead& head, bool end, UpstreamEvents& events) override;
   std::expected<std::unique_ptr<TcpCall>, UpstreamFailure> dial(const UpstreamAsk& ask,
                                                                 TcpEvents& events) override;
+  std::unique_ptr<RetryPlace> retry_place(const UpstreamAsk& ask) override;
   void set_snapshot(SnapshotRef snapshot) override;
   void set_own_metadata(std::string metadata, std::string node_id) override;
   void drain() override;
