@@ -2,7 +2,8 @@
 #   A static library of every .cc file below the current folder, with an include root of its own:
 #   "io/loop.h" is found only by a folder that names `io` in DEPS (or gets it through them), so an
 #   include edge that the architecture forbids does not compile. *_test.cc become <folder>_test,
-#   *_fuzz.cc one fuzzer each. THREADS: its tests run under the thread sanitizer too.
+#   *_fuzz.cc one fuzzer each; <folder>_test runs over their seeds (corpus/<name> beside the
+#   fuzzer). THREADS: its tests run under the thread sanitizer too.
 function(mizzen_library name)
   cmake_parse_arguments(A "THREADS" "" "DEPS;LINK;TEST_DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -42,8 +43,27 @@ function(mizzen_library name)
     endif()
   endforeach()
 
+  set(passes "")
+  if(NOT MIZZEN_FUZZ)
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(fuzz_name ${fuzzer} NAME_WE)
+      get_filename_component(folder ${fuzzer} DIRECTORY)
+      set_source_files_properties(${fuzzer} PROPERTIES COMPILE_DEFINITIONS
+                                  LLVMFuzzerTestOneInput=${fuzz_name}_target)
+      set(pass ${CMAKE_BINARY_DIR}/fuzz/${name}_${fuzz_name}_pass.cc)
+      file(CONFIGURE OUTPUT ${pass} CONTENT [[
+#include "fuzz/corpus.h"
+
+extern "C" int @fuzz_name@_target(const std::uint8_t* data, std::size_t size);
+TEST(Seeds, @fuzz_name@) { mizzen::run_corpus("@folder@/corpus/@fuzz_name@", @fuzz_name@_target); }
+]] @ONLY)
+      list(APPEND passes ${fuzzer} ${pass})
+    endforeach()
+  endif()
+
   if(tests)
-    add_executable(${name}_test ${tests} ${alone})
+    add_executable(${name}_test ${tests} ${alone} ${passes})
+    target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     target_compile_options(${name}_test PRIVATE ${MIZZEN_OWN_OPTIONS})
     target_link_libraries(${name}_test PRIVATE ${name} ${A_TEST_DEPS} GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

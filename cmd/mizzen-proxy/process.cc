@@ -41,6 +41,7 @@ proxy::DataPlaneOptions data_plane_options(const Flags& flags, const proxy::Boot
   proxy::DataPlaneOptions options;
   options.concurrency = workers(flags, bootstrap);
   options.self = proxy::self_facts(bootstrap.node);
+  options.connection_limits = bootstrap.connection_limits;
   if (bootstrap.workload) {
     options.drain_time = kInjectedDrain;
     options.drain_quiet = kInjectedQuiet;

@@ -57,12 +57,20 @@ struct Limits {
   std::uint32_t early_resets = 500;     // streams reset by the peer before we answered, when they
                                         // are also more than half of all streams
   std::uint32_t control_frames = 1000;  // PING and SETTINGS acknowledgements waiting to be written
-  std::uint32_t empty_frames = 100;     // frames that bring nothing, in a row
+  std::uint32_t outbound_frames = 10'000;  // frames of any kind waiting to be written
+  std::uint32_t empty_frames = 100;        // frames that bring nothing, in a row
+  std::uint32_t priority_frames = 100;     // PRIORITY, for each stream that was opened
+  std::uint32_t window_updates = 10;       // WINDOW_UPDATE, for each DATA frame that we sent
+  std::uint32_t hpack_table = 4096;        // bytes of the peer's header table
 };
+
+// How HTTP/1 writes field names: in lower case, as they came, or Each-Word with a capital.
+enum class HeaderCase : std::uint8_t { kLower, kAsReceived, kProper };
 
 struct CodecOptions {
   Limits limits;
-  bool keep_header_case = false;     // HTTP/1: remember and write names as they came
+  HeaderCase header_case = HeaderCase::kLower;
+  bool absolute_targets = true;      // HTTP/1 server: take "GET http://host/path"
   std::string_view scheme = "http";  // for HTTP/1 requests; a literal
 };
 
@@ -152,6 +160,9 @@ class Codec {
 
   // HTTP/2 only; ignored by HTTP/1.
   virtual void ping(std::uint64_t /*payload*/) {}
+  // Which of the limits on floods ended the connection, in Envoy's words
+  // ("inbound_priority_frames_flood"); a literal, empty: none of them.
+  virtual std::string_view violation() const { return {}; }
 };
 
 class ServerCodec : public Codec {
@@ -163,6 +174,10 @@ class ServerCodec : public Codec {
   virtual void respond(StreamId id, const ResponseHead& head, bool end) = 0;
   // An interim response, e.g. 100 or 103. Dropped for HTTP/1.0.
   virtual void inform(StreamId id, const ResponseHead& head) = 0;
+  // Part of a request's head has come, and its end has not.
+  virtual bool head_pending() const = 0;
+  // Answers such a head with `status` and ends the connection; HTTP/2 only ends it.
+  virtual void refuse(int status) = 0;
 };
 
 class ClientCodec : public Codec {

@@ -1,4 +1,4 @@
-// What the fuzzers and their short deterministic twin (mutation_test.cc) do with hostile bytes.
+// What the fuzzers do with hostile bytes.
 // Each function feeds `input`, whose first byte decides how large the pieces are, and aborts when a
 // codec breaks its promises: events out of order, or after the last one.
 #pragma once

@@ -117,10 +117,13 @@ std::expected<BodyReader::Step, Refusal> BodyReader::chunk_size(std::string_view
     if (size >> 59 != 0) return refuse(400, "chunk size is too large");
     size = size * 16 + static_cast<std::uint64_t>(digit);
   }
-  std::string_view extension = input.substr(digits, line - 1 - digits);
+  const std::string_view extension = input.substr(digits, line - 1 - digits);
   if (digits == 0) return refuse(400, "invalid chunk size");
-  while (extension.starts_with(' ') || extension.starts_with('\t')) extension.remove_prefix(1);
-  if (!extension.empty() && extension[0] != ';') return refuse(400, "invalid chunk size");
+  // BWS is for what precedes an extension only.
+  const std::size_t semicolon = extension.find_first_not_of(" \t");
+  if (!extension.empty() && (semicolon == std::string_view::npos || extension[semicolon] != ';')) {
+    return refuse(400, "invalid chunk size");
+  }
   if (!is_field_value(extension)) return refuse(400, "control character in a chunk extension");
   left_ = size;
   chunk_ = size == 0 ? Chunk::kTrailers : Chunk::kData;

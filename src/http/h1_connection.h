@@ -49,6 +49,8 @@ class Connection : public Interface {
   void begin_opaque();  // both directions carry another protocol's bytes from here
   void end_of_message();
   void note_work();
+  void fail_with(const Refusal& refusal);
+  bool keeps() const { return !kept_.empty(); }  // input that was not handled yet
 
   CodecOptions options_;
   ConnectionEvents* events_;
@@ -69,7 +71,6 @@ class Connection : public Interface {
   void run_kept();
   void settle();
   void handle_end();
-  void fail_with(const Refusal& refusal);
   void break_stream(Code code, std::string_view why, bool retry_safe = false);
   bool paused() const { return held_ > options_.limits.stream_window; }
 

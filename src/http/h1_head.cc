@@ -1,8 +1,10 @@
 #include "http/h1_head.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
+#include <iterator>
 
 #include "base/strings.h"
 
@@ -107,10 +109,12 @@ enum class Place : std::uint8_t { kKeep, kDrop };
 
 // Fields that frame the message or belong to the connection.
 std::expected<Place, Refusal> take_special(Scan& scan, std::string_view name,
-                                           std::string_view value) {
+                                           std::string_view& value) {
   switch (name.size()) {
     case 2:
-      if (name == "te") return list_has_token(value, "trailers") ? Place::kKeep : Place::kDrop;
+      if (name != "te") break;
+      if (!list_has_token(value, "trailers")) return Place::kDrop;
+      value = "trailers";
       break;
     case 4:
       if (name == "host") {
@@ -136,6 +140,7 @@ std::expected<Place, Refusal> take_special(Scan& scan, std::string_view name,
       if (name == "content-length") {
         const bool again = scan.framing.length.has_value();
         if (auto taken = take_length(scan, value); !taken) return std::unexpected(taken.error());
+        while (value.size() > 1 && value.front() == '0') value.remove_prefix(1);
         return again ? Place::kDrop : Place::kKeep;
       }
       if (name == "http2-settings") return Place::kDrop;
@@ -187,7 +192,7 @@ Outcome parse_fields(char* at, char* end, const Limits& limits, bool keep_case, 
     char* value_end = at;
     while (value_end > value_begin && (value_end[-1] == ' ' || value_end[-1] == '\t')) --value_end;
     at += 2;
-    const std::string_view value(value_begin, static_cast<std::size_t>(value_end - value_begin));
+    std::string_view value(value_begin, static_cast<std::size_t>(value_end - value_begin));
     if (scan != nullptr) {
       auto place = take_special(*scan, name, value);
       if (!place) return std::unexpected(place.error());
@@ -198,14 +203,20 @@ Outcome parse_fields(char* at, char* end, const Limits& limits, bool keep_case, 
   return at + 2 == end && at[1] == '\n' ? Outcome{} : refuse(400, "carriage return alone");
 }
 
-// RFC 9110 7.6.1: what Connection names goes no further. What proxies say to each other cannot be
-// taken away this way.
+// RFC 9110 7.6.1: what Connection names goes no further. What proxies say to each other, and what
+// says who asks, cannot be taken away this way.
+bool may_be_nominated(std::string_view name) {
+  constexpr std::string_view kKept[] = {"authorization", "content-length", "cookie", "te",
+                                        "traceparent",   "x-request-id"};
+  return std::ranges::find(kKept, name) == std::end(kKept) && !name.starts_with("x-forwarded-") &&
+         !name.starts_with("x-envoy-") && !name.starts_with("x-mizzen-") &&
+         !name.starts_with("x-b3-");
+}
+
 void drop_nominated(const Scan& scan, Headers& headers) {
   if (scan.nominated.empty()) return;
   headers.remove_if([&scan](const HeaderField& field) {
-    return !field.name.starts_with("x-") && field.name != "authorization" &&
-           field.name != "cookie" && field.name != "content-length" && field.name != "te" &&
-           list_has_token(scan.nominated, field.name);
+    return may_be_nominated(field.name) && list_has_token(scan.nominated, field.name);
   });
 }
 
@@ -219,23 +230,10 @@ Outcome finish(Scan& scan, bool http10, Headers& headers) {
   return {};
 }
 
-// RFC 3986 authority without user information, or empty.
-bool is_authority(std::string_view text) {
-  for (char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u <= 0x20 || u >= 0x7f || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' ||
-        c == ',' || c == '"' || c == '<' || c == '>') {
-      return false;
-    }
-  }
-  return true;
-}
+Outcome take_absolute(std::string_view target, RequestHead& to);
 
-Outcome take_target(std::string_view target, RequestHead& to) {
-  for (char c : target) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u <= 0x20 || u >= 0x7f) return refuse(400, "invalid character in the request target");
-  }
+Outcome take_target(std::string_view target, const CodecOptions& options, RequestHead& to) {
+  if (!is_target(target)) return refuse(400, "invalid character in the request target");
   if (to.method == "CONNECT") {
     if (!is_authority(target)) return refuse(400, "invalid authority");
     to.authority = target;
@@ -245,6 +243,11 @@ Outcome take_target(std::string_view target, RequestHead& to) {
     to.path = target;
     return {};
   }
+  if (!options.absolute_targets) return refuse(404, "an absolute request target");
+  return take_absolute(target, to);
+}
+
+Outcome take_absolute(std::string_view target, RequestHead& to) {
   const std::size_t colon = target.find("://");
   if (colon == std::string_view::npos) return refuse(400, "invalid request target");
   const std::string_view scheme = target.substr(0, colon);
@@ -280,7 +283,7 @@ std::optional<Protocol> parse_version(std::string_view text) {
 }
 
 // The request line in [at, end), end at its carriage return.
-Outcome parse_request_line(std::string_view line, RequestHead& to) {
+Outcome parse_request_line(std::string_view line, const CodecOptions& options, RequestHead& to) {
   const std::size_t first = line.find(' ');
   if (first == std::string_view::npos) return refuse(400, "invalid request line");
   to.method = line.substr(0, first);
@@ -292,11 +295,13 @@ Outcome parse_request_line(std::string_view line, RequestHead& to) {
   const std::string_view version = line.substr(second + 1);
   auto protocol = parse_version(version);
   if (!protocol) {
-    const bool other = version.size() == 8 && version.starts_with("HTTP/") && version[6] == '.';
+    const bool other = version.size() == 8 && version.starts_with("HTTP/") && version[6] == '.' &&
+                       version[5] >= '0' && version[5] <= '9' && version[7] >= '0' &&
+                       version[7] <= '9';
     return other ? refuse(505, "HTTP version not supported") : refuse(400, "invalid HTTP version");
   }
   to.protocol = *protocol;
-  return take_target(line.substr(first + 1, second - first - 1), to);
+  return take_target(line.substr(first + 1, second - first - 1), options, to);
 }
 
 }  // namespace
@@ -326,12 +331,12 @@ std::expected<Framing, Refusal> parse_request(std::string_view head, const Codec
   const char* line_end = static_cast<const char*>(std::memchr(text, '\r', head.size()));
   const auto line_size = static_cast<std::size_t>(line_end - text);
   if (text[line_size + 1] != '\n') return refuse(400, "carriage return alone");
-  if (auto read = parse_request_line({text, line_size}, to); !read) {
+  if (auto read = parse_request_line({text, line_size}, options, to); !read) {
     return std::unexpected(read.error());
   }
   Scan scan;
   if (auto read = parse_fields(text + line_size + 2, text + head.size(), options.limits,
-                               options.keep_header_case, to.headers, &scan);
+                               options.header_case == HeaderCase::kAsReceived, to.headers, &scan);
       !read) {
     return std::unexpected(read.error());
   }
@@ -367,7 +372,7 @@ std::expected<Framing, Refusal> parse_response(std::string_view head, const Code
   to.status = *status;
   Scan scan;
   if (auto read = parse_fields(text + line_size + 2, text + head.size(), options.limits,
-                               options.keep_header_case, to.headers, &scan);
+                               options.header_case == HeaderCase::kAsReceived, to.headers, &scan);
       !read) {
     return std::unexpected(read.error());
   }
@@ -385,12 +390,7 @@ std::expected<void, Refusal> parse_trailers(std::string_view lines, const Limits
   if (auto read = parse_fields(text, text + lines.size(), limits, false, to, nullptr); !read) {
     return read;
   }
-  // RFC 9110 6.5.1: what frames or routes a message has no place in its trailers.
-  to.remove_if([](const HeaderField& field) {
-    return field.name == "content-length" || field.name == "transfer-encoding" ||
-           field.name == "host" || field.name == "connection" || field.name == "trailer" ||
-           field.name == "te" || field.name == "upgrade" || field.name == "keep-alive";
-  });
+  to.remove_if([](const HeaderField& field) { return is_forbidden_trailer(field.name); });
   return {};
 }
 

@@ -51,6 +51,13 @@ class Server final : public Connection<ServerCodec> {
     note_work();
   }
 
+  bool head_pending() const override { return stream_ == nullptr && in_ == In::kHead && keeps(); }
+
+  void refuse(int status) override {
+    if (head_pending()) fail_with({status, "the head did not come in time"});
+    note_work();
+  }
+
   void drain() override {
     draining_ = true;
     if (stream_ == nullptr && in_ == In::kHead) {

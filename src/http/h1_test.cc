@@ -436,13 +436,31 @@ TEST(H1Client, KeepsHeaderCaseWhenAsked) {
   ConnectionRecorder recorder;
   StreamRecorder stream;
   CodecOptions options;
-  options.keep_header_case = true;
+  options.header_case = HeaderCase::kAsReceived;
   auto server = make_h1_server(options, &recorder);
   ASSERT_TRUE(server->feed("GET / HTTP/1.1\r\nHost: a\r\nX-ReQuest: 1\r\n\r\n"));
   auto client = make_h1_client(options, &recorder);
   client->submit(recorder.requests[0].head, true, &stream);
   EXPECT_EQ(pull(*client), "GET / HTTP/1.1\r\nHost: a\r\nX-ReQuest: 1\r\n\r\n");
   EXPECT_EQ(recorder.requests[0].head.headers.get_or("x-request", ""), "1");
+}
+
+TEST(H1Client, WritesProperCaseWhenAsked) {
+  ConnectionRecorder recorder;
+  StreamRecorder stream;
+  CodecOptions options;
+  options.header_case = HeaderCase::kProper;
+  auto client = make_h1_client(options, &recorder);
+  RequestHead head;
+  head.method = "POST";
+  head.authority = "a";
+  head.path = "/";
+  head.headers.add("content-type", "t");
+  head.headers.add("x-b3-traceid", "1");
+  client->submit(head, false, &stream);
+  EXPECT_EQ(pull(*client),
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: t\r\nX-B3-Traceid: 1\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n");
 }
 
 }  // namespace

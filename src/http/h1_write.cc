@@ -55,12 +55,36 @@ void write_field(Output& to, std::string_view name, std::string_view value) {
   to.append("\r\n");
 }
 
+// "content-type" as "Content-Type".
+std::string_view proper(std::string_view name, std::array<char, 64>& to) {
+  if (name.size() > to.size()) return name;
+  bool begins = true;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    to[i] = begins && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    begins = c == '-';
+  }
+  return {to.data(), name.size()};
+}
+
+// A field of our own, in the case that was asked for.
+void write_own(Output& to, std::string_view name, std::string_view value,
+               const CodecOptions& options) {
+  std::array<char, 64> spelled;
+  write_field(to, options.header_case == HeaderCase::kProper ? proper(name, spelled) : name, value);
+}
+
 }  // namespace
 
 void write_fields(Output& to, const Headers& headers, const CodecOptions& options) {
   for (const HeaderField& field : headers) {
     if (is_hop_field(field.name)) continue;
-    write_field(to, options.keep_header_case ? field.spelled() : field.name, field.value);
+    if (options.header_case == HeaderCase::kProper) {
+      write_own(to, field.name, field.value, options);
+    } else {
+      const bool as_received = options.header_case == HeaderCase::kAsReceived;
+      write_field(to, as_received ? field.spelled() : field.name, field.value);
+    }
   }
 }
 
@@ -74,17 +98,17 @@ void write_request(Output& to, const RequestHead& head, BodyFraming body,
     to.append(head.path.empty() ? std::string_view("/") : head.path);
   }
   to.append(" HTTP/1.1\r\n");
-  write_field(to, options.keep_header_case ? "Host" : "host", head.authority);
+  write_field(to, options.header_case == HeaderCase::kLower ? "host" : "Host", head.authority);
   write_fields(to, head.headers, options);
-  if (body == BodyFraming::kChunked) to.append("transfer-encoding: chunked\r\n");
+  if (body == BodyFraming::kChunked) write_own(to, "transfer-encoding", "chunked", options);
   if (!head.upgrade.empty()) {
-    to.append("connection: Upgrade\r\n");
-    write_field(to, "upgrade", head.upgrade);
+    write_own(to, "connection", "Upgrade", options);
+    write_own(to, "upgrade", head.upgrade, options);
     if (head.upgrade == "websocket" && !head.headers.has("sec-websocket-key")) {
-      write_field(to, "sec-websocket-key", websocket::make_key());
+      write_own(to, "sec-websocket-key", websocket::make_key(), options);
     }
   } else if (head.headers.has("te")) {
-    to.append("connection: TE\r\n");
+    write_own(to, "connection", "TE", options);
   }
   to.append("\r\n");
 }
@@ -102,14 +126,14 @@ void write_response(Output& to, const ResponseHead& head, BodyFraming body, bool
   }
   write_fields(to, head.headers, options);
   if (head.status == 101) {
-    to.append("connection: Upgrade\r\n");
-    write_field(to, "upgrade", upgrade);
+    write_own(to, "connection", "Upgrade", options);
+    write_own(to, "upgrade", upgrade, options);
   } else if (!head.is_informational()) {
-    if (body == BodyFraming::kChunked) to.append("transfer-encoding: chunked\r\n");
+    if (body == BodyFraming::kChunked) write_own(to, "transfer-encoding", "chunked", options);
     if (!keep_alive) {
-      to.append("connection: close\r\n");
+      write_own(to, "connection", "close", options);
     } else if (http10) {
-      to.append("connection: keep-alive\r\n");
+      write_own(to, "connection", "keep-alive", options);
     }
   }
   to.append("\r\n");

@@ -18,14 +18,6 @@ std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
 
-bool is_visible(std::string_view text) {
-  for (char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u <= 0x20 || u >= 0x7f) return false;
-  }
-  return true;
-}
-
 // Stands for a handler until on_request() has returned it.
 struct Nobody final : StreamEvents {
   void on_data(std::string_view, bool) override {}
@@ -53,15 +45,19 @@ void join_cookies(Headers& headers) {
 struct Callbacks {
   static Session& self(void* user) { return *static_cast<Session*>(user); }
 
-  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+  static int begin_frame(nghttp2_session* raw, const nghttp2_frame_hd* head, void* user) {
     Session& session = self(user);
+    if (head->type != NGHTTP2_CONTINUATION) session.head_open_ = false;
     const bool counts = head->type == NGHTTP2_DATA || head->type == NGHTTP2_HEADERS ||
                         head->type == NGHTTP2_CONTINUATION;
     const bool empty = head->length == 0 && (head->flags & NGHTTP2_FLAG_END_STREAM) == 0;
     if (counts && !empty) {
       session.empty_frames_ = 0;
     } else if (counts && ++session.empty_frames_ > session.options_.limits.empty_frames) {
-      session.terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many empty frames");
+      session.terminate(NGHTTP2_ENHANCE_YOUR_CALM, "inbound_empty_frames_flood");
+    }
+    if (nghttp2_session_get_outbound_queue_size(raw) > session.options_.limits.outbound_frames) {
+      session.terminate(NGHTTP2_ENHANCE_YOUR_CALM, "outbound_flood");
     }
     return 0;
   }
@@ -69,6 +65,7 @@ struct Callbacks {
   static int begin_headers(nghttp2_session* raw, const nghttp2_frame* frame, void* user) {
     Session& session = self(user);
     session.idle_frames_ = 0;
+    session.head_open_ = true;
     if (!session.is_server_ || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (!session.status_) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     Stream* stream = session.add_stream();
@@ -102,8 +99,10 @@ struct Callbacks {
                                        : stream->response.headers;
     if (session.is_server_ && !stream->head_read) {
       if (name == "host") {
-        if (stream->request.authority.empty()) stream->request.authority = to.intern(value);
-        return 0;
+        std::string_view& authority = stream->request.authority;
+        if (authority.empty()) authority = to.intern(value);
+        // RFC 9113 8.3.1: another than :authority is malformed.
+        return equals_ignore_case(authority, value) ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
       }
       if (name == "content-length")
         stream->request.content_length = parse_int<std::uint64_t>(value);
@@ -163,6 +162,7 @@ struct Callbacks {
     const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
+        session.head_open_ = false;
         headers_done(session, session.find(frame->hd.stream_id), end);
         break;
       case NGHTTP2_DATA: {
@@ -185,6 +185,12 @@ struct Callbacks {
       case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) session.events_->on_settings();
         session.count_idle_frame();
+        break;
+      case NGHTTP2_PRIORITY:
+        session.count_priority_frame();
+        break;
+      case NGHTTP2_WINDOW_UPDATE:
+        session.count_window_update();
         break;
       default:
         session.count_idle_frame();
@@ -211,7 +217,7 @@ struct Callbacks {
     const Limits& limits = session.options_.limits;
     if (++session.early_resets_ > limits.early_resets &&
         session.early_resets_ * 2 > session.streams_seen_) {
-      session.terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many streams reset by the peer");
+      session.terminate(NGHTTP2_ENHANCE_YOUR_CALM, "premature_resets");
     }
   }
 
@@ -276,6 +282,7 @@ struct Callbacks {
     Session& session = self(user);
     auto* stream = static_cast<Stream*>(source->ptr);
     session.idle_frames_ = 0;
+    ++session.data_frames_;
     if (frame->data.padlen > 0) return NGHTTP2_ERR_CALLBACK_FAILURE;  // we never pad
     if (session.out_.size() > kMostOutput) return NGHTTP2_ERR_WOULDBLOCK;
     session.out_.append(text_of(head, 9));
@@ -328,7 +335,22 @@ nghttp2_data_provider body_provider(Stream* stream) {
 
 void Session::count_idle_frame() {
   if (++idle_frames_ > kIdleFrames) {
-    terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that move nothing on");
+    terminate(NGHTTP2_ENHANCE_YOUR_CALM, "inbound_idle_frames_flood");
+  }
+}
+
+// Both by Envoy's formulas: what a peer has reason to send grows with what it asked for.
+void Session::count_priority_frame() {
+  if (++priority_frames_ > options_.limits.priority_frames * (1 + streams_seen_)) {
+    terminate(NGHTTP2_ENHANCE_YOUR_CALM, "inbound_priority_frames_flood");
+  }
+}
+
+void Session::count_window_update() {
+  const std::uint64_t most =
+      5 + 2 * (streams_seen_ + options_.limits.window_updates * data_frames_);
+  if (++window_updates_ > most) {
+    terminate(NGHTTP2_ENHANCE_YOUR_CALM, "inbound_window_update_frames_flood");
   }
 }
 
@@ -341,9 +363,10 @@ void Session::deliver_request(Stream* stream, bool end) {
   stream->head_read = true;
   RequestHead& head = stream->request;
   const bool plain_connect = head.method == "CONNECT" && stream->protocol.empty();
-  const bool path_fits = plain_connect || head.path.starts_with('/') || head.path == "*";
-  if (!path_fits || !is_visible(head.path) || !is_visible(head.authority) ||
-      head.authority.find_first_of("/@\\") != std::string_view::npos || !is_token(head.method)) {
+  const bool path_fits =
+      plain_connect || head.path.starts_with('/') || (head.path == "*" && head.method == "OPTIONS");
+  if (!path_fits || !is_target(head.path) || !is_authority(head.authority) ||
+      !is_token(head.method)) {
     refuse_stream(stream, NGHTTP2_PROTOCOL_ERROR);
     return;
   }
@@ -389,6 +412,7 @@ void Session::deliver_response(Stream* stream, bool end) {
 void Session::deliver_trailers(Stream* stream) {
   if (stream->events == nullptr) return;
   Headers trailers = std::move(stream->trailers);
+  trailers.remove_if([](const HeaderField& field) { return is_forbidden_trailer(field.name); });
   stream->events->on_trailers(std::move(trailers));
 }
 

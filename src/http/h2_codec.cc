@@ -31,6 +31,7 @@ class Bound : public Interface {
   std::size_t open_streams() const override { return session_.open_streams(); }
   Protocol protocol() const override { return Protocol::kHttp2; }
   void ping(std::uint64_t payload) override { session_.ping(payload); }
+  std::string_view violation() const override { return session_.violation(); }
 
  protected:
   h2::Session session_;
@@ -43,6 +44,8 @@ class Server final : public Bound<ServerCodec> {
     session_.respond(id, head, end);
   }
   void inform(StreamId id, const ResponseHead& head) override { session_.inform(id, head); }
+  bool head_pending() const override { return session_.head_pending(); }
+  void refuse(int /*status*/) override { session_.refuse(); }
 };
 
 class Client final : public Bound<ClientCodec> {

@@ -81,7 +81,8 @@ Session::Session(const CodecOptions& options, ConnectionEvents* events, bool is_
     : options_(options), events_(events), is_server_(is_server) {
   const Limits& limits = options_.limits;
   session_ = new_nghttp2_session(this, is_server, limits);
-  std::array<nghttp2_settings_entry, 4> settings = {{
+  std::array<nghttp2_settings_entry, 5> settings = {{
+      {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, limits.hpack_table},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<std::uint32_t>(limits.stream_window)},
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.concurrent_streams},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits.head_bytes)},
@@ -134,6 +135,7 @@ Status Session::feed(std::string_view bytes) {
   if (used < 0 && status_) {
     status_ = fail(used == NGHTTP2_ERR_FLOODED ? Code::kLimit : Code::kProtocol,
                    std::string("HTTP/2: ") + nghttp2_strerror(static_cast<int>(used)));
+    if (used == NGHTTP2_ERR_FLOODED) violation_ = "outbound_control_flood";
     nghttp2_session_terminate_session(
         session_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
   }
@@ -296,10 +298,18 @@ void Session::ping(std::uint64_t payload) {
 }
 
 // Ends the connection over a limit; what is open breaks at the end of feed().
-void Session::terminate(std::uint32_t code, std::string_view why) {
+void Session::terminate(std::uint32_t code, std::string_view violation) {
   if (!status_) return;
-  status_ = fail(Code::kLimit, std::string("HTTP/2: ").append(why));
+  violation_ = violation;
+  status_ = fail(Code::kLimit, std::string("HTTP/2: ").append(violation));
   nghttp2_session_terminate_session(session_, code);
+}
+
+void Session::refuse() {
+  if (!status_) return;
+  status_ = fail(Code::kTimeout, "HTTP/2: the head did not come in time");
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  note_work();
 }
 
 void Session::respond(StreamId id, const ResponseHead& head, bool end) {

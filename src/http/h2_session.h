@@ -60,6 +60,9 @@ class Session {
   bool finished() const;
   std::size_t open_streams() const { return streams_.size(); }
   void ping(std::uint64_t payload);
+  std::string_view violation() const { return violation_; }
+  bool head_pending() const { return head_open_; }
+  void refuse();
 
   void respond(StreamId id, const ResponseHead& head, bool end);
   void inform(StreamId id, const ResponseHead& head);
@@ -86,8 +89,10 @@ class Session {
   void raise();
   void break_all(const Error& error);
   void note_work();
-  void terminate(std::uint32_t code, std::string_view why);
+  void terminate(std::uint32_t code, std::string_view violation);
   void count_idle_frame();
+  void count_priority_frame();
+  void count_window_update();
 
   CodecOptions options_;
   ConnectionEvents* events_;
@@ -99,6 +104,10 @@ class Session {
   Status status_;
   std::uint64_t streams_seen_ = 0;
   std::uint64_t early_resets_ = 0;
+  std::uint64_t priority_frames_ = 0;
+  std::uint64_t window_updates_ = 0;
+  std::uint64_t data_frames_ = 0;   // sent
+  std::string_view violation_;      // a literal
   std::uint32_t idle_frames_ = 0;   // frames in a row that moved no request on
   std::uint32_t empty_frames_ = 0;  // of those, the ones without any content
   bool is_server_;
@@ -107,7 +116,8 @@ class Session {
   bool goaway_received_ = false;
   bool draining_ = false;
   bool notice_sent_ = false;
-  bool ended_ = false;  // no input will come, or none is wanted
+  bool head_open_ = false;  // a field block has begun and not ended
+  bool ended_ = false;      // no input will come, or none is wanted
 };
 
 }  // namespace mizzen::http::h2

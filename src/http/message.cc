@@ -159,6 +159,59 @@ bool is_field_value(std::string_view text) {
   return true;
 }
 
+bool is_authority(std::string_view text) {
+  for (char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (u <= 0x20 || u >= 0x7f || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' ||
+        c == ',' || c == '"' || c == '<' || c == '>') {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool is_target(std::string_view text) {
+  for (char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (u <= 0x20 || u >= 0x7f || c == '#') return false;
+  }
+  return true;
+}
+
+bool is_forbidden_trailer(std::string_view name) {
+  constexpr std::string_view kForbidden[] = {"age",
+                                             "authorization",
+                                             "cache-control",
+                                             "connection",
+                                             "content-range",
+                                             "content-encoding",
+                                             "content-length",
+                                             "content-type",
+                                             "cookie",
+                                             "date",
+                                             "expect",
+                                             "expires",
+                                             "host",
+                                             "keep-alive",
+                                             "location",
+                                             "max-forwards",
+                                             "pragma",
+                                             "proxy-authorization",
+                                             "proxy-connection",
+                                             "range",
+                                             "set-cookie",
+                                             "te",
+                                             "trailer",
+                                             "transfer-encoding",
+                                             "upgrade",
+                                             "vary",
+                                             "www-authenticate",
+                                             "x-request-id"};
+  return std::ranges::find(kForbidden, name) != std::end(kForbidden) ||
+         name.starts_with("x-forwarded-") || name.starts_with("x-envoy-") ||
+         name.starts_with("x-mizzen-");
+}
+
 bool list_has_token(std::string_view list, std::string_view token) {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');

@@ -62,6 +62,13 @@ std::string_view reason_phrase(int status);
 // characters but tab).
 bool is_token(std::string_view text);
 bool is_field_value(std::string_view text);
+// RFC 3986 authority without user information, or empty; no "#" and the like in a target (RFC 9112
+// 3.2, visible ASCII only).
+bool is_authority(std::string_view text);
+bool is_target(std::string_view text);
+// What frames, routes, authorizes or describes a message has no place in its trailers (RFC 9110
+// 6.5.1); nor have the fields by which proxies talk to each other. The name in lower case.
+bool is_forbidden_trailer(std::string_view name);
 
 // Whether the comma-separated `list` holds `token`, case ignored.
 bool list_has_token(std::string_view list, std::string_view token);

@@ -10,8 +10,9 @@ constexpr std::size_t kHighMark = 256 * 1024;
 
 }  // namespace
 
-Tunnel::Tunnel(io::Loop& loop, TunnelPort* port, io::Address local, io::Address peer)
-    : loop_(loop), port_(port), local_(std::move(local)), peer_(std::move(peer)) {}
+Tunnel::Tunnel(io::Loop& loop, TunnelPort* port, io::Address local, io::Address peer,
+               const io::TlsInfo* tls)
+    : loop_(loop), port_(port), local_(std::move(local)), peer_(std::move(peer)), tls_(tls) {}
 
 Tunnel::~Tunnel() {
   if (port_ == nullptr) return;
@@ -37,6 +38,7 @@ void Tunnel::writable() {
 
 void Tunnel::broke(const Error& error) {
   port_ = nullptr;
+  tls_ = nullptr;
   error_ = error;
   if (error_.message.empty()) error_.message = "the tunnel is gone";
   notify_soon();

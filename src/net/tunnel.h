@@ -1,4 +1,4 @@
-// Internal to net: a byte stream over one HTTP exchange that was upgraded (RFC 9110 7.8) or
+// A byte stream over one HTTP exchange that was upgraded (RFC 9110 7.8) or
 // CONNECTed.
 #pragma once
 
@@ -28,7 +28,9 @@ class TunnelPort {
 
 class Tunnel final : public io::Stream {
  public:
-  Tunnel(io::Loop& loop, TunnelPort* port, io::Address local, io::Address peer);
+  // `tls`: of the connection below, which outlives the tunnel; may be null.
+  Tunnel(io::Loop& loop, TunnelPort* port, io::Address local, io::Address peer,
+         const io::TlsInfo* tls = nullptr);
   ~Tunnel() override;
 
   // From the port.
@@ -46,6 +48,7 @@ class Tunnel final : public io::Stream {
   io::Address local() const override { return local_; }
   io::Address peer() const override { return peer_; }
   const Error& error() const override { return error_; }
+  const io::TlsInfo* tls() const override { return tls_; }
 
  private:
   void notify_soon();
@@ -56,6 +59,7 @@ class Tunnel final : public io::Stream {
   TunnelPort* port_;
   io::Address local_;
   io::Address peer_;
+  const io::TlsInfo* tls_;
   io::StreamHandler* handler_ = nullptr;
   std::string in_;
   std::size_t taken_ = 0;

@@ -22,7 +22,7 @@ std::string_view text(std::span<const std::byte> bytes) {
 }  // namespace
 
 Arrival::Arrival(Worker& worker, std::shared_ptr<const Listener> listener,
-                 std::unique_ptr<io::Stream> stream)
+                 std::unique_ptr<io::Stream> stream, PlaceRef place)
     : worker_(worker),
       stream_(std::move(stream)),
       config_(worker.config()),
@@ -34,6 +34,7 @@ Arrival::Arrival(Worker& worker, std::shared_ptr<const Listener> listener,
   info_.direct_local = stream_->local();
   info_.local = info_.direct_local;
   info_.listener = std::move(listener);
+  info_.place = std::move(place);
   info_.direction = info_.listener->direction;
 }
 
@@ -49,6 +50,18 @@ void Arrival::start() {
   if (take_proxy_header()) begin();
 }
 
+// The tunnel has said who comes: what it proved holds for the bytes inside.
+void Arrival::start_inside(const ConnectionInfo& outer, const io::Address& meant) {
+  info_.remote = outer.remote;
+  info_.local = meant;
+  info_.peer = outer.peer;
+  info_.own = outer.own;
+  info_.mutual_tls = outer.mutual_tls;
+  info_.peer_workload = outer.peer_workload;
+  stream_->set_handler(this);
+  begin();
+}
+
 // Consumes exactly the header, so that what follows is the connection as the client sees it.
 bool Arrival::take_proxy_header() {
   auto buffer = worker_.scratch().first(
@@ -59,7 +72,14 @@ bool Arrival::take_proxy_header() {
   auto status = got.bytes == 0 ? ProxyHeaderStatus::kInvalid
                                : parse_proxy_header(text(buffer.first(got.bytes)), header);
   if (status == ProxyHeaderStatus::kNeedMore && got.status == io::IoStatus::kOk) return false;
+  if (status == ProxyHeaderStatus::kInvalid && got.bytes > 0 &&
+      info_.listener->proxy_protocol_optional) {
+    wants_proxy_header_ = false;
+    timer_.cancel();
+    return true;
+  }
   if (status != ProxyHeaderStatus::kDone) {
+    worker_.stats().count("mizzen_downstream_proxy_header_failures_total");
     stream_->abort();
     finish();
     return false;

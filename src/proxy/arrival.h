@@ -13,8 +13,10 @@ namespace mizzen::proxy {
 class Arrival final : public Session, private io::StreamHandler {
  public:
   Arrival(Worker& worker, std::shared_ptr<const Listener> listener,
-          std::unique_ptr<io::Stream> stream);
-  void start();  // once, after it was added to the worker; may remove itself
+          std::unique_ptr<io::Stream> stream, PlaceRef place);
+  // One of the two once, after it was added to the worker; may remove itself.
+  void start();
+  void start_inside(const ConnectionInfo& outer, const io::Address& meant);
 
   void on_chain(const std::shared_ptr<const Listener>& listener, const FilterChain* chain) override;
   void drain() override;

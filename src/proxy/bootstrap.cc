@@ -140,6 +140,30 @@ Status compile_dynamic(const Proto& proto, Bootstrap& made) {
   return {};
 }
 
+// Istio and Envoy limit connections by keys of the runtime, dotted or nested.
+void take_runtime(const google::protobuf::Struct& layer, const std::string& prefix, Bootstrap& to) {
+  constexpr std::string_view kListener = "envoy.resource_limits.listener.";
+  constexpr std::string_view kLimit = ".connection_limit";
+  for (const auto& [name, value] : layer.fields()) {
+    const std::string key = prefix + name;
+    if (value.has_struct_value()) {
+      take_runtime(value.struct_value(), key + ".", to);
+      continue;
+    }
+    const auto limit = value.has_number_value()
+                           ? static_cast<std::uint32_t>(value.number_value())
+                           : parse_int<std::uint32_t>(value.string_value()).value_or(0);
+    if (key == "overload.global_downstream_max_connections") {
+      to.connection_limits.all = limit;
+    } else if (key.starts_with(kListener) && key.ends_with(kLimit)) {
+      const std::size_t size = key.size() - kListener.size() - kLimit.size();
+      to.connection_limits.by_listener[key.substr(kListener.size(), size)] = limit;
+    } else {
+      to.warnings.push_back("bootstrap: runtime key '" + key + "' has no effect in this proxy");
+    }
+  }
+}
+
 // Blocks of a bootstrap without meaning here; each is said once.
 void note_unused(const Proto& proto, std::vector<std::string>& warnings) {
   auto note = [&](bool set, std::string_view field) {
@@ -150,7 +174,6 @@ void note_unused(const Proto& proto, std::vector<std::string>& warnings) {
   note(proto.has_stats_config(), "stats_config");
   note(proto.has_watchdogs() || proto.has_watchdog(), "watchdogs");
   note(proto.has_tracing(), "tracing");
-  note(proto.has_layered_runtime(), "layered_runtime");
   note(proto.has_overload_manager(), "overload_manager");
   note(proto.bootstrap_extensions_size() > 0, "bootstrap_extensions");
   note(proto.has_cluster_manager(), "cluster_manager");
@@ -193,6 +216,9 @@ Result<Bootstrap> parse_bootstrap(std::string_view text, const BootstrapFlags& f
   }
   MIZZEN_CHECKED(compile_dynamic(proto, made));
   note_unused(proto, made.warnings);
+  for (const auto& layer : proto.layered_runtime().layers()) {
+    if (layer.has_static_layer()) take_runtime(layer.static_layer(), "", made);
+  }
   made.wire = proto.SerializeAsString();
   return made;
 }

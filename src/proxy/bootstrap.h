@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "proxy/config.h"
 #include "proxy/config_origin.h"
+#include "proxy/overload.h"
 #include "xds/resource.h"
 
 namespace mizzen::proxy {
@@ -62,6 +63,7 @@ struct Bootstrap {
   std::vector<std::string> clusters;
   std::vector<std::string> secrets;
   std::optional<SocketAddr> admin;
+  ConnectionLimits connection_limits;          // of layered_runtime
   std::optional<DiscoverySettings> discovery;  // of ADS
   std::optional<DynamicType> dynamic_clusters;
   std::optional<DynamicType> dynamic_listeners;

@@ -12,6 +12,7 @@ struct SocketAddr {
   std::uint16_t port = 0;
   bool pipe = false;
   bool ipv4_compat = false;  // of a listener on "::": it takes IPv4 too
+  bool internal = false;     // a listener of this proxy; `host` is its name
   bool operator==(const SocketAddr&) const = default;
 };
 std::string to_string(const SocketAddr& address);  // "10.0.0.1:80", "[::1]:80", "unix:///path"

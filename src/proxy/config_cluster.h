@@ -6,12 +6,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "proxy/config_address.h"
+#include "proxy/config_filters.h"
 #include "proxy/config_tls.h"
+#include "proxy/proxy_protocol.h"
 
 namespace mizzen::proxy {
 
@@ -37,6 +40,9 @@ struct Limits {
   };
   std::optional<RetryBudget> retry_budget{};
 };
+
+// Whose TLS opens the tunnels to such endpoints; Istio's name.
+inline constexpr std::string_view kHboneCluster = "connect_originate";
 
 struct OutlierDetection {
   std::uint32_t consecutive_5xx = 5;  // 0: off
@@ -116,6 +122,10 @@ struct Cluster {
   std::uint32_t buffer_limit = 1 << 20;
 
   UpstreamHttp http = UpstreamHttp::kHttp1;
+  http::HeaderCase header_case = http::HeaderCase::kLower;
+  http::Limits http_limits;
+  std::optional<KeepAliveSettings> h2_keep_alive;
+  std::optional<ProxyHeaderVersion> proxy_header;                     // written ahead of all else
   std::optional<Duration> http_idle_timeout = std::chrono::hours(1);  // absent: none
   std::uint32_t max_requests_per_connection = 0;                      // 0: unlimited
   std::uint32_t max_concurrent_streams = 0;                           // 0: the peer's
@@ -165,6 +175,8 @@ struct Workload {
 
 struct Endpoint {
   SocketAddr address;
+  // Not 0: reached through an HBONE tunnel to this port, by the TLS of cluster kHboneCluster.
+  std::uint16_t tunnel_port = 0;
   std::string hostname;
   Health health = Health::kUnknown;
   std::uint32_t weight = 1;

@@ -1,14 +1,18 @@
 #include <fmt/format.h>
+#include <google/protobuf/empty.pb.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include <algorithm>
 
 #include "api/names.h"
 #include "base/strings.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/proxy_protocol.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config_compile.h"
 #include "proxy/config_parts.h"
+#include "proxy/hbone.h"
 
 namespace mizzen::proxy {
 namespace {
@@ -220,9 +224,21 @@ void compile_common_http(const envoy::config::core::v3::HttpProtocolOptions& pro
   }
 }
 
+void compile_protocols(const envoy::config::core::v3::Http1ProtocolOptions& http1,
+                       const envoy::config::core::v3::Http2ProtocolOptions& http2,
+                       Cluster& cluster) {
+  const http::HeaderCase spelled = header_case_of(http1);
+  if (spelled != http::HeaderCase::kLower) cluster.header_case = spelled;
+  apply_http2_options(http2, cluster.http_limits);
+  if (http2.has_connection_keepalive()) {
+    cluster.h2_keep_alive = keep_alive_of(http2.connection_keepalive());
+  }
+}
+
 Status compile_http(const Proto& proto, const CompileContext& context, Cluster& cluster,
                     bool& auto_sni, bool& auto_san) {
   if (proto.has_http2_protocol_options()) cluster.http = UpstreamHttp::kHttp2;
+  compile_protocols(proto.http_protocol_options(), proto.http2_protocol_options(), cluster);
   if (proto.protocol_selection() == Proto::USE_DOWNSTREAM_PROTOCOL) {
     cluster.http = UpstreamHttp::kAsDownstream;
   }
@@ -238,6 +254,10 @@ Status compile_http(const Proto& proto, const CompileContext& context, Cluster& 
     }
     MIZZEN_TRY(auto options, unpack<HttpProtocolOptions>(any, context));
     compile_common_http(options.common_http_protocol_options(), cluster);
+    const auto& fixed = options.explicit_http_config();
+    const auto& same = options.use_downstream_protocol_config();
+    compile_protocols(fixed.http_protocol_options(), fixed.http2_protocol_options(), cluster);
+    compile_protocols(same.http_protocol_options(), same.http2_protocol_options(), cluster);
     if (options.has_use_downstream_protocol_config()) {
       cluster.http = UpstreamHttp::kAsDownstream;
     } else if (options.explicit_http_config().has_http2_protocol_options()) {
@@ -288,10 +308,43 @@ std::shared_ptr<const UpstreamTls> with_auto(std::shared_ptr<const UpstreamTls> 
   return copy;
 }
 
+// ProxyProtocolUpstreamTransport {ProxyProtocolConfig config = 1; TransportSocket transport_socket
+// = 2}, which is none of the generated classes: true, and `inner` what stands inside.
+Result<bool> compile_proxy_header(const envoy::config::core::v3::TransportSocket& socket,
+                                  envoy::config::core::v3::TransportSocket& inner,
+                                  Cluster& cluster) {
+  constexpr std::string_view kType =
+      "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+  if (!socket.typed_config().type_url().ends_with(kType)) return false;
+  google::protobuf::Empty outer;
+  if (!outer.ParseFromString(socket.typed_config().value())) {
+    return fail(Code::kInvalid, "transport_socket: not a ProxyProtocolUpstreamTransport");
+  }
+  envoy::config::core::v3::ProxyProtocolConfig config;
+  const auto& fields = outer.GetReflection()->GetUnknownFields(outer);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const auto& field = fields.field(i);
+    if (field.type() != google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED) continue;
+    const bool read = field.number() == 1   ? config.ParseFromString(field.length_delimited())
+                      : field.number() == 2 ? inner.ParseFromString(field.length_delimited())
+                                            : true;
+    if (!read) return fail(Code::kInvalid, "transport_socket.config: cannot be read");
+  }
+  if (config.has_pass_through_tlvs()) {
+    return fail(Code::kUnsupported, "transport_socket.config.pass_through_tlvs: is not supported");
+  }
+  cluster.proxy_header = config.version() == envoy::config::core::v3::ProxyProtocolConfig::V2
+                             ? ProxyHeaderVersion::kV2
+                             : ProxyHeaderVersion::kV1;
+  return true;
+}
+
 Status compile_sockets(const Proto& proto, const CompileContext& context, bool auto_sni,
                        bool auto_san, Cluster& cluster) {
   if (proto.has_transport_socket()) {
-    MIZZEN_TRY(auto tls, compile_upstream_tls(proto.transport_socket(), context));
+    envoy::config::core::v3::TransportSocket inner;
+    MIZZEN_TRY(const bool wrapped, compile_proxy_header(proto.transport_socket(), inner, cluster));
+    MIZZEN_TRY(auto tls, compile_upstream_tls(wrapped ? inner : proto.transport_socket(), context));
     cluster.tls = with_auto(std::move(tls), auto_sni, auto_san);
   }
   for (int i = 0; i < proto.transport_socket_matches_size(); ++i) {
@@ -365,6 +418,16 @@ Status compile_connection(const Proto& proto, Cluster& cluster) {
 Result<Endpoint> compile_endpoint(const envoy::config::endpoint::v3::LbEndpoint& proto) {
   Endpoint endpoint;
   MIZZEN_TRY(endpoint.address, compile_address(proto.endpoint().address()));
+  if (endpoint.address.internal && endpoint.address.host == kHboneCluster) {
+    const std::string& id = proto.endpoint().address().envoy_internal_address().endpoint_id();
+    auto meant = io::Address::parse(id);
+    if (!meant || !meant->is_ip()) {
+      return fail(Code::kInvalid, "envoy_internal_address.endpoint_id: '" + id +
+                                      "' is no address and port to tunnel to");
+    }
+    endpoint.address = {meant->ip(), meant->port(), false};
+    endpoint.tunnel_port = kHbonePort;
+  }
   endpoint.hostname = proto.endpoint().hostname();
   endpoint.health = static_cast<Health>(proto.health_status());
   if (proto.has_load_balancing_weight()) endpoint.weight = proto.load_balancing_weight().value();

@@ -23,7 +23,8 @@ struct Entry {
 
 constexpr Entry kListenerEntries[] = {
     {"envoy.config.listener.v3.Listener",
-     "name address additional_addresses filter_chains default_filter_chain use_original_dst "
+     "name address additional_addresses internal_listener filter_chains default_filter_chain "
+     "use_original_dst "
      "per_connection_buffer_limit_bytes listener_filters listener_filters_timeout "
      "continue_on_listener_filters_timeout transparent bind_to_port traffic_direction access_log "
      "metadata stat_prefix deprecated_v1 reuse_port enable_reuse_port "
@@ -40,7 +41,8 @@ constexpr Entry kListenerEntries[] = {
      "or_match destination_port_range any_match"},
     {"envoy.config.listener.v3.Filter", "name typed_config"},
     {"envoy.config.listener.v3.AdditionalAddress", "address", "socket_options"},
-    {"envoy.config.core.v3.Address", "socket_address pipe"},
+    {"envoy.config.core.v3.Address", "socket_address pipe envoy_internal_address"},
+    {"envoy.config.core.v3.EnvoyInternalAddress", "server_listener_name endpoint_id"},
     {"envoy.config.core.v3.SocketAddress", "protocol address port_value ipv4_compat"},
     {"envoy.config.core.v3.TransportSocket", "name typed_config"},
     {"envoy.config.accesslog.v3.AccessLog", "name filter typed_config"},
@@ -50,6 +52,8 @@ constexpr Entry kListenerEntries[] = {
      "path format json_format log_format typed_json_format"},
     {"envoy.config.core.v3.SubstitutionFormatString", "text_format json_format text_format_source",
      "omit_empty_values content_type formatters json_format_options"},
+    {"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+     "allow_requests_without_proxy_protocol", "rules pass_through_tlvs"},
     {"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
      "initial_read_buffer_size enable_ja3_fingerprinting"},
 };
@@ -89,12 +93,13 @@ constexpr Entry kFilterEntries[] = {
      "allow_custom_methods send_fully_qualified_url"},
     {"envoy.config.core.v3.Http2ProtocolOptions",
      "max_concurrent_streams initial_stream_window_size initial_connection_window_size "
-     "allow_connect",
-     "hpack_table_size max_outbound_frames max_outbound_control_frames "
+     "allow_connect hpack_table_size max_outbound_frames max_outbound_control_frames "
      "max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream "
-     "max_inbound_window_update_frames_per_data_frame_sent connection_keepalive "
+     "max_inbound_window_update_frames_per_data_frame_sent connection_keepalive",
      "stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message "
      "use_oghttp2_codec allow_metadata custom_settings_parameters"},
+    {"envoy.config.core.v3.KeepaliveSettings", "interval timeout interval_jitter",
+     "connection_idle_interval"},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
      "stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts "
      "hash_policy max_downstream_connection_duration",
@@ -168,7 +173,8 @@ constexpr Entry kRouteEntries[] = {
      "max_stream_duration grpc_timeout_header_max", "grpc_timeout_header_offset"},
     {"envoy.config.route.v3.RouteAction.HashPolicy",
      "header cookie connection_properties query_parameter terminal"},
-    {"envoy.config.route.v3.RouteAction.UpgradeConfig", "upgrade_type enabled"},
+    {"envoy.config.route.v3.RouteAction.UpgradeConfig", "upgrade_type enabled connect_config"},
+    {"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", ""},
     {"envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
      "cluster runtime_fraction trace_sampled disable_shadow_host_suffix_append"},
     {"envoy.config.route.v3.WeightedCluster", "clusters total_weight runtime_key_prefix"},
@@ -287,7 +293,9 @@ template <std::size_t n>
 void add(FieldTable& table, const Entry (&entries)[n]) {
   for (const auto& entry : entries) {
     Fields& fields = table[entry.message];
-    for (auto word : split(entry.acted, ' ')) fields.acted.insert(word);
+    if (!entry.acted.empty()) {
+      for (auto word : split(entry.acted, ' ')) fields.acted.insert(word);
+    }
     if (entry.harmless.empty()) continue;
     for (auto word : split(entry.harmless, ' ')) fields.harmless.insert(word);
   }

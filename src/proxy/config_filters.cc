@@ -11,6 +11,7 @@
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
 #include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
+#include "envoy/extensions/filters/http/grpc_web/v3/grpc_web.pb.h"
 #include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
@@ -87,6 +88,8 @@ Result<std::optional<HttpFilter>> compile_http_filter(const hcm::HttpFilter& pro
     filter.settings = std::move(made);
   } else if (any.Is<http::grpc_stats::v3::FilterConfig>()) {
     filter.settings = GrpcStatsFilter{};
+  } else if (any.Is<http::grpc_web::v3::GrpcWeb>()) {
+    filter.settings = GrpcWebFilter{};
   } else if (is_native(proto.name())) {
     return std::nullopt;
   } else if (proto.is_optional() || proto.disabled()) {
@@ -105,7 +108,11 @@ Status compile_http_filters(const Proto& proto, const CompileContext& context, H
   for (int i = 0; i < proto.http_filters_size(); ++i) {
     auto filter = compile_http_filter(proto.http_filters(i), context);
     if (!filter) return std::unexpected(filter.error().in(fmt::format("http_filters[{}]", i)));
-    if (*filter) to.filters.push_back(std::move(**filter));
+    if (!*filter) continue;
+    if (std::holds_alternative<GrpcWebFilter>((*filter)->settings) && !(*filter)->disabled) {
+      to.grpc_web = true;
+    }
+    to.filters.push_back(std::move(**filter));
   }
   if (to.filters.empty() || !std::holds_alternative<RouterFilter>(to.filters.back().settings)) {
     return fail(Code::kInvalid, "http_filters: the last one must be the router");
@@ -127,7 +134,7 @@ void compile_http_protocols(const Proto& proto, HttpSettings& to) {
   if (common.has_max_stream_duration()) {
     to.max_stream_duration = timeout_of(common.max_stream_duration());
   }
-  if (common.has_max_headers_count()) to.max_headers_count = common.max_headers_count().value();
+  if (common.has_max_headers_count()) to.limits.header_count = common.max_headers_count().value();
   to.max_requests_per_connection = common.max_requests_per_connection().value();
 
   const auto& http1 = proto.http_protocol_options();
@@ -136,17 +143,12 @@ void compile_http_protocols(const Proto& proto, HttpSettings& to) {
   if (http1.has_allow_absolute_url()) {
     to.http1_allow_absolute_url = http1.allow_absolute_url().value();
   }
-  to.preserve_header_case = http1.header_key_format().has_stateful_formatter();
+  to.header_case = header_case_of(http1);
 
   const auto& http2 = proto.http2_protocol_options();
-  if (http2.has_max_concurrent_streams()) {
-    to.h2_max_concurrent_streams = http2.max_concurrent_streams().value();
-  }
-  if (http2.has_initial_stream_window_size()) {
-    to.h2_initial_stream_window = http2.initial_stream_window_size().value();
-  }
-  if (http2.has_initial_connection_window_size()) {
-    to.h2_initial_connection_window = http2.initial_connection_window_size().value();
+  apply_http2_options(http2, to.limits);
+  if (http2.has_connection_keepalive()) {
+    to.h2_keep_alive = keep_alive_of(http2.connection_keepalive());
   }
   if (http2.allow_connect()) to.upgrades.emplace_back("connect");
 }
@@ -204,7 +206,8 @@ void compile_times(const Proto& proto, HttpSettings& to) {
     to.delayed_close_timeout = duration_of(proto.delayed_close_timeout());
   }
   if (proto.has_max_request_headers_kb()) {
-    to.max_request_headers_kb = std::min(proto.max_request_headers_kb().value(), 8192U);
+    to.limits.head_bytes = std::size_t{std::min(proto.max_request_headers_kb().value(), 8192U)}
+                           << 10;
   }
 }
 
@@ -284,7 +287,7 @@ Result<std::shared_ptr<const TcpSettings>> compile_tcp(
     settings->max_connect_attempts = std::max(1U, proto.max_connect_attempts().value());
   }
   if (proto.has_max_downstream_connection_duration()) {
-    context.warn("tcp_proxy.max_downstream_connection_duration: has no effect in this proxy");
+    settings->max_duration = timeout_of(proto.max_downstream_connection_duration());
   }
   for (const auto& policy : proto.hash_policy()) {
     if (!policy.has_source_ip()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "http/codec.h"
 #include "route/rbac.h"
 #include "route/table.h"
 
@@ -45,6 +46,7 @@ struct TcpSettings {
   std::vector<std::pair<std::string, std::uint32_t>> weighted;  // cluster, weight; when not empty
   std::uint32_t total_weight = 0;
   std::optional<Duration> idle_timeout = std::chrono::hours(1);  // absent: none
+  std::optional<Duration> max_duration;                          // of a connection
   std::uint32_t max_connect_attempts = 1;
   std::vector<route::HashPolicy> hash;
   std::vector<AccessLog> access_logs;
@@ -66,13 +68,15 @@ struct RateLimitFilter {
   std::shared_ptr<const route::LocalRateLimit> policy;
 };
 struct GrpcStatsFilter {};
+struct GrpcWebFilter {};
 struct RouterFilter {
   bool suppress_envoy_headers = false;
 };
 struct HttpFilter {
   std::string name;  // the filter's name in the chain
   bool disabled = false;
-  std::variant<FaultFilter, CorsFilter, RbacFilter, RateLimitFilter, GrpcStatsFilter, RouterFilter>
+  std::variant<FaultFilter, CorsFilter, RbacFilter, RateLimitFilter, GrpcStatsFilter, GrpcWebFilter,
+               RouterFilter>
       settings;
 };
 
@@ -84,12 +88,20 @@ struct Tracing {
   std::vector<std::pair<std::string, std::string>> header_tags;  // tag, request header
 };
 
+// envoy.config.core.v3.KeepaliveSettings: PINGs on idle HTTP/2 connections.
+struct KeepAliveSettings {
+  Duration interval{};
+  Duration timeout{};  // without an answer the connection is dead
+  double jitter_percent = 15;
+};
+
 // envoy HttpConnectionManager.
 struct HttpSettings {
   std::string stat_prefix;
   route::TableRef table;  // inline route_config; null when by RDS
   std::string rds_name;
   std::vector<HttpFilter> filters;  // ends with the router
+  bool grpc_web = false;            // one of them is the gRPC-Web filter
 
   enum class Codec : std::uint8_t { kAuto, kHttp1, kHttp2 };
   Codec codec = Codec::kAuto;
@@ -126,12 +138,9 @@ struct HttpSettings {
   bool accept_http_10 = false;
   std::string default_host_for_http_10;
   bool http1_allow_absolute_url = true;
-  bool preserve_header_case = false;
-  std::uint32_t max_request_headers_kb = 60;
-  std::uint32_t max_headers_count = 100;
-  std::uint32_t h2_max_concurrent_streams = 1024;
-  std::uint32_t h2_initial_stream_window = 256 * 1024;
-  std::uint32_t h2_initial_connection_window = 1024 * 1024;
+  http::HeaderCase header_case = http::HeaderCase::kLower;
+  http::Limits limits;
+  std::optional<KeepAliveSettings> h2_keep_alive;
 
   std::optional<Duration> idle_timeout = std::chrono::hours(1);  // absent: none
   std::optional<Duration> stream_idle_timeout = std::chrono::minutes(5);

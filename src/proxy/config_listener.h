@@ -64,6 +64,7 @@ struct Listener {
   bool original_dst_filter = false;   // restores the destination (SO_ORIGINAL_DST)
   bool transparent = false;
   bool proxy_protocol = false;
+  bool proxy_protocol_optional = false;  // connections without the header are taken as they are
   Direction direction = Direction::kUnspecified;
   Inspector tls_inspector;
   Inspector http_inspector;

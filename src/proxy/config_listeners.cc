@@ -76,6 +76,7 @@ Status compile_listener_filter(const proto::ListenerFilter& filter, const Compil
   if (any.Is<filters::proxy_protocol::v3::ProxyProtocol>()) {
     MIZZEN_TRY(auto config, unpack<filters::proxy_protocol::v3::ProxyProtocol>(any, context));
     listener.proxy_protocol = true;
+    listener.proxy_protocol_optional = config.allow_requests_without_proxy_protocol();
     return {};
   }
   return fail(Code::kUnsupported, fmt::format("listener filter '{}' ({}) is not supported by this "
@@ -159,6 +160,10 @@ Status compile_chains(const proto::Listener& from, const CompileContext& context
 }
 
 Status compile_addresses(const proto::Listener& from, Listener& to) {
+  if (from.has_internal_listener()) {
+    to.bind = false;  // reached through clusters only
+    return {};
+  }
   MIZZEN_TRY(auto address, compile_address(from.address()));
   to.addresses.push_back(std::move(address));
   for (const auto& more : from.additional_addresses()) {

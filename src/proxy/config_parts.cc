@@ -54,6 +54,10 @@ Duration duration_of(const google::protobuf::Duration& duration) {
 
 Result<SocketAddr> compile_address(const envoy::config::core::v3::Address& address) {
   if (address.has_pipe()) return SocketAddr{address.pipe().path(), 0, true};
+  if (address.has_envoy_internal_address()) {
+    return SocketAddr{address.envoy_internal_address().server_listener_name(), 0, false, false,
+                      true};
+  }
   if (!address.has_socket_address()) {
     return fail(Code::kInvalid, "address: neither socket_address nor pipe is set");
   }

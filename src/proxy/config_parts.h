@@ -22,6 +22,9 @@ class Address;
 class CidrRange;
 class ConfigSource;
 class DataSource;
+class Http1ProtocolOptions;
+class Http2ProtocolOptions;
+class KeepaliveSettings;
 class Metadata;
 class TransportSocket;
 }  // namespace envoy::config::core::v3
@@ -95,6 +98,14 @@ Status compile_per_filter(const std::string& name, const google::protobuf::Any& 
                           const CompileContext& context, route::PerFilter& to);
 Result<std::shared_ptr<const route::LocalRateLimit>> compile_rate_limit(
     const google::protobuf::Any& any, const CompileContext& context);
+
+// What a codec does, of listeners and clusters alike. Fields that are not set leave `to` alone.
+http::HeaderCase header_case_of(const envoy::config::core::v3::Http1ProtocolOptions& options);
+void apply_http2_options(const envoy::config::core::v3::Http2ProtocolOptions& options,
+                         http::Limits& to);
+// Nothing when there is no interval.
+std::optional<KeepAliveSettings> keep_alive_of(
+    const envoy::config::core::v3::KeepaliveSettings& settings);
 
 Result<AccessLog> compile_access_log(const envoy::config::accesslog::v3::AccessLog& log,
                                      const CompileContext& context);

@@ -316,6 +316,8 @@ Status compile_forward(const proto::RouteAction& from, const CompileContext& con
   for (const auto& upgrade : from.upgrade_configs()) {
     to.upgrades.emplace_back(lower(upgrade.upgrade_type()),
                              !upgrade.has_enabled() || upgrade.enabled().value());
+    if (!upgrade.has_connect_config() || to.upgrades.back().first != "connect") continue;
+    to.terminate_connect = true;
   }
   to.high_priority = from.priority() == envoy::config::core::v3::HIGH;
   return {};

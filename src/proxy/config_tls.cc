@@ -146,8 +146,12 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
 
 bool is_raw(const envoy::config::core::v3::TransportSocket& socket) {
   if (socket.has_typed_config()) {
+    // A tunnel's own socket adds nothing to what the endpoint says (config_cluster.h).
+    constexpr std::string_view kInternal =
+        "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport";
     return socket.typed_config()
-        .Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>();
+               .Is<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>() ||
+           socket.typed_config().type_url().ends_with(kInternal);
   }
   return socket.name() == api::kRawBufferSocket;
 }

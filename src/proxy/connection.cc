@@ -55,16 +55,19 @@ void Connection::start() {
 
 void Connection::make_codec(http::Protocol protocol) {
   http::CodecOptions options;
-  options.limits.head_bytes = std::size_t{settings_->max_request_headers_kb} * 1024;
-  options.limits.header_count = settings_->max_headers_count;
-  options.limits.concurrent_streams = settings_->h2_max_concurrent_streams;
-  options.limits.stream_window = settings_->h2_initial_stream_window;
-  options.limits.connection_window = settings_->h2_initial_connection_window;
-  options.keep_header_case = settings_->preserve_header_case;
+  options.limits = settings_->limits;
+  options.header_case = settings_->header_case;
+  options.absolute_targets = settings_->http1_allow_absolute_url;
   options.scheme = info_.tls ? "https" : "http";
   codec_ = protocol == http::Protocol::kHttp2 ? http::make_h2_server(options, this)
                                               : http::make_h1_server(options, this);
   state_ = State::kOpen;
+  if (protocol != http::Protocol::kHttp2 || !settings_->h2_keep_alive) return;
+  keep_alive_ = std::make_unique<KeepAlive>(
+      worker_.loop(), *settings_->h2_keep_alive, *codec_, worker_.random(), [this] {
+        worker_.stats().count("mizzen_http2_keepalive_timeout_total");
+        close();
+      });
 }
 
 // By the preface; false while it may still be either.
@@ -88,22 +91,24 @@ bool Connection::choose_codec(std::string_view first_bytes) {
 }
 
 void Connection::on_readable() {
-  if (state_ == State::kClosed) return;
+  if (state_ == State::kClosed || half_closed_) return;
   for (int i = 0; i < kMostReads; ++i) {
     auto buffer = worker_.scratch();
     io::IoResult got = stream_->read(buffer);
     if (got.status == io::IoStatus::kWouldBlock) break;
+    if (got.status == io::IoStatus::kEof && tunnel_ && state_ == State::kOpen) {
+      end_input();
+      break;
+    }
     if (got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError) return close();
     if (state_ == State::kLingering) continue;
-    if (settings_->request_headers_timeout && streams_.empty() && !limit_.armed()) {
-      limit_.arm(*settings_->request_headers_timeout);
-    }
     std::string_view bytes = text(buffer.first(got.bytes));
     std::string joined;
     if (codec_ == nullptr) {
       if (!first_bytes_.empty()) bytes = joined = std::exchange(first_bytes_, {}).append(bytes);
       if (!choose_codec(bytes)) {
         first_bytes_ = bytes;
+        watch_head();
         continue;
       }
     }
@@ -111,10 +116,19 @@ void Connection::on_readable() {
     Status fed = codec_->feed(bytes);
     in_codec_ = false;
     if (!fed) return fail(fed.error());
+    watch_head();
     if (!codec_->wants_input()) break;
     if (got.bytes < buffer.size()) break;  // on_readable comes again if there is more
   }
   flush();
+}
+
+// A request whose client has gone is given up; a tunnel's other half goes on.
+void Connection::end_input() {
+  half_closed_ = true;
+  in_codec_ = true;
+  codec_->end_of_input();
+  in_codec_ = false;
 }
 
 void Connection::on_writable() {
@@ -163,7 +177,10 @@ void Connection::flush() {
     return;
   }
   if (obsolete_ && codec_->open_streams() == 0 && !blocked_) return linger();
-  if (codec_->finished() && !blocked_) return linger();
+  if (codec_->output_ended() && !blocked_) {
+    if (codec_->finished()) return linger();
+    stream_->shutdown_write();
+  }
   bool pause = !codec_->wants_input();
   if (pause != paused_) {
     paused_ = pause;
@@ -223,15 +240,38 @@ void Connection::drain() {
   on_work();
 }
 
+namespace {
+
+// The limits of http::Limits that a flood ran into, as counters.
+struct Violation {
+  std::string_view name;
+  std::string_view counter;
+};
+constexpr Violation kViolations[] = {
+    {"inbound_empty_frames_flood", "mizzen_http2_inbound_empty_frames_flood_total"},
+    {"inbound_idle_frames_flood", "mizzen_http2_inbound_idle_frames_flood_total"},
+    {"inbound_priority_frames_flood", "mizzen_http2_inbound_priority_frames_flood_total"},
+    {"inbound_window_update_frames_flood", "mizzen_http2_inbound_window_update_frames_flood_total"},
+    {"outbound_control_flood", "mizzen_http2_outbound_control_flood_total"},
+    {"outbound_flood", "mizzen_http2_outbound_flood_total"},
+    {"premature_resets", "mizzen_http2_premature_resets_total"},
+};
+
+}  // namespace
+
 void Connection::fail(const Error& error) {
   log::debug("connection", "{}: {}", info_.remote.to_string(), error.message);
-  log_refused(error);
+  worker_.stats().count("mizzen_downstream_protocol_errors_total");
+  for (const Violation& one : kViolations) {
+    if (one.name == codec_->violation()) worker_.stats().count(one.counter);
+  }
+  log_refused("http1.codec_error");
   flush();
   linger();
 }
 
 // A request that never became one: Envoy's line has no method, path or protocol.
-void Connection::log_refused(const Error& error) {
+void Connection::log_refused(std::string_view details) {
   if (codec_->protocol() == http::Protocol::kHttp2) return;
   std::array<iovec, 1> piece;
   std::string_view out;
@@ -244,13 +284,12 @@ void Connection::log_refused(const Error& error) {
   request.started = worker_.loop().wall();
   request.status = parse_int<int>(out.substr(9, 3)).value_or(400);
   request.protocol = http::Protocol::kHttp11;
-  request.flags = static_cast<std::uint32_t>(Flag::kDPE);
-  request.details = request.status == 431 ? "http1.headers_too_large" : "http1.codec_error";
+  if (request.status != 408) request.flags = static_cast<std::uint32_t>(Flag::kDPE);
+  request.details = request.status == 431 ? "http1.headers_too_large" : details;
   if (request.status == 426) request.details = "low_version";
   if (auto body = out.find("\r\n\r\n"); body != std::string_view::npos) {
     request.bytes_sent = out.size() - body - 4;
   }
-  static_cast<void>(error);
   worker_.access_log().log(settings_->access_logs, request);
 }
 
@@ -258,10 +297,12 @@ void Connection::log_refused(const Error& error) {
 // which can overtake the response.
 void Connection::linger() {
   if (state_ == State::kLingering || state_ == State::kClosed) return;
+  if (half_closed_ && !blocked_) return close();  // the peer's end has come already
   state_ = State::kLingering;
   if (!blocked_) stream_->shutdown_write();
   if (paused_) stream_->pause_reading(false);
-  timer_.arm(kLinger);
+  const Duration wait = settings_->delayed_close_timeout;
+  timer_.arm(wait > Duration::zero() ? wait : kLinger);
 }
 
 void Connection::arm_idle() {
@@ -280,9 +321,27 @@ void Connection::on_timeout() {
   flush();
 }
 
-// A head that does not come to an end in time.
+void Connection::on_pong(std::uint64_t) {
+  if (keep_alive_) keep_alive_->on_pong();
+}
+
+// request_headers_timeout runs from a head's first byte to its last.
+void Connection::watch_head() {
+  if (!settings_->request_headers_timeout) return;
+  if (codec_ != nullptr && !codec_->head_pending()) return limit_.cancel();
+  if (!limit_.armed()) limit_.arm(*settings_->request_headers_timeout);
+}
+
 void Connection::on_head_timeout() {
-  if (state_ == State::kOpen && streams_.empty()) close();
+  if (state_ == State::kClosed || state_ == State::kLingering) return;
+  worker_.stats().count("mizzen_downstream_request_header_timeouts_total");
+  if (codec_ == nullptr) return close();
+  in_codec_ = true;
+  codec_->refuse(408);
+  in_codec_ = false;
+  log_refused("request_header_timeout");
+  flush();
+  linger();
 }
 
 void Connection::close() {

@@ -14,6 +14,7 @@
 namespace mizzen::proxy {
 
 constexpr Duration kDrainCheck = std::chrono::milliseconds(20);
+constexpr Duration kLoadCheck = std::chrono::milliseconds(500);
 
 namespace {
 
@@ -37,8 +38,10 @@ struct DataPlane::Thread {
 DataPlane::DataPlane(io::Loop& main, DataPlaneOptions options)
     : main_(main),
       options_(std::move(options)),
-      shared_(std::make_unique<WorkerShared>()),
-      drain_timer_(io::Timer::of<&DataPlane::check_drained>(main, this)) {
+      shared_(std::make_unique<WorkerShared>(options_.connection_limits)),
+      drain_timer_(io::Timer::of<&DataPlane::check_drained>(main, this)),
+      load_timer_(io::Timer::of<&DataPlane::measure_load>(main, this)) {
+  load_timer_.arm(kLoadCheck);
   shared_->self = options_.self;
   shared_->limits = make_shared_limits();
   for (unsigned i = 0; i < std::max(options_.concurrency, 1u); ++i) {
@@ -199,6 +202,11 @@ void DataPlane::start_draining(Duration limit, bool keep_accepting, std::functio
     thread->loop.post([worker, keep_accepting] { worker->drain(keep_accepting); });
   }
   drain_timer_.arm(kDrainCheck);
+}
+
+void DataPlane::measure_load() {
+  shared_->overload.measure(connections());
+  load_timer_.arm(kLoadCheck);
 }
 
 void DataPlane::check_drained() {

@@ -10,6 +10,7 @@
 #include "io/loop.h"
 #include "io/unique_fd.h"
 #include "proxy/facts.h"
+#include "proxy/overload.h"
 #include "proxy/stats.h"
 
 namespace mizzen::proxy {
@@ -29,6 +30,7 @@ struct DataPlaneOptions {
   // learn late that an endpoint goes. 0: the listening sockets close at once.
   Duration drain_quiet{0};
   Duration drain_least{0};  // how long draining lasts at least
+  ConnectionLimits connection_limits;
 };
 
 // Lives on the main thread; every method is called there.
@@ -75,6 +77,7 @@ class DataPlane {
   Status open_sockets(const std::string& key, const Listener& listener,
                       const SocketAddr& configured,
                       std::vector<std::vector<ListenSocket>>& sockets);
+  void measure_load();
   io::Loop& main_;
   DataPlaneOptions options_;
   std::unique_ptr<WorkerShared> shared_;
@@ -89,6 +92,7 @@ class DataPlane {
   MonoTime drain_until_{};
   MonoTime quiet_since_{};
   io::Timer drain_timer_;
+  io::Timer load_timer_;
 };
 
 }  // namespace mizzen::proxy

@@ -12,6 +12,7 @@
 #include "http/message.h"
 #include "io/tls.h"
 #include "proxy/config.h"
+#include "proxy/overload.h"
 #include "proxy/upstream.h"
 #include "route/match.h"
 
@@ -60,6 +61,7 @@ struct ConnectionInfo {
   bool mutual_tls = false;
   bool from_mizzen = false;  // ALPN mizzen-h2
   PeerRef peer_workload;     // the client's, when it told; null otherwise
+  PlaceRef place;            // in the limits on connections
 };
 
 // Envoy's response flags, in the order in which they print.
@@ -85,6 +87,7 @@ enum class Flag : std::uint32_t {
   kUPE = 1u << 18,
   kNC = 1u << 19,
   kDT = 1u << 20,
+  kOM = 1u << 21,
 };
 std::string flags_text(std::uint32_t flags);  // "UF,URX", or "-"
 

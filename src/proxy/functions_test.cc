@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include "base/strings.h"
 #include "proxy/capture.h"
+#include "proxy/grpc_web.h"
 #include "proxy/path.h"
 #include "proxy/peer_metadata.h"
 #include "proxy/proxy_protocol.h"
@@ -44,6 +46,47 @@ TEST(Path, NormalisesAsEnvoyDoes) {
   EXPECT_EQ(normal("/a%2Fb", strict), "refused");
   strict.escaped_slashes = HttpSettings::EscapedSlashes::kUnescapeRedirect;
   EXPECT_EQ(normal("/a%2Fb", strict), "redirect /a/b");
+}
+
+TEST(GrpcWeb, TextIsBase64InSegments) {
+  http::RequestHead head;
+  head.headers.add("content-type", "application/grpc-web-text+proto");
+  head.headers.add("content-length", "8");
+  auto web = GrpcWeb::accept(head);
+  ASSERT_NE(web, nullptr);
+  EXPECT_EQ(head.headers.get_or("content-type", ""), "application/grpc+proto");
+  EXPECT_EQ(head.headers.get_or("te", ""), "trailers");
+  EXPECT_FALSE(head.headers.has("content-length"));
+  // Two padded segments, cut anywhere.
+  const std::string sent = base64_encode("hello") + base64_encode("wide world");
+  for (std::size_t cut = 0; cut <= sent.size(); ++cut) {
+    http::RequestHead again;
+    again.headers.add("content-type", "application/grpc-web-text");
+    auto one = GrpcWeb::accept(again);
+    std::string got = *one->request_data(sent.substr(0, cut));
+    got += *one->request_data(sent.substr(cut));
+    EXPECT_EQ(got, "hellowide world");
+  }
+  EXPECT_FALSE(web->request_data("????"));
+  http::ResponseHead response;
+  response.headers.add("content-type", "application/grpc");
+  response.headers.add("content-length", "5");
+  web->response_head(response);
+  EXPECT_EQ(response.headers.get_or("content-type", ""), "application/grpc-web-text+proto");
+  EXPECT_FALSE(response.headers.has("content-length"));
+  http::Headers trailers;
+  trailers.add("grpc-status", "0");
+  EXPECT_EQ(*base64_decode(web->response_trailers(trailers)),
+            std::string("\x80\0\0\0\x0fgrpc-status:0\r\n", 20));
+}
+
+TEST(GrpcWeb, OtherRequestsStayAsTheyAre) {
+  for (std::string_view type : {"application/grpc", "application/grpc-webby", "text/plain"}) {
+    http::RequestHead head;
+    head.headers.add("content-type", type);
+    EXPECT_EQ(GrpcWeb::accept(head), nullptr) << type;
+    EXPECT_EQ(head.headers.get_or("content-type", ""), type);
+  }
 }
 
 TEST(Retry, Conditions) {
@@ -123,6 +166,27 @@ TEST(RateLimits, RefillsByInterval) {
   EXPECT_TRUE(limits.take(policy, now));
   EXPECT_FALSE(limits.take(policy, now));
   EXPECT_TRUE(limits.take(policy, now + std::chrono::seconds(61)));
+}
+
+TEST(ProxyProtocol, WhatIsWrittenReadsBack) {
+  const auto address = [](std::string_view text) { return *io::Address::parse(text); };
+  for (auto version : {ProxyHeaderVersion::kV1, ProxyHeaderVersion::kV2}) {
+    for (auto [from, to] :
+         {std::pair("1.2.3.4:5", "6.7.8.9:80"), std::pair("[::1]:5", "[fe80::1]:443")}) {
+      const std::string bytes = make_proxy_header(version, address(from), address(to));
+      ProxyHeader header;
+      ASSERT_EQ(parse_proxy_header(bytes + "x", header), ProxyHeaderStatus::kDone);
+      EXPECT_EQ(header.size, bytes.size());
+      EXPECT_EQ(header.source, address(from));
+      EXPECT_EQ(header.destination, address(to));
+    }
+    const std::string bytes = make_proxy_header(version, address("1.2.3.4:5"), io::Address());
+    ProxyHeader header;
+    ASSERT_EQ(parse_proxy_header(bytes, header), ProxyHeaderStatus::kDone);
+    EXPECT_FALSE(header.source);
+  }
+  ProxyHeader header;
+  EXPECT_EQ(parse_proxy_header("PROXY TCP4 ::1 ::2 1 2\r\n", header), ProxyHeaderStatus::kInvalid);
 }
 
 TEST(ProxyProtocol, BothVersions) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "http/grpc.h"
+
 namespace mizzen::proxy {
 namespace {
 
@@ -27,19 +29,6 @@ std::uint32_t flag_of(UpstreamFault fault) {
       return bit(Flag::kUMSDR);
   }
   return 0;
-}
-
-// gRPC over HTTP/2, "Responses": percent-encoding of grpc-message.
-std::string grpc_message(std::string_view text) {
-  std::string out;
-  for (unsigned char c : text) {
-    if (c >= 0x20 && c < 0x7f && c != '%') {
-      out += static_cast<char>(c);
-    } else {
-      out += fmt::format("%{:02X}", c);
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -91,36 +80,18 @@ LocalReply reply_for(const UpstreamFailure& failure, bool retried) {
   return reply;
 }
 
-int grpc_status_of(int http_status) {
-  switch (http_status) {
-    case 400:
-      return 13;
-    case 401:
-      return 16;
-    case 403:
-      return 7;
-    case 404:
-      return 12;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return 14;
-    default:
-      return 2;
-  }
-}
-
 std::string_view fill_local_reply(const LocalReply& reply, bool grpc, http::ResponseHead& head) {
   head.clear();
   if (reply.overloaded) head.headers.add_borrowed("x-envoy-overloaded", "true");
   if (grpc) {
     head.status = 200;
     head.headers.add_borrowed("content-type", "application/grpc");
-    head.headers.add(
-        "grpc-status",
-        std::to_string(reply.grpc_status >= 0 ? reply.grpc_status : grpc_status_of(reply.status)));
-    if (!reply.body.empty()) head.headers.add("grpc-message", grpc_message(reply.body));
+    head.headers.add("grpc-status",
+                     std::to_string(reply.grpc_status >= 0
+                                        ? reply.grpc_status
+                                        : static_cast<int>(http::grpc_code_of_http(reply.status))));
+    if (!reply.body.empty())
+      head.headers.add("grpc-message", http::grpc_message_encode(reply.body));
     return {};
   }
   head.status = reply.status;

@@ -29,7 +29,4 @@ std::string_view reset_reason(UpstreamFault fault);
 // request the status 200 with grpc-status and grpc-message and no body. Returns the body to send.
 std::string_view fill_local_reply(const LocalReply& reply, bool grpc, http::ResponseHead& head);
 
-// HTTP status to gRPC status (grpc.io's http-grpc-status-mapping).
-int grpc_status_of(int http_status);
-
 }  // namespace mizzen::proxy

@@ -1,6 +1,7 @@
 #include "proxy/proxy_protocol.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -31,6 +32,10 @@ ProxyHeaderStatus parse_v1(std::string_view bytes, ProxyHeader& out) {
   auto source = io::Address::parse_ip(words[2], *source_port);
   auto destination = io::Address::parse_ip(words[3], *destination_port);
   if (!source || !destination) return ProxyHeaderStatus::kInvalid;
+  const auto family = words[1] == "TCP4" ? io::Family::kIpv4 : io::Family::kIpv6;
+  if (source->family() != family || destination->family() != family) {
+    return ProxyHeaderStatus::kInvalid;
+  }
   out.source = *source;
   out.destination = *destination;
   return ProxyHeaderStatus::kDone;
@@ -79,7 +84,37 @@ ProxyHeaderStatus parse_v2(std::string_view bytes, ProxyHeader& out) {
   return ProxyHeaderStatus::kDone;
 }
 
+std::string packed(const io::Address& address) {
+  const std::size_t size = address.family() == io::Family::kIpv4 ? 4 : 16;
+  return {reinterpret_cast<const char*>(address.bytes().data()), size};
+}
+
+void append_big16(std::string& to, std::size_t number) {
+  to += static_cast<char>(number >> 8);
+  to += static_cast<char>(number);
+}
+
 }  // namespace
+
+std::string make_proxy_header(ProxyHeaderVersion version, const io::Address& source,
+                              const io::Address& destination) {
+  const bool known = source.is_ip() && source.family() == destination.family();
+  const bool v4 = source.family() == io::Family::kIpv4;
+  if (version == ProxyHeaderVersion::kV1) {
+    if (!known) return "PROXY UNKNOWN\r\n";
+    return fmt::format("PROXY {} {} {} {} {}\r\n", v4 ? "TCP4" : "TCP6", source.ip(),
+                       destination.ip(), source.port(), destination.port());
+  }
+  std::string out(kSignature);
+  if (!known) return out.append("\x20\0\0\0", 4);
+  std::string body = packed(source) + packed(destination);
+  append_big16(body, source.port());
+  append_big16(body, destination.port());
+  out += '\x21';
+  out += v4 ? '\x11' : '\x21';
+  append_big16(out, body.size());
+  return out + body;
+}
 
 ProxyHeaderStatus parse_proxy_header(std::string_view bytes, ProxyHeader& out) {
   out = {};

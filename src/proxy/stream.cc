@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "http/grpc.h"
 #include "proxy/mirror.h"
 #include "proxy/path.h"
 #include "proxy/peer_metadata.h"
@@ -14,29 +15,6 @@ namespace mizzen::proxy {
 namespace {
 
 constexpr Duration kDiscard = std::chrono::seconds(2);  // for the rest of an answered request
-
-// gRPC over HTTP/2, "Timeout": up to 8 digits and a unit.
-std::optional<Duration> parse_grpc_timeout(std::string_view text) {
-  if (text.size() < 2 || text.size() > 9) return std::nullopt;
-  auto value = parse_int<std::int64_t>(text.substr(0, text.size() - 1));
-  if (!value) return std::nullopt;
-  switch (text.back()) {
-    case 'H':
-      return std::chrono::hours(*value);
-    case 'M':
-      return std::chrono::minutes(*value);
-    case 'S':
-      return std::chrono::seconds(*value);
-    case 'm':
-      return std::chrono::milliseconds(*value);
-    case 'u':
-      return std::chrono::microseconds(*value);
-    case 'n':
-      return Duration(*value);
-    default:
-      return std::nullopt;
-  }
-}
 
 }  // namespace
 
@@ -68,6 +46,7 @@ void Stream::start(bool end) {
   random_ = worker().random();
   if (end) request_ended();
   if (settings().max_stream_duration && settings().max_stream_duration->count() > 0) {
+    whole_limited_ = true;
     most_.arm(*settings().max_stream_duration);
   } else if (!end && settings().request_timeout && settings().request_timeout->count() > 0) {
     most_.arm(*settings().request_timeout);
@@ -94,6 +73,11 @@ bool Stream::accept_head() {
     request_.headers.remove(kPeerMetadataHeader);
     request_.headers.remove(kPeerMetadataIdHeader);
   }
+  if (worker().shared().overload.sheds_requests()) {
+    worker().stats().count("mizzen_downstream_requests_shed_total");
+    reply(503, "envoy overloaded", "overload", Flag::kOM);
+    return false;
+  }
   if (request_.protocol == http::Protocol::kHttp10 && !settings().accept_http_10) {
     info_.request = nullptr;
     info_.protocol = http::Protocol::kHttp11;
@@ -110,6 +94,10 @@ bool Stream::accept_head() {
   }
   std::uint64_t random[2] = {worker().random(), worker().random()};
   admit_request(request_, settings(), connection, random, info_.remote);
+  if (settings().grpc_web) {
+    grpc_web_ = GrpcWeb::accept(request_);
+    if (grpc_web_) info_.is_grpc = true;
+  }
   if (request_.is_connect()) {
     bool allowed = std::ranges::any_of(settings().upgrades, [](const std::string& name) {
       return equals_ignore_case(name, "connect");
@@ -246,19 +234,30 @@ void Stream::prepare_forward(const route::Route& route) {
   retries_left_ = retry_ == nullptr ? 0 : retry_->attempts;
   keep_body_ = retries_left_ > 0;
   timeout_ = forward.timeout;
-  if (info_.is_grpc && forward.max_grpc_timeout) {
-    if (auto asked = request_.headers.get("grpc-timeout")) {
-      if (auto wanted = parse_grpc_timeout(*asked)) {
-        Duration most = *forward.max_grpc_timeout;
-        timeout_ = most.count() != 0 ? std::min(*wanted, most) : *wanted;
-      }
-    }
-  }
+  limit_duration(forward);
   if (timeout_.count() > 0) {
     auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count();
     request_.headers.set("x-envoy-expected-rq-timeout-ms", std::to_string(millis));
     if (request_ended_) deadline_.arm(timeout_);
   }
+}
+
+// The route's max_stream_duration wins over the connection's; a client's grpc-timeout, within its
+// cap, over both.
+void Stream::limit_duration(const route::Forward& forward) {
+  std::optional<Duration> most = forward.max_stream_duration;
+  if (info_.is_grpc && forward.max_grpc_timeout) {
+    if (auto asked = request_.headers.get("grpc-timeout")) {
+      if (auto wanted = http::parse_grpc_timeout(*asked)) {
+        const Duration cap = *forward.max_grpc_timeout;
+        most = cap.count() != 0 ? std::min(*wanted, cap) : *wanted;
+      }
+    }
+  }
+  if (!most) return;
+  whole_limited_ = true;
+  most_.cancel();
+  if (most->count() > 0) most_.arm(std::max(*most - (now() - started_), Duration(1)));
 }
 
 // Once the request is whole; a body too large to keep is not mirrored.
@@ -302,9 +301,7 @@ void Stream::on_deadline() {
   flag(Flag::kUT);
   info_.details = "response_timeout";
   connection_.codec().reset(id_, http::ResetCode::kInternalError);
-  finish();
-  enter(State::kDone);
-  connection_.stream_done(*this);
+  end_now();
 }
 
 void Stream::arm_idle() {
@@ -312,38 +309,49 @@ void Stream::arm_idle() {
   if (decision_.route != nullptr && decision_.route->forward.idle_timeout) {
     idle = decision_.route->forward.idle_timeout;
   }
-  if (response_ended_) idle = kDiscard;
+  if (response_ended_ && !upgraded_) idle = kDiscard;
   if (idle && idle->count() > 0) idle_.arm(*idle);
 }
 
 void Stream::on_most() {
   if (state_ == State::kDone) return;
-  bool whole = settings().max_stream_duration.has_value() || request_ended_;
-  if (!whole && !response_started_) {
-    return reply(408, "request timeout", "request_overall_timeout", Flag::kSI);
+  if (!whole_limited_) {
+    if (request_ended_ || response_started_) return;
+    return reply(408, "request timeout", "request_overall_timeout", Flag{});
   }
+  call_.reset();
   if (!response_started_) {
-    return reply(408, "downstream duration timeout", "max_duration_timeout", Flag::kDT);
+    return reply_timeout("downstream duration timeout", "max_duration_timeout", Flag::kDT);
   }
   flag(Flag::kDT);
+  info_.details = "max_duration_timeout";
   connection_.codec().reset(id_, http::ResetCode::kCancel);
-  finish();
-  enter(State::kDone);
-  connection_.stream_done(*this);
+  end_now();
 }
 
 void Stream::on_idle() {
   if (state_ == State::kDone) return;
   call_.reset();
-  if (!response_started_) return reply(408, "stream timeout", "stream_idle_timeout", Flag::kSI);
+  if (!response_started_) {
+    return reply_timeout("stream timeout", "stream_idle_timeout", Flag::kSI);
+  }
   if (!response_ended_) {
     flag(Flag::kSI);
     info_.details = "stream_idle_timeout";
   }
   connection_.codec().reset(id_, http::ResetCode::kCancel);
-  finish();
-  enter(State::kDone);
-  connection_.stream_done(*this);
+  end_now();
+}
+
+// 408 to a client that is still sending; it is the upstream's fault when the request is whole.
+void Stream::reply_timeout(std::string_view body, std::string_view details, Flag flag) {
+  LocalReply local;
+  local.status = request_ended_ ? 504 : 408;
+  local.body = body;
+  local.details = details;
+  local.flags = static_cast<std::uint32_t>(flag);
+  if (flag == Flag::kDT) local.grpc_status = 4;  // DEADLINE_EXCEEDED
+  reply(local);
 }
 
 // --- The answer ----------------------------------------------------------------------------------
@@ -403,6 +411,7 @@ void Stream::respond(bool end) {
   if (settings().always_set_request_id_in_response) {
     headers.set("x-request-id", request_.headers.get_or("x-request-id", ""));
   }
+  if (grpc_web_) grpc_web_->response_head(response_);
   finish_response(response_, settings(), worker().http_date());
   connection_.codec().respond(id_, response_, end);
   if (end) response_ended();
@@ -411,7 +420,8 @@ void Stream::respond(bool end) {
 void Stream::response_ended() {
   if (response_ended_) return;
   response_ended_ = true;
-  call_.reset();
+  if (upgraded_ && !request_ended_) return;  // the other half of the tunnel goes on
+  if (!drains()) call_.reset();
   deadline_.cancel();
   try_timer_.cancel();
   if (request_ended_) {
@@ -425,23 +435,32 @@ void Stream::response_ended() {
 }
 
 void Stream::on_complete() {
+  flushing_ = drains();
+  if (!flushing_) end_now();
+}
+
+bool Stream::drains() const {
+  return upgraded_ && call_ != nullptr && request_.is_connect() &&
+         decision_.route->forward.terminate_connect && call_->buffered() > 0;
+}
+
+void Stream::end_now() {
   finish();
   enter(State::kDone);
   connection_.stream_done(*this);
 }
 
 void Stream::on_reset(const Error& error) {
-  static_cast<void>(error);
   if (state_ == State::kDone) return;
-  abandon();
+  abandon(error.code == Code::kProtocol || error.code == Code::kLimit);
   connection_.stream_done(*this);
 }
 
-void Stream::abandon() {
+void Stream::abandon(bool broken) {
   if (state_ == State::kDone) return;
   if (!finished_ && !(response_ended_ && request_ended_)) {
-    flag(Flag::kDC);
-    info_.details = "downstream_remote_disconnect";
+    flag(broken ? Flag::kDPE : Flag::kDC);
+    info_.details = broken ? "codec_error" : "downstream_remote_disconnect";
   }
   finish();
   enter(State::kDone);

@@ -9,6 +9,7 @@
 
 #include "http/codec.h"
 #include "proxy/connection.h"
+#include "proxy/grpc_web.h"
 #include "proxy/local_reply.h"
 #include "proxy/request_view.h"
 #include "proxy/upstream.h"
@@ -30,8 +31,8 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
 
   // `end`: no body follows. Called once, from inside the codec.
   void start(bool end);
-  // The connection is gone.
-  void abandon();
+  // The connection is gone; `broken`: because the client broke the protocol.
+  void abandon(bool broken = false);
 
   // http::StreamEvents: the client's side.
   void on_data(std::string_view bytes, bool end) override;
@@ -68,6 +69,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
 
   // The upstream.
   void attempt();
+  std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> open_call(UpstreamAsk& ask);
   void on_upstream_host(const UpstreamInfo& info) override;
   void on_upstream_informational(http::ResponseHead&& head) override;
   void on_upstream_head(http::ResponseHead&& head, bool end) override;
@@ -76,6 +78,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   void on_upstream_failed(const UpstreamFailure& failure) override;
   void on_upstream_writable() override;
   void send_body(std::string_view bytes, bool end);
+  void send_web_body(std::string_view bytes, bool end);
   void replay_body();
   void request_ended();
   // True: the next try is on its way. `wait`: what the answer asked for.
@@ -96,7 +99,11 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   void on_idle();
   void on_most();  // max_stream_duration, request_timeout
   void arm_idle();
-  void finish();  // log and statistics, once
+  void limit_duration(const route::Forward& forward);
+  void reply_timeout(std::string_view body, std::string_view details, Flag flag);
+  bool drains() const;  // a tunnel that ended here has bytes on their way up
+  void end_now();       // and leaves the connection
+  void finish();        // log and statistics, once
   MonoTime now() const;
   Worker& worker() const { return connection_.worker(); }
   const HttpSettings& settings() const { return *settings_; }
@@ -130,6 +137,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   std::string set_cookie_;
   std::string decorator_;  // for the response; empty: none
 
+  std::unique_ptr<GrpcWeb> grpc_web_;  // of a request that came as gRPC-Web
   std::unique_ptr<UpstreamCall> call_;
   std::unique_ptr<RetryPlace> retry_place_;
   std::string body_;           // kept for retries, or while nothing can be sent yet
@@ -145,7 +153,9 @@ class Stream final : public http::StreamEvents, private UpstreamEvents {
   bool upgraded_ = false;
   bool finished_ = false;
   bool delayed_by_fault_ = false;
-  bool mirrors_ = false;  // copies of this request are still to be sent
+  bool whole_limited_ = false;  // most_ bounds the whole stream, not only the request
+  bool flushing_ = false;       // over, but for bytes of a tunnel on their way up
+  bool mirrors_ = false;        // copies of this request are still to be sent
 
   io::Timer deadline_;
   io::Timer try_timer_;

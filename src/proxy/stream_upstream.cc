@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "io/sim_loop.h"
+#include "proxy/connect_call.h"
 #include "proxy/mirror.h"
 #include "proxy/retry.h"
 #include "proxy/stream_headers.h"
@@ -14,6 +16,14 @@ namespace {
 
 constexpr std::size_t kMostKept = 1024 * 1024;     // of a request's body, for retries
 constexpr std::size_t kMostBuffered = 256 * 1024;  // in one direction, before the source waits
+
+const SocketAddr* first_host(const ClusterEntry& entry) {
+  if (entry.endpoints == nullptr) return nullptr;
+  for (const LocalityEndpoints& locality : entry.endpoints->localities) {
+    if (!locality.endpoints.empty()) return &locality.endpoints.front().address;
+  }
+  return nullptr;
+}
 
 bool wants_auto_sni(const Cluster& cluster) {
   if (cluster.tls && cluster.tls->auto_sni) return true;
@@ -48,6 +58,8 @@ UpstreamAsk Stream::ask_upstream() {
   ask.downstream_protocol = *info_.protocol;
   ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
   ask.high_priority = decision_.route->forward.high_priority;
+  ask.client = &connection_.info().remote;
+  ask.meant = &connection_.info().local;
   if (wants_auto_sni(*entry_->cluster)) {
     ask.sni = request_.authority.substr(0, request_.authority.rfind(':'));
   }
@@ -61,7 +73,8 @@ void Stream::attempt() {
     request_.headers.set("x-envoy-attempt-count", std::to_string(info_.attempts));
   }
   bool whole = request_ended_ && body_.empty() && !has_trailers_;
-  auto call = worker().upstream().open(ask_upstream(), request_, whole, *this);
+  UpstreamAsk ask = ask_upstream();
+  auto call = open_call(ask);
   if (!call) return failed(call.error());
   call_ = std::move(*call);
   if (retry_ != nullptr) arm_try();
@@ -76,6 +89,29 @@ void Stream::arm_try() {
     limit = limit.count() > 0 ? std::min(limit, whole) : whole;
   }
   if (limit.count() > 0) try_timer_.arm(limit);
+}
+
+std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> Stream::open_call(UpstreamAsk& ask) {
+  if (!request_.is_connect() || !decision_.route->forward.terminate_connect) {
+    bool whole = request_ended_ && body_.empty() && !has_trailers_;
+    return worker().upstream().open(ask, request_, whole, *this);
+  }
+  if (auto target = io::Address::parse(request_.authority)) ask.original_dst = *target;
+  const SocketAddr* host = first_host(*entry_);
+  if (host == nullptr || !host->internal) {
+    return ConnectCall::dial(worker().loop(), worker().upstream(), ask, *this);
+  }
+  io::MemoryOptions pair;
+  pair.a = connection_.info().remote;
+  pair.b = ask.original_dst;
+  auto [near, far] = io::memory_pair(worker().loop(), pair);
+  if (!worker().accept_internal(host->host, std::move(far), connection_.info(), ask.original_dst)) {
+    return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, {}, true});
+  }
+  UpstreamInfo info;
+  info.cluster = entry_->cluster.get();
+  info.remote = ask.original_dst;
+  return ConnectCall::over(worker().loop(), std::move(near), info, *this);
 }
 
 void Stream::replay_body() {
@@ -115,12 +151,26 @@ void Stream::send_body(std::string_view bytes, bool end) {
 void Stream::on_data(std::string_view bytes, bool end) {
   info_.bytes_received += bytes.size();
   if (end) request_ended();
-  if (state_ == State::kDone || response_ended_) {
+  if (state_ == State::kDone || (response_ended_ && !call_)) {
     connection_.codec().consumed(id_, bytes.size());
     return;
   }
   arm_idle();
+  if (grpc_web_) return send_web_body(bytes, end);
   send_body(bytes, end);
+}
+
+void Stream::send_web_body(std::string_view bytes, bool end) {
+  auto decoded = grpc_web_->request_data(bytes);
+  if (!decoded) {
+    connection_.codec().consumed(id_, bytes.size());
+    if (response_started_) return;
+    return reply(400, "Bad gRPC-web request, invalid base64 data.", "grpc_base_64_decode_failed");
+  }
+  if (decoded->size() < bytes.size()) {
+    connection_.codec().consumed(id_, bytes.size() - decoded->size());
+  }
+  send_body(*decoded, end);
 }
 
 void Stream::on_trailers(http::Headers&& trailers) {
@@ -150,10 +200,12 @@ void Stream::on_upstream_host(const UpstreamInfo& info) {
 
 void Stream::on_upstream_informational(http::ResponseHead&& head) {
   if (response_started_) return;
+  head.headers.remove("content-length");  // RFC 9110 8.6
   connection_.codec().inform(id_, head);
 }
 
 void Stream::on_upstream_writable() {
+  if (flushing_ && call_->buffered() == 0) return end_now();
   if (held_down_ > 0) connection_.codec().consumed(id_, std::exchange(held_down_, 0));
 }
 
@@ -172,9 +224,13 @@ void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
   std::string().swap(body_);
   response_ = std::move(head);
   upgraded_ = response_.status == 101 || (request_.is_connect() && response_.status / 100 == 2);
-  if (upgraded_) deadline_.cancel();
+  if (upgraded_) {
+    deadline_.cancel();
+    if (connection_.codec().protocol() != http::Protocol::kHttp2) connection_.became_tunnel();
+  }
   info_.details = "via_upstream";
   http::Headers& headers = response_.headers;
+  if (response_.status == 204) headers.remove("content-length");  // RFC 9110 8.6
   auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(*info_.upstream_duration);
   headers.set("x-envoy-upstream-service-time", std::to_string(millis.count()));
   headers.remove(kPeerMetadataHeader);
@@ -190,7 +246,11 @@ void Stream::on_upstream_data(std::string_view data, bool end) {
   info_.bytes_sent += data.size();
   arm_idle();
   if (retry_ != nullptr && retry_->per_try_idle_timeout.count() > 0 && !upgraded_) arm_try();
-  connection_.codec().send_data(id_, data, end);
+  if (grpc_web_) {
+    connection_.codec().send_data(id_, grpc_web_->response_data(data), end);
+  } else {
+    connection_.codec().send_data(id_, data, end);
+  }
   if (end) return response_ended();  // which lets go of the call
   if (connection_.codec().buffered(id_) > kMostBuffered) {
     held_up_ += data.size();
@@ -208,7 +268,11 @@ void Stream::on_upstream_trailers(http::Headers&& trailers) {
       info_.grpc_status = parse_int<int>(*status);
     }
   }
-  connection_.codec().send_trailers(id_, response_trailers_);
+  if (grpc_web_) {
+    connection_.codec().send_data(id_, grpc_web_->response_trailers(response_trailers_), true);
+  } else {
+    connection_.codec().send_trailers(id_, response_trailers_);
+  }
   response_ended();
 }
 

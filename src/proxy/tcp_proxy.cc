@@ -26,6 +26,7 @@ class TcpProxy final : public Session, private TcpEvents {
         down_(*this),
         up_(*this),
         idle_(io::Timer::of<&TcpProxy::on_idle>(worker.loop(), this)),
+        most_(io::Timer::of<&TcpProxy::on_most>(worker.loop(), this)),
         report_(io::Timer::of<&TcpProxy::report>(worker.loop(), this)) {
     down_.stream = std::move(downstream);
     request_.connection = &info_;
@@ -64,6 +65,7 @@ class TcpProxy final : public Session, private TcpEvents {
   void pass_on_end(Side& from, Side& to);
   void broken(Side& side, const Error& error);
   void on_idle();
+  void on_most();
   void touch();
   void report();
   void refuse(const UpstreamFailure& failure);
@@ -81,6 +83,7 @@ class TcpProxy final : public Session, private TcpEvents {
   Side down_;
   Side up_;
   io::Timer idle_;
+  io::Timer most_;
   io::Timer report_;
   std::uint32_t attempts_ = 0;
   std::uint64_t reported_received_ = 0;
@@ -94,6 +97,7 @@ void TcpProxy::start() {
   down_.stream->pause_reading(true);
   choose_cluster();
   touch();
+  if (settings_->max_duration) most_.arm(*settings_->max_duration);
   connect();
 }
 
@@ -129,6 +133,8 @@ void TcpProxy::connect() {
   ask.entry = entry_;
   ask.original_dst = info_.local;
   ask.sni = info_.server_name;
+  ask.client = &info_.remote;
+  ask.meant = &info_.local;
   for (const route::HashPolicy& policy : settings_->hash) {
     if (policy.kind == route::HashPolicy::Kind::kSourceIp) ask.hash = xxh64(info_.remote.ip());
   }
@@ -231,6 +237,12 @@ void TcpProxy::touch() {
 
 void TcpProxy::on_idle() { finish(); }
 
+void TcpProxy::on_most() {
+  request_.flags |= static_cast<std::uint32_t>(Flag::kDT);
+  request_.details = "max_duration_timeout";
+  finish();
+}
+
 void TcpProxy::report() {
   if (!opened_) return;
   request_.bytes_received = down_.read_bytes;
@@ -258,6 +270,7 @@ void TcpProxy::finish() {
   done_ = true;
   call_.reset();
   idle_.cancel();
+  most_.cancel();
   report_.cancel();
   down_.stream->set_handler(nullptr);
   if (up_.stream) up_.stream->set_handler(nullptr);

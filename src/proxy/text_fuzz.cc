@@ -5,6 +5,7 @@
 #include <string>
 
 #include "proxy/access_log.h"
+#include "proxy/grpc_web.h"
 #include "proxy/path.h"
 #include "proxy/peer_metadata.h"
 
@@ -30,5 +31,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     format->append(line, request);
   }
   parse_peer_metadata(text);
+  mizzen::http::RequestHead head;
+  head.headers.add("content-type", "application/grpc-web-text");
+  auto web = GrpcWeb::accept(head);
+  for (std::size_t at = 0; at < text.size(); at += 5) {
+    if (!web->request_data(std::string_view(text).substr(at, 5))) break;
+  }
   return 0;
 }

@@ -78,6 +78,9 @@ struct UpstreamAsk {
   bool upgrade = false;  // a connection of its own, HTTP/1.1, never pooled afterwards
   std::string_view sni;  // auto_sni: the authority; empty: the transport socket's own
   bool high_priority = false;
+  // The client's connection, for a PROXY header: null where there is none.
+  const io::Address* client = nullptr;
+  const io::Address* meant = nullptr;
 };
 
 class UpstreamEvents {

@@ -67,10 +67,41 @@ void Worker::accept(std::string_view listener, std::unique_ptr<io::Stream> strea
   auto found = config_ ? config_->listener(listener) : nullptr;
   if (found == nullptr) return;
   stats_.count("mizzen_downstream_connections_total");
-  auto arrival = std::make_unique<Arrival>(*this, std::move(found), std::move(stream));
+  PlaceRef place;
+  if (!admit(found->name, place)) return stream->abort();
+  auto arrival =
+      std::make_unique<Arrival>(*this, std::move(found), std::move(stream), std::move(place));
   Arrival& started = *arrival;
   add(std::move(arrival));
   started.start();
+}
+
+bool Worker::admit(std::string_view listener, PlaceRef& place) {
+  switch (shared_.overload.admit(listener, place)) {
+    case Overload::Verdict::kAdmitted:
+      return true;
+    case Overload::Verdict::kOverAll:
+      stats_.count("mizzen_downstream_global_overflow_total");
+      return false;
+    case Overload::Verdict::kOverListener:
+      stats_.count("mizzen_downstream_listener_overflow_total");
+      return false;
+    case Overload::Verdict::kNoDescriptors:
+      stats_.count("mizzen_downstream_descriptor_overflow_total");
+      return false;
+  }
+  return true;
+}
+
+bool Worker::accept_internal(std::string_view listener, std::unique_ptr<io::Stream> stream,
+                             const ConnectionInfo& outer, const io::Address& meant) {
+  auto found = config_ ? config_->listener(listener) : nullptr;
+  if (found == nullptr) return false;
+  auto arrival = std::make_unique<Arrival>(*this, std::move(found), std::move(stream), outer.place);
+  Arrival& started = *arrival;
+  add(std::move(arrival));
+  started.start_inside(outer, meant);
+  return true;
 }
 
 void Worker::drain(bool keep_accepting) {

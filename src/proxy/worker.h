@@ -18,6 +18,7 @@
 #include "io/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/live_config.h"
+#include "proxy/overload.h"
 #include "proxy/rate_limit.h"
 #include "proxy/session.h"
 #include "proxy/stats.h"
@@ -29,10 +30,13 @@ namespace mizzen::proxy {
 class Connection;
 
 struct WorkerShared {
+  explicit WorkerShared(ConnectionLimits of_connections = {})
+      : overload(std::move(of_connections)) {}
   SelfFacts self;
   TlsContexts contexts;
   std::shared_ptr<SharedLimits> limits;
   RateLimits rate_limits;
+  Overload overload;
   std::atomic<std::uint64_t> last_connection{0};
 };
 
@@ -54,6 +58,10 @@ class Worker {
                   const std::vector<std::string>& keep);
   // A connection that arrived at `listener`.
   void accept(std::string_view listener, std::unique_ptr<io::Stream> stream);
+  // A connection from inside: a tunnel that ended here. `outer` says who comes, `meant` where to.
+  // False when there is no such listener.
+  bool accept_internal(std::string_view listener, std::unique_ptr<io::Stream> stream,
+                       const ConnectionInfo& outer, const io::Address& meant);
   // Open sessions finish; what is accepted from now on ends after one request. Without
   // `keep_accepting` the listening sockets close.
   void drain(bool keep_accepting);
@@ -83,6 +91,7 @@ class Worker {
 
  private:
   void flush_all();
+  bool admit(std::string_view listener, PlaceRef& place);
 
   io::Loop& loop_;
   WorkerShared& shared_;

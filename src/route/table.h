@@ -140,6 +140,7 @@ struct Forward {               // RouteAction
   std::vector<HashPolicy> hash;
   std::vector<Mirror> mirrors;
   std::vector<std::pair<std::string, bool>> upgrades;  // upgrade type, enabled
+  bool terminate_connect = false;  // CONNECT ends here, its bytes go on (connect_config)
   bool high_priority = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "proxy/upstream/conn.h"
+#include "proxy/upstream/connector.h"
 
 namespace mizzen::proxy::upstream {
 
@@ -67,16 +68,12 @@ Call::~Call() {
 }
 
 Lane Call::lane() const {
-  if (upgrade_) return Lane::kUpgrade;
-  switch (cluster_.cluster().http) {
-    case UpstreamHttp::kHttp2:
-      return Lane::kHttp2;
-    case UpstreamHttp::kAsDownstream:
-      return downstream_protocol_ == http::Protocol::kHttp2 ? Lane::kHttp2 : Lane::kHttp1;
-    case UpstreamHttp::kHttp1:
-      break;
-  }
-  return Lane::kHttp1;
+  const UpstreamHttp speaks = cluster_.cluster().http;
+  const bool http2 =
+      speaks == UpstreamHttp::kHttp2 ||
+      (speaks == UpstreamHttp::kAsDownstream && downstream_protocol_ == http::Protocol::kHttp2);
+  if (http2) return Lane::kHttp2;  // an upgrade is an extended CONNECT there (RFC 8441)
+  return upgrade_ ? Lane::kUpgrade : Lane::kHttp1;
 }
 
 std::expected<void, UpstreamFailure> Call::start(const UpstreamAsk& ask) { return choose(ask); }
@@ -102,13 +99,15 @@ std::expected<void, UpstreamFailure> Call::choose(const UpstreamAsk& ask) {
   const bool by_request = host_->tls != nullptr && host_->tls->auto_sni;
   const std::string_view sni = by_request ? ask.sni : std::string_view();
   const Lane wanted = lane();
+  std::string preamble = preamble_of(*entry_->cluster, ask);
   for (auto& pool : host_->pools) {
-    if (pool->lane() == wanted && pool->sni() == sni) {
+    if (pool->lane() == wanted && pool->sni() == sni && pool->preamble() == preamble) {
       pool_ = pool.get();
       return pool_->open(*this);
     }
   }
-  host_->pools.push_back(std::make_unique<Pool>(*host_, wanted, std::string(sni)));
+  host_->pools.push_back(
+      std::make_unique<Pool>(*host_, wanted, std::string(sni), std::move(preamble)));
   pool_ = host_->pools.back().get();
   return pool_->open(*this);
 }

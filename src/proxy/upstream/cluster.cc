@@ -103,6 +103,7 @@ void ClusterState::list_host(const io::Address& address, const Endpoint& endpoin
   const bool was_usable = host->usable();
   host->health = endpoint.health;
   if (!was_usable && host->usable()) host->since = context_.loop.now();  // it warms up again
+  host->tunnel_port = endpoint.tunnel_port;
   host->listed = true;
   set_.add({host, &endpoint, std::max(endpoint.weight, 1U)});
 }

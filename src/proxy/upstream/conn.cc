@@ -41,19 +41,10 @@ void Conn::start() {
 
 std::expected<ConnectPlan, UpstreamFailure> Conn::plan() {
   Host& host = pool_.host();
-  const Cluster& cluster = host.cluster.cluster();
+  auto made = plan_for(host, pool_.preamble());
+  if (!made || host.tunnel_port != 0 || !host.tls) return made;
+  ConnectPlan plan = std::move(*made);
   Context& context = host.cluster.context();
-  ConnectPlan plan;
-  plan.to = host.address;
-  plan.timeout = cluster.connect_timeout;
-  if (cluster.keepalive) {
-    plan.keepalive = std::chrono::seconds(std::max(cluster.keepalive->time_seconds, 1U));
-  }
-  if (cluster.bind_source && host.address.is_ip()) {
-    auto source = io::Address::parse_ip(cluster.bind_source->host, cluster.bind_source->port);
-    if (source && source->family() == host.address.family()) plan.source = *source;
-  }
-  if (!host.tls) return plan;
   auto tls = context.contexts.client(*context.snapshot, *host.tls);
   if (!tls) {
     return std::unexpected(
@@ -97,8 +88,15 @@ void Conn::make_codec(const io::TlsInfo* tls) {
     if (tls->alpn == api::kAlpnHttp11 || tls->alpn == api::kAlpnIstioHttp11) http2_ = false;
   }
   http::CodecOptions options;
+  const Cluster& cluster = pool_.host().cluster.cluster();
+  options.limits = cluster.http_limits;
+  options.header_case = cluster.header_case;
   options.scheme = tls != nullptr ? "https" : "http";
   codec_ = http2_ ? http::make_h2_client(options, this) : http::make_h1_client(options, this);
+  if (!http2_ || !cluster.h2_keep_alive) return;
+  Context& context = pool_.host().cluster.context();
+  keep_alive_ = std::make_unique<KeepAlive>(context.loop, *cluster.h2_keep_alive, *codec_,
+                                            context.random(), [this] { close(); });
 }
 
 bool Conn::ready() const {
@@ -249,6 +247,10 @@ void Conn::stream_done() {
   --pool_.host().active;
   room_ = true;
   on_work();
+}
+
+void Conn::on_pong(std::uint64_t) {
+  if (keep_alive_) keep_alive_->on_pong();
 }
 
 void Conn::on_goaway() {

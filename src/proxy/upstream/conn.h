@@ -6,6 +6,7 @@
 
 #include "http/codec.h"
 #include "io/stream.h"
+#include "proxy/keep_alive.h"
 #include "proxy/upstream/connector.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/upstream/pool.h"
@@ -52,6 +53,7 @@ class Conn final : private io::StreamHandler,
   void on_goaway() override;
   void on_settings() override;
   void on_work() override;
+  void on_pong(std::uint64_t payload) override;
   // Of a stream whose call has gone.
   void on_data(std::string_view, bool) override {}
   void on_trailers(http::Headers&&) override {}
@@ -68,6 +70,7 @@ class Conn final : private io::StreamHandler,
   std::unique_ptr<Connector> connector_;
   std::unique_ptr<io::Stream> stream_;
   std::unique_ptr<http::ClientCodec> codec_;
+  std::unique_ptr<KeepAlive> keep_alive_;  // HTTP/2, when configured
   std::shared_ptr<const io::PeerCertificate> peer_;
   std::optional<UpstreamFailure> failure_;  // known before dialling
   io::Address local_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "proxy/upstream/cluster.h"
+#include "proxy/upstream/host.h"
 
 namespace mizzen::proxy::upstream {
 
@@ -39,6 +41,11 @@ void Connector::on_connected(Result<std::unique_ptr<io::Stream>> stream) {
     failure.transport_reason += cause_of(stream.error());
     return finish(std::unexpected(std::move(failure)));
   }
+  // A fresh socket takes so little at once.
+  if (!plan_.preamble.empty() && (*stream)->write(plan_.preamble).bytes < plan_.preamble.size()) {
+    return finish(std::unexpected(
+        UpstreamFailure{UpstreamFault::kConnectFailure, "PROXY header not written", true}));
+  }
   if (!plan_.tls) return finish(std::move(*stream));
   stream_ = io::tls_client(loop_, std::move(*stream), plan_.tls, plan_.target);
   stream_->set_handler(this);
@@ -47,7 +54,10 @@ void Connector::on_connected(Result<std::unique_ptr<io::Stream>> stream) {
 void Connector::on_open() {
   if (!done_ || !stream_) return;
   stream_->set_handler(nullptr);
-  finish(std::move(stream_));
+  if (plan_.tunnel.empty()) return finish(std::move(stream_));
+  hbone_ = open_hbone(loop_, std::move(stream_), plan_.tunnel, [this](auto result) {
+    if (done_) finish(std::move(result));
+  });
 }
 
 void Connector::on_error(const Error& error) {
@@ -65,6 +75,48 @@ void Connector::on_timeout() {
     loop_.dispose(std::move(stream_));
   }
   finish(std::unexpected(UpstreamFailure{UpstreamFault::kConnectTimeout, {}, true}));
+}
+
+std::expected<ConnectPlan, UpstreamFailure> plan_for(Host& host, std::string preamble) {
+  const Cluster& cluster = host.cluster.cluster();
+  ConnectPlan plan;
+  plan.to = host.address;
+  plan.preamble = std::move(preamble);
+  plan.timeout = cluster.connect_timeout;
+  if (cluster.keepalive) {
+    plan.keepalive = std::chrono::seconds(std::max(cluster.keepalive->time_seconds, 1U));
+  }
+  if (cluster.bind_source && host.address.is_ip()) {
+    auto source = io::Address::parse_ip(cluster.bind_source->host, cluster.bind_source->port);
+    if (source && source->family() == host.address.family()) plan.source = *source;
+  }
+  if (host.tunnel_port == 0) return plan;
+  Context& context = host.cluster.context();
+  const ClusterEntry* tunnels = context.snapshot->cluster(kHboneCluster);
+  if (tunnels == nullptr || tunnels->cluster->tls == nullptr) {
+    return std::unexpected(UpstreamFailure{UpstreamFault::kConnectFailure,
+                                           "HBONE: there is no cluster connect_originate with TLS",
+                                           true});
+  }
+  auto tls = context.contexts.client(*context.snapshot, *tunnels->cluster->tls);
+  if (!tls) {
+    return std::unexpected(
+        UpstreamFailure{UpstreamFault::kConnectFailure, "TLS_error:|" + tls.error().message, true});
+  }
+  plan.tunnel = host.address.to_string();
+  plan.to = host.address.with_port(host.tunnel_port);
+  plan.tls = std::move(*tls);
+  plan.target.sni = plan.target.host = tunnels->cluster->tls->sni;
+  plan.target.session_key = "hbone|" + plan.to.to_string();
+  plan.target.alpn = {std::string(api::kAlpnH2)};
+  return plan;
+}
+
+std::string preamble_of(const Cluster& cluster, const UpstreamAsk& ask) {
+  if (!cluster.proxy_header) return {};
+  const io::Address none;
+  return make_proxy_header(*cluster.proxy_header, ask.client ? *ask.client : none,
+                           ask.meant ? *ask.meant : none);
 }
 
 std::string_view cause_of(const Error& error) {

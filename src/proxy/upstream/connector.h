@@ -11,9 +11,12 @@
 #include "io/stream.h"
 #include "io/tls.h"
 #include "proxy/config.h"
+#include "proxy/hbone.h"
 #include "proxy/upstream.h"
 
 namespace mizzen::proxy::upstream {
+
+struct Host;
 
 struct ConnectPlan {
   io::Address to;
@@ -22,6 +25,8 @@ struct ConnectPlan {
   Duration keepalive{};
   io::TlsContextRef tls;       // null: plaintext
   io::TlsClientTarget target;  // of TLS
+  std::string preamble;        // written ahead of TLS: a PROXY header
+  std::string tunnel;          // HBONE: the authority to ask for once TLS is open
 };
 
 // Destroying it abandons the attempt.
@@ -47,8 +52,16 @@ class Connector final : private io::StreamHandler {
   Done done_;
   std::unique_ptr<io::Connecting> connecting_;
   std::unique_ptr<io::Stream> stream_;  // while TLS shakes hands
+  std::unique_ptr<HboneDial> hbone_;
   io::Timer timer_;
 };
+
+// What every connection to a host asks for: its address and limits, the cluster's PROXY header,
+// the tunnel. TLS to the host itself is the caller's. Fails where a tunnel cannot be.
+std::expected<ConnectPlan, UpstreamFailure> plan_for(Host& host, std::string preamble);
+
+// The PROXY header that the cluster wants for this request; empty: none.
+std::string preamble_of(const Cluster& cluster, const UpstreamAsk& ask);
 
 // The part of an error's message behind what was tried: "Connection refused".
 std::string_view cause_of(const Error& error);

@@ -7,6 +7,7 @@ namespace mizzen::proxy::upstream {
 Dial::Dial(ClusterState& cluster, const UpstreamAsk& ask, TcpEvents& events)
     : cluster_(cluster), events_(events), snapshot_(ask.snapshot) {
   info_.cluster = ask.entry->cluster.get();
+  preamble_ = preamble_of(*ask.entry->cluster, ask);
 }
 
 Dial::~Dial() {
@@ -43,7 +44,6 @@ void Dial::on_hosts() {
 }
 
 std::expected<void, UpstreamFailure> Dial::connect(Host& host) {
-  const Cluster& cluster = cluster_.cluster();
   Context& context = cluster_.context();
   const auto take = [this] {
     Counters& counters = cluster_.counters(false);
@@ -53,17 +53,10 @@ std::expected<void, UpstreamFailure> Dial::connect(Host& host) {
   place_ = take();
   if (!place_ && cluster_.release_connection()) place_ = take();
   if (!place_) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
-  ConnectPlan plan;
-  plan.to = host.address;
-  plan.timeout = cluster.connect_timeout;
-  if (cluster.keepalive) {
-    plan.keepalive = std::chrono::seconds(std::max(cluster.keepalive->time_seconds, 1U));
-  }
-  if (cluster.bind_source && host.address.is_ip()) {
-    auto source = io::Address::parse_ip(cluster.bind_source->host, cluster.bind_source->port);
-    if (source && source->family() == host.address.family()) plan.source = *source;
-  }
-  if (host.tls) {
+  auto made = plan_for(host, preamble_);
+  if (!made) return std::unexpected(made.error());
+  ConnectPlan plan = std::move(*made);
+  if (host.tls && host.tunnel_port == 0) {
     auto tls = context.contexts.client(*context.snapshot, *host.tls);
     if (!tls) {
       return std::unexpected(UpstreamFailure{UpstreamFault::kConnectFailure,

@@ -29,6 +29,7 @@ class Dial final : public TcpCall, private Waiter {
   UpstreamInfo info_;
   std::optional<UpstreamAsk> lookup_;
   std::string sni_;
+  std::string preamble_;
   Host* host_ = nullptr;  // counted in its load
   Taken place_;
   std::unique_ptr<Connector> connector_;

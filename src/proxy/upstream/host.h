@@ -35,6 +35,7 @@ struct Host {
   const std::shared_ptr<HostHealth> shared;
   Health health = Health::kUnknown;
   Speaks speaks = Speaks::kUnknown;  // after the first handshake of mesh TLS
+  std::uint16_t tunnel_port = 0;     // not 0: through HBONE
   bool listed = false;               // the endpoints have it still
   std::uint32_t active = 0;          // requests and TCP connections
   MonoTime since{};                  // slow start: when it came, or became healthy

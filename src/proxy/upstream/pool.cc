@@ -7,8 +7,8 @@
 
 namespace mizzen::proxy::upstream {
 
-Pool::Pool(Host& host, Lane lane, std::string sni)
-    : host_(host), lane_(lane), sni_(std::move(sni)) {}
+Pool::Pool(Host& host, Lane lane, std::string sni, std::string preamble)
+    : host_(host), lane_(lane), sni_(std::move(sni)), preamble_(std::move(preamble)) {}
 
 Pool::~Pool() { host_.cluster.forget(*this); }
 

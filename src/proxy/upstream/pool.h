@@ -22,7 +22,8 @@ enum class Lane : std::uint8_t { kHttp1, kHttp2, kUpgrade };
 
 class Pool {
  public:
-  Pool(Host& host, Lane lane, std::string sni);
+  // `preamble`: the PROXY header that its connections begin with; empty: none.
+  Pool(Host& host, Lane lane, std::string sni, std::string preamble = {});
   ~Pool();
 
   // Attaches the call to a connection, or has it wait for one; `fresh`: for a new one.
@@ -42,6 +43,7 @@ class Pool {
   Host& host() { return host_; }
   Lane lane() const { return lane_; }
   const std::string& sni() const { return sni_; }
+  const std::string& preamble() const { return preamble_; }
   // Whether the next connection offers mizzen-h2.
   bool may_be_mizzen() const;
 
@@ -56,6 +58,7 @@ class Pool {
   Host& host_;
   const Lane lane_;
   const std::string sni_;
+  const std::string preamble_;
   std::vector<std::unique_ptr<Conn>> conns_;
   std::vector<Conn*> idle_;  // HTTP/1: last in, first out
   std::vector<Call*> pending_;
