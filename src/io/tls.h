@@ -47,11 +47,12 @@ struct TlsIdentity {
 
 enum class TlsVersion : std::uint8_t { k12, k13 };
 
-// Ticket keys that live longer than contexts: share one among all server contexts of one identity
-// (never between identities). Rotates by itself every few hours; old tickets live for one more
-// turn. Any thread.
-class TicketKeys;
-std::shared_ptr<TicketKeys> make_ticket_keys();
+// Sessions that clients may resume, of all server contexts of one identity (never between
+// identities): they outlive a rotation. Kept here and named by number, not sealed into tickets:
+// OpenSSL 3 takes a third of a handshake to read a certificate out of a ticket. The oldest of 512
+// goes. Any thread.
+class ServerSessions;
+std::shared_ptr<ServerSessions> make_server_sessions();
 
 // Judges a peer whose chain has been verified (or was not asked to be). An error refuses the
 // handshake.
@@ -74,9 +75,9 @@ struct TlsServerOptions {
                                   // that offers only others is answered without ALPN, as Envoy does
   TlsVersion min_version = TlsVersion::k12;
   TlsVersion max_version = TlsVersion::k13;
-  std::string cipher_suites;            // OpenSSL's list for TLS 1.2; "" for the default
-  std::string curves;                   // OpenSSL's list; "" for the default
-  std::shared_ptr<TicketKeys> tickets;  // null: no resumption
+  std::string cipher_suites;                 // OpenSSL's list for TLS 1.2; "" for the default
+  std::string curves;                        // OpenSSL's list; "" for the default
+  std::shared_ptr<ServerSessions> sessions;  // null: no resumption
   // Another context for this SNI (lower case, may be ""); null: this one. Called during the
   // handshake.
   std::function<TlsContextRef(std::string_view sni)> select;

@@ -79,16 +79,23 @@ std::shared_ptr<const PeerCertificate> parse_peer_certificate(X509* x509) {
   return parse(x509, std::move(der), digest);
 }
 
-std::shared_ptr<const PeerCertificate> CertificateCache::get(X509* x509) {
+CertificateCache::Known CertificateCache::get(X509* x509) {
   std::string der = der_of(x509);
   std::string digest = digest_of(der);
   std::lock_guard lock(mutex_);
   if (auto found = known_.find(digest); found != known_.end()) return found->second;
-  auto parsed = parse(x509, std::move(der), digest);
+  Known known{parse(x509, std::move(der), digest), {}};
   // Rotation makes old ones useless; starting over is simpler than an order of use.
   if (known_.size() >= kMost) known_.clear();
-  known_.emplace(std::move(digest), parsed);
-  return parsed;
+  known_.emplace(std::move(digest), known);
+  return known;
+}
+
+void CertificateCache::verified(const PeerCertificate& certificate, WallTime until) {
+  std::lock_guard lock(mutex_);
+  if (auto found = known_.find(digest_of(certificate.der)); found != known_.end()) {
+    found->second.verified_until = until;
+  }
 }
 
 SessionPtr SessionCache::find(const std::string& key) {

@@ -12,22 +12,51 @@ namespace {
 
 TlsHandshake* handshake_of(SSL* ssl) { return static_cast<TlsHandshake*>(SSL_get_app_data(ssl)); }
 
+// The end of the first certificate to expire in a chain that was verified.
+WallTime chain_end(X509_STORE_CTX* store) {
+  WallTime end = WallTime::max();
+  STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(store);
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    X509* x509 = sk_X509_value(chain, i);
+    X509_up_ref(x509);
+    end = std::min(end, pki::Certificate(std::shared_ptr<x509_st>(x509, X509_free)).not_after());
+  }
+  return end;
+}
+
+// A chain that was verified in this context holds until one of its certificates expires: the trust
+// of a context never changes.
+bool verify_chain(X509_STORE_CTX* store, TlsHandshake& handshake,
+                  const CertificateCache::Known& known) {
+  const TlsContext& context = *handshake.context;
+  // The name to be verified differs from connection to connection.
+  const bool may_remember = !context.verify_host;
+  const WallTime now = system_clock().wall();
+  if (may_remember && now < known.verified_until && now >= known.certificate->not_before) {
+    return true;
+  }
+  if (X509_verify_cert(store) != 1) {
+    handshake.was_refused = true;
+    handshake.refused = {Code::kDenied, Side::kInternal, false,
+                         std::string("certificate: ") +
+                             X509_verify_cert_error_string(X509_STORE_CTX_get_error(store))};
+    return false;
+  }
+  if (may_remember) context.certificates.verified(*known.certificate, chain_end(store));
+  return true;
+}
+
 int verify_callback(X509_STORE_CTX* store, void*) {
   auto* ssl =
       static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   TlsHandshake* handshake = handshake_of(ssl);
   if (handshake == nullptr) return 0;
   const TlsContext& context = *handshake->context;
-  if (!context.any_chain && X509_verify_cert(store) != 1) {
-    handshake->was_refused = true;
-    handshake->refused = {Code::kDenied, Side::kInternal, false,
-                          std::string("certificate: ") +
-                              X509_verify_cert_error_string(X509_STORE_CTX_get_error(store))};
-    return 0;
-  }
   X509* leaf = X509_STORE_CTX_get0_cert(store);
   if (leaf == nullptr) return 0;
-  if (auto status = context.judge(*context.certificates.get(leaf)); !status) {
+  const CertificateCache::Known known = context.certificates.get(leaf);
+  if (!context.any_chain && !verify_chain(store, *handshake, known)) return 0;
+  if (auto status = context.judge(*known.certificate); !status) {
     handshake->was_refused = true;
     handshake->refused = std::move(status.error());
     X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
@@ -127,7 +156,12 @@ Status use_common(SSL_CTX* ctx, const Options& options) {
                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_read_ahead(ctx, 1);  // header and body of a record in one read
+  // Exactly record by record: what follows the handshake is not OpenSSL's (TlsRecords).
+  SSL_CTX_set_read_ahead(ctx, 0);
+  note_secrets(ctx);
+  // AES-128 first, as Envoy and Go have it: less work per byte, and SHA-256 in the handshake.
+  SSL_CTX_set_ciphersuites(
+      ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   if (!options.cipher_suites.empty() &&
       SSL_CTX_set_cipher_list(ctx, options.cipher_suites.c_str()) != 1) {
     return pki::openssl_fail(Code::kInvalid, "cipher suites '" + options.cipher_suites + "'");
@@ -170,7 +204,7 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   using ClientCert = TlsServerOptions::ClientCert;
   auto context = std::make_shared<TlsContext>();
   context->server = true;
-  context->ctx.reset(SSL_CTX_new(TLS_server_method()));
+  context->ctx.reset(SSL_CTX_new_ex(pki::tls_library(), nullptr, TLS_server_method()));
   if (!context->ctx) return pki::openssl_fail(Code::kInternal, "TLS context");
   SSL_CTX* ctx = context->ctx.get();
   MIZZEN_CHECKED(use_common(ctx, options));
@@ -194,22 +228,21 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   if (!options.alpn.empty()) SSL_CTX_set_alpn_select_cb(ctx, &alpn_callback, nullptr);
   context->select = options.select;
   if (options.select) SSL_CTX_set_client_hello_cb(ctx, &hello_callback, nullptr);
-  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   set_session_scope(ctx, options);
-  context->tickets = options.tickets;
-  if (options.tickets) {
-    SSL_CTX_set_num_tickets(ctx, 1);
-    install_ticket_keys(ctx);
+  context->server_sessions = options.sessions;
+  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);  // tickets are numbers of sessions, if anything
+  SSL_CTX_set_num_tickets(ctx, options.sessions ? 1 : 0);
+  if (options.sessions) {
+    keep_server_sessions(ctx);
   } else {
-    SSL_CTX_set_num_tickets(ctx, 0);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   }
   return TlsContextRef(std::move(context));
 }
 
 Result<TlsContextRef> make_tls_client_context(const TlsClientOptions& options) {
   auto context = std::make_shared<TlsContext>();
-  context->ctx.reset(SSL_CTX_new(TLS_client_method()));
+  context->ctx.reset(SSL_CTX_new_ex(pki::tls_library(), nullptr, TLS_client_method()));
   if (!context->ctx) return pki::openssl_fail(Code::kInternal, "TLS context");
   SSL_CTX* ctx = context->ctx.get();
   MIZZEN_CHECKED(use_common(ctx, options));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/tls.h"
+#include "io/tls_records.h"
 #include "pki/openssl.h"
 
 namespace mizzen::io {
@@ -18,15 +19,21 @@ using SslCtxPtr = std::unique_ptr<SSL_CTX, pki::OpensslDelete<SSL_CTX_free>>;
 using SslPtr = std::unique_ptr<SSL, pki::OpensslDelete<SSL_free>>;
 using SessionPtr = std::unique_ptr<SSL_SESSION, pki::OpensslDelete<SSL_SESSION_free>>;
 
-// Parsed peer certificates by digest. Any thread.
+// Parsed peer certificates by digest, and until when their chain is known to hold. Any thread.
 class CertificateCache {
  public:
-  std::shared_ptr<const PeerCertificate> get(X509* x509);
+  struct Known {
+    std::shared_ptr<const PeerCertificate> certificate;
+    WallTime verified_until{};  // unset: not verified yet
+  };
+  Known get(X509* x509);
+  // A chain for this certificate was verified; it holds until then.
+  void verified(const PeerCertificate& certificate, WallTime until);
 
  private:
   static constexpr std::size_t kMost = 1024;
   std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<const PeerCertificate>> known_;
+  std::unordered_map<std::string, Known> known_;
 };
 
 // Resumable sessions by key. Any thread.
@@ -51,7 +58,7 @@ class TlsContext {
   bool verify_host = false;
   PeerCheck check;
   std::string alpn_wire;  // length-prefixed, in order of preference
-  std::shared_ptr<TicketKeys> tickets;
+  std::shared_ptr<ServerSessions> server_sessions;
   std::function<TlsContextRef(std::string_view sni)> select;
   std::shared_ptr<const PeerCertificate> local;
   std::unique_ptr<SessionCache> sessions;  // clients
@@ -61,18 +68,24 @@ class TlsContext {
   Status judge(const PeerCertificate& peer) const { return check ? check(peer) : Status{}; }
 };
 
-// What the callbacks of one handshake share with its stream; the SSL's app data.
+// What the callbacks of one handshake share with its stream; the SSL's app data. Ends with the SSL.
 struct TlsHandshake {
   TlsContextRef context;
   std::string session_key;
-  Error refused;  // why the peer's certificate was not taken
+  std::string input;   // read from the stream underneath, not asked for by OpenSSL yet
+  Error refused;       // why the peer's certificate was not taken
+  TlsSecrets secrets;  // of the application's data in TLS 1.3, as they become known
   bool was_refused = false;
-  bool ticket_came = false;  // since the last look
+  bool ticket_came = false;   // since the last look
+  bool keys_changed = false;  // a KeyUpdate has passed: `secrets` are old
 };
 
 std::string alpn_to_wire(const std::vector<std::string>& protocols);
 std::shared_ptr<const PeerCertificate> parse_peer_certificate(X509* x509);
-// OpenSSL's ticket callback of a context with tickets.
-void install_ticket_keys(SSL_CTX* ctx);
+// Has the secrets and record counts of connections noted in their TlsHandshake.
+void note_secrets(SSL_CTX* ctx);
+void note_records(SSL* ssl, TlsHandshake& handshake);
+// OpenSSL's callbacks of a server context with sessions.
+void keep_server_sessions(SSL_CTX* ctx);
 
 }  // namespace mizzen::io

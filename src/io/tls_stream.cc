@@ -17,7 +17,7 @@ int bio_read(BIO* bio, char* to, int size) {
   auto* stream = static_cast<TlsStream*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   IoResult got =
-      stream->under().read({reinterpret_cast<std::byte*>(to), static_cast<std::size_t>(size)});
+      stream->take_input({reinterpret_cast<std::byte*>(to), static_cast<std::size_t>(size)});
   switch (got.status) {
     case IoStatus::kOk:
       return static_cast<int>(got.bytes);
@@ -25,7 +25,6 @@ int bio_read(BIO* bio, char* to, int size) {
       BIO_set_retry_read(bio);
       return -1;
     case IoStatus::kEof:
-      stream->under_eof = true;
       return 0;
     case IoStatus::kError:
       return -1;
@@ -44,7 +43,8 @@ int bio_write(BIO* bio, const char* from, int size) {
 
 long bio_ctrl(BIO* bio, int command, long, void*) {
   if (command == BIO_CTRL_FLUSH) return 1;
-  if (command == BIO_CTRL_EOF) return static_cast<TlsStream*>(BIO_get_data(bio))->under_eof ? 1 : 0;
+  if (command == BIO_CTRL_EOF)
+    return static_cast<TlsStream*>(BIO_get_data(bio))->under_eof() ? 1 : 0;
   return 0;
 }
 
@@ -80,12 +80,18 @@ std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> stream,
 TlsStream::TlsStream(Loop& loop, std::unique_ptr<Stream> under, TlsContextRef context)
     : loop_(loop),
       under_(std::move(under)),
-      handshake_{std::move(context), {}, {}, false, false},
+      handshake_(std::make_unique<TlsHandshake>()),
       notify_(Task::of<&TlsStream::dispatch>(loop, this)),
-      server_(handshake_.context->server) {}
+      server_(context->server) {
+  handshake_->context = std::move(context);
+}
 
 TlsStream::~TlsStream() {
   under_->set_handler(nullptr);
+  if (records_ && state_ == State::kOpen && !close_sent_ &&
+      records_->flush(*under_) == IoStatus::kOk) {
+    records_->close(*under_);
+  }
   if (!ssl_) return;
   if (state_ == State::kOpen && !shutdown_done_ && pending_write_ == 0) SSL_shutdown(ssl_.get());
   // Otherwise SSL_free() would mark the session as not resumable.
@@ -96,7 +102,7 @@ TlsStream::~TlsStream() {
 }
 
 bool TlsStream::make_ssl() {
-  ssl_.reset(SSL_new(handshake_.context->ctx.get()));
+  ssl_.reset(SSL_new(handshake_->context->ctx.get()));
   BIO* bio = ssl_ ? BIO_new(bio_method()) : nullptr;
   if (bio == nullptr) {
     die_soon({Code::kInternal, Side::kInternal, false, "TLS: out of memory"});
@@ -105,7 +111,8 @@ bool TlsStream::make_ssl() {
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_app_data(ssl_.get(), &handshake_);
+  SSL_set_app_data(ssl_.get(), handshake_.get());
+  note_records(ssl_.get(), *handshake_);
   under_->set_handler(this);
   return true;
 }
@@ -118,7 +125,7 @@ void TlsStream::accept() {
 void TlsStream::connect(TlsClientTarget target) {
   if (!make_ssl()) return;
   SSL* ssl = ssl_.get();
-  const TlsContext& context = *handshake_.context;
+  const TlsContext& context = *handshake_->context;
   SSL_set_connect_state(ssl);
   std::string host = target.host.empty() ? target.sni : target.host;
   if (!target.sni.empty() && !is_ip(target.sni)) SSL_set_tlsext_host_name(ssl, target.sni.c_str());
@@ -136,9 +143,9 @@ void TlsStream::connect(TlsClientTarget target) {
   }
   if (context.sessions) {
     // What was agreed with other protocols or another name is not resumed.
-    handshake_.session_key =
+    handshake_->session_key =
         (target.session_key.empty() ? target.sni : target.session_key) + '\0' + host + '\0' + alpn;
-    if (SessionPtr session = context.sessions->find(handshake_.session_key)) {
+    if (SessionPtr session = context.sessions->find(handshake_->session_key)) {
       SSL_set_session(ssl, session.get());
     }
   }
@@ -157,6 +164,7 @@ void TlsStream::on_readable() {
 }
 
 void TlsStream::on_writable() {
+  if (records_) records_->flush(*under_);
   if (state_ == State::kOpen && shutdown_wanted_ && pending_write_ > 0) put(nullptr, 0);
   try_shutdown();
   dispatch();
@@ -205,14 +213,15 @@ void TlsStream::advance() {
     }
     state_ = State::kOpen;
     readable_ = true;  // what came with the last flight
+    if (server_) hand_over();
     under_->pause_reading(paused_);
     if (shutdown_wanted_) try_shutdown();
     return;
   }
   int why = SSL_get_error(ssl_.get(), status);
   if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return;
-  Error error = handshake_.was_refused ? handshake_.refused : ssl_error("TLS handshake");
-  if (handshake_.was_refused) error.side = side();
+  Error error = handshake_->was_refused ? handshake_->refused : ssl_error("TLS handshake");
+  if (handshake_->was_refused) error.side = side();
   die(std::move(error));
 }
 
@@ -227,16 +236,16 @@ Status TlsStream::finish_handshake() {
   info->version = SSL_get_version(ssl);
   info->cipher = SSL_get_cipher_name(ssl);
   info->resumed = SSL_session_reused(ssl) == 1;
-  info->local = handshake_.context->local;
+  info->local = handshake_->context->local;
   if (X509* peer = SSL_get0_peer_certificate(ssl)) {
-    info->peer = handshake_.context->certificates.get(peer);
+    info->peer = handshake_->context->certificates.get(peer).certificate;
   }
   // A resumed session was not verified again.
   if (info->resumed && info->peer) {
-    if (!handshake_.context->any_chain && info->peer->not_after < loop_.wall()) {
+    if (!handshake_->context->any_chain && info->peer->not_after < loop_.wall()) {
       return fail(Code::kDenied, "certificate has expired since the session began", side());
     }
-    if (auto status = handshake_.context->judge(*info->peer); !status) {
+    if (auto status = handshake_->context->judge(*info->peer); !status) {
       status.error().side = side();
       return status;
     }
@@ -252,7 +261,7 @@ Error TlsStream::ssl_error(std::string_view what) {
   if (last != 0) {
     const char* reason = ERR_reason_error_string(last);
     text = reason != nullptr ? reason : "unknown failure";
-  } else if (under_eof) {
+  } else if (under_eof_) {
     code = Code::kClosed;
     text = "the peer closed the connection";
   } else {
@@ -285,14 +294,81 @@ IoResult TlsStream::read(std::span<std::byte> buffer) {
   }
   if (state_ == State::kHandshake || !readable_) return {0, IoStatus::kWouldBlock};
   if (eof_) return {0, IoStatus::kEof};
+  return records_ ? read_records(buffer) : read_openssl(buffer);
+}
+
+IoResult TlsStream::read_records(std::span<std::byte> buffer) {
+  const IoResult got = records_->read(*under_, buffer);
+  switch (got.status) {
+    case IoStatus::kOk:
+      // Spares its user another turn only to hear that there is nothing.
+      if (got.bytes < buffer.size() && under_->drained() && !records_->has_input()) {
+        readable_ = false;
+      }
+      return got;
+    case IoStatus::kWouldBlock:
+      readable_ = false;
+      return got;
+    case IoStatus::kEof:
+      eof_ = true;
+      return got;
+    case IoStatus::kError:
+      break;
+  }
+  return records_failed("TLS read");
+}
+
+IoResult TlsStream::records_failed(std::string_view what) {
+  error_told_ = true;
+  if (records_->fault().empty()) return die(under_->error());
+  return die(
+      {Code::kProtocol, side(), false, std::string(what) + ": " + std::string(records_->fault())});
+}
+
+// What OpenSSL wants next of what has come.
+IoResult TlsStream::take_input(std::span<std::byte> to) {
+  std::string& kept = handshake_->input;
+  if (kept.empty()) {
+    std::array<std::byte, 16 * 1024> bytes;
+    const IoResult got = under_->read(bytes);
+    if (got.status == IoStatus::kEof) under_eof_ = true;
+    if (got.status != IoStatus::kOk) return got;
+    kept.assign(reinterpret_cast<const char*>(bytes.data()), got.bytes);
+  }
+  const std::size_t size = std::min(to.size(), kept.size());
+  std::memcpy(to.data(), kept.data(), size);
+  kept.erase(0, size);
+  if (kept.empty()) std::string().swap(kept);
+  return {size, IoStatus::kOk};
+}
+
+// From OpenSSL to our own records, between two records of TLS 1.3.
+void TlsStream::hand_over() {
+  TlsSecrets& secrets = handshake_->secrets;
+  SSL* ssl = ssl_.get();
+  const SSL_CIPHER* suite = SSL_get_current_cipher(ssl);
+  if (SSL_version(ssl) != TLS1_3_VERSION || suite == nullptr || handshake_->keys_changed) return;
+  if (secrets.read.size == 0 || secrets.write.size == 0 || pending_write_ > 0) return;
+  if (SSL_has_pending(ssl) != 0 || std::string_view(SSL_rstate_string(ssl)) != "RH") return;
+  secrets.cipher = record_cipher(SSL_CIPHER_get_protocol_id(suite));
+  if (secrets.cipher == RecordCipher::kNone) return;
+  records_ = std::make_unique<TlsRecords>(secrets, std::move(handshake_->input));
+  OPENSSL_cleanse(&secrets, sizeof secrets);
+  SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // the session stays resumable
+  ssl_.reset();
+  handshake_.reset();
+}
+
+IoResult TlsStream::read_openssl(std::span<std::byte> buffer) {
   ERR_clear_error();
   std::size_t got = 0;
   if (SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &got) == 1) {
-    // Spares its user another turn only to hear that there is nothing.
-    if (got < buffer.size() && under_->drained() && SSL_has_pending(ssl_.get()) == 0) {
+    const bool all = SSL_has_pending(ssl_.get()) == 0 && handshake_->input.empty();
+    if (got < buffer.size() && under_->drained() && all) {
       readable_ = false;
       free_ticket_buffer();
     }
+    hand_over();
     return {got, IoStatus::kOk};
   }
   switch (SSL_get_error(ssl_.get(), 0)) {
@@ -314,9 +390,9 @@ IoResult TlsStream::read(std::span<std::byte> buffer) {
 // may go only between records: the test for unread bytes in SSL_free_buffers() does not see a
 // header that was taken already.
 void TlsStream::free_ticket_buffer() {
-  if (!handshake_.ticket_came || pending_write_ > 0) return;
+  if (!handshake_->ticket_came || pending_write_ > 0) return;
   if (std::string_view(SSL_rstate_string(ssl_.get())) != "RH") return;
-  handshake_.ticket_came = false;
+  handshake_->ticket_came = false;
   SSL_free_buffers(ssl_.get());
 }
 
@@ -350,6 +426,16 @@ IoResult TlsStream::write(std::span<const iovec> pieces) {
     wants_write_ = true;
     return {0, IoStatus::kWouldBlock};
   }
+  if (!records_) return write_openssl(pieces);
+  std::size_t total = 0;
+  for (const iovec& piece : pieces) total += piece.iov_len;
+  const IoResult put = records_->write(*under_, pieces);
+  if (put.status == IoStatus::kError) return records_failed("TLS write");
+  wants_write_ = put.bytes < total;
+  return put;
+}
+
+IoResult TlsStream::write_openssl(std::span<const iovec> pieces) {
   std::size_t taken = 0;
   std::size_t skip = pending_write_;
   if (pending_write_ > 0) {
@@ -403,6 +489,13 @@ void TlsStream::shutdown_write() {
 
 void TlsStream::try_shutdown() {
   if (!shutdown_wanted_ || shutdown_done_ || state_ != State::kOpen || pending_write_ > 0) return;
+  if (records_) {
+    if (records_->flush(*under_) == IoStatus::kWouldBlock) return;
+    const bool first = !std::exchange(close_sent_, true);
+    if (first && records_->close(*under_) == IoStatus::kWouldBlock) return;
+    shutdown_done_ = true;
+    return under_->shutdown_write();
+  }
   ERR_clear_error();
   int status = SSL_shutdown(ssl_.get());
   if (status < 0 && SSL_get_error(ssl_.get(), status) == SSL_ERROR_WANT_WRITE) return;

@@ -6,6 +6,8 @@
 
 namespace mizzen::io {
 
+// OpenSSL shakes hands; then TlsRecords goes on alone where the version is 1.3: on a server at
+// once, on a client after the first bytes of data, since the tickets come before them.
 class TlsStream final : public Stream, private StreamHandler {
  public:
   TlsStream(Loop& loop, std::unique_ptr<Stream> under, TlsContextRef context);
@@ -29,8 +31,14 @@ class TlsStream final : public Stream, private StreamHandler {
   const Error& error() const override;
   int fd() const override { return under_->fd(); }
 
+  // For the BIO of the handshake.
+  IoResult take_input(std::span<std::byte> to);
   Stream& under() { return *under_; }
-  bool under_eof = false;  // told by the BIO
+  bool under_eof() const { return under_eof_; }
+  // New keys for what we send, after the hand-over; `ask`: the peer is to change its own too.
+  void update_keys(bool ask) { records_->update_keys(*under_, ask); }
+  // Whether OpenSSL's connection object is gone and our own records carry the data.
+  bool handed_over() const { return records_ != nullptr; }
 
  private:
   enum class State : std::uint8_t { kHandshake, kOpen, kDead };
@@ -49,14 +57,21 @@ class TlsStream final : public Stream, private StreamHandler {
   void die_soon(Error error);
   Error ssl_error(std::string_view what);
   Side side() const { return server_ ? Side::kDownstream : Side::kUpstream; }
+  // The data path until the hand-over, and of TLS 1.2.
+  IoResult read_openssl(std::span<std::byte> buffer);
+  IoResult write_openssl(std::span<const iovec> pieces);
   IoStatus put(const void* bytes, std::size_t size);
-  void try_shutdown();
   void free_ticket_buffer();
+  void hand_over();
+  IoResult read_records(std::span<std::byte> buffer);
+  IoResult records_failed(std::string_view what);
+  void try_shutdown();
 
   Loop& loop_;
   std::unique_ptr<Stream> under_;
-  TlsHandshake handshake_;
+  std::unique_ptr<TlsHandshake> handshake_;  // as long as ssl_
   SslPtr ssl_;
+  std::unique_ptr<TlsRecords> records_;  // afterwards
   std::unique_ptr<TlsInfo> info_;
   std::unique_ptr<Error> error_;
   StreamHandler* handler_ = nullptr;
@@ -70,6 +85,8 @@ class TlsStream final : public Stream, private StreamHandler {
   bool open_told_ = false;
   bool error_told_ = false;
   bool eof_ = false;
+  bool under_eof_ = false;
+  bool close_sent_ = false;
   bool shutdown_wanted_ = false;
   bool shutdown_done_ = false;
 };

@@ -44,7 +44,7 @@ TlsServerOptions server_options() {
   options.trust_bundle_pem = root().certificate.to_pem();
   options.client_cert = TlsServerOptions::ClientCert::kRequired;
   options.alpn = {"mizzen-h2", "istio"};
-  options.tickets = make_ticket_keys();
+  options.sessions = make_server_sessions();
   return options;
 }
 

@@ -37,7 +37,7 @@ io::TlsContextRef server_context(const std::string& account) {
   options.trust_bundle_pem = root().certificate.to_pem();
   options.client_cert = io::TlsServerOptions::ClientCert::kOptional;
   options.alpn = {"h2", "http/1.1"};
-  options.tickets = io::make_ticket_keys();
+  options.sessions = io::make_server_sessions();
   return *io::make_tls_server_context(options);
 }
 

@@ -47,4 +47,8 @@ inline std::unexpected<Error> openssl_fail(Code code, std::string what) {
   return fail(code, std::move(what) + ": " + text);
 }
 
+// OpenSSL's default algorithms for TLS connections, without what makes OpenSSL 3.0 slow to read
+// certificates. Null (the default library context) if it cannot be made. Any thread.
+OSSL_LIB_CTX* tls_library();
+
 }  // namespace mizzen::pki

@@ -109,8 +109,8 @@ Result<io::TlsContextRef> TlsContexts::server(const Snapshot& snapshot, const Do
   options.min_version = version(common.minimum, io::TlsVersion::k12);
   options.max_version = version(common.maximum, io::TlsVersion::k13);
   options.cipher_suites = common.cipher_suites;
-  if (!made.tickets) made.tickets = io::make_ticket_keys();
-  options.tickets = made.tickets;
+  if (!made.sessions) made.sessions = io::make_server_sessions();
+  options.sessions = made.sessions;
   MIZZEN_TRY(made.context, io::make_tls_server_context(options));
   made.certificate = secrets.certificate_hash();
   made.validation = secrets.validation_hash();

@@ -27,7 +27,7 @@ class TlsContexts {
     io::TlsContextRef context;
     std::uint64_t certificate = 0;  // version hashes of the secrets it was made from
     std::uint64_t validation = 0;
-    std::shared_ptr<io::TicketKeys> tickets;
+    std::shared_ptr<io::ServerSessions> sessions;
   };
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, Made> servers_;  // by settings; guarded by mutex_

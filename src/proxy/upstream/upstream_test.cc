@@ -473,7 +473,7 @@ net::HttpServerOptions tls_server(std::vector<std::string> alpn) {
   options.trust_bundle_pem = root().certificate.to_pem();
   options.client_cert = io::TlsServerOptions::ClientCert::kRequired;
   options.alpn = std::move(alpn);
-  options.tickets = io::make_ticket_keys();
+  options.sessions = io::make_server_sessions();
   net::HttpServerOptions server;
   server.tls = *io::make_tls_server_context(options);
   return server;
