@@ -1,4 +1,4 @@
-# Configurations of every contender for bench/run: the same job for each, one worker, no access log.
+# Configurations of every contender for bench/run: the same job for each, one worker.
 # Expects $work.
 
 certificates() {
@@ -25,34 +25,94 @@ C
 nginx_upstream='upstream b { server 127.0.0.1:PORT; keepalive 64; keepalive_requests 1000000000; }'
 nginx_pass='proxy_http_version 1.1; proxy_set_header Connection "";'
 
-haproxy_conf() { # haproxy_conf NAME BIND SERVER
+haproxy_conf() { # haproxy_conf NAME BIND SERVER [MODE]
   cat >"$work/$1.cfg" <<C
 global
   nbthread 1
-  maxconn 4096
+  maxconn 8192
 defaults
-  mode http
+  mode ${4:-http}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-  http-reuse always
+$([ "${4:-http}" = http ] && echo "  http-reuse always")
 listen $1
   bind $2
   server b $3
 C
 }
 
-static_tls() { # the common TLS context of a mizzen-proxy configuration
+tls_common() { # tls_common INDENT ALPN: what both sides of mutual TLS have in common
+  sed "s/^/$1/" <<C
+tls_certificates:
+- certificate_chain: {filename: $work/leaf.pem}
+  private_key: {filename: $work/leaf.key}
+validation_context: {trusted_ca: {filename: $work/ca.pem}}
+alpn_protocols: [$2]
+C
+}
+listener_tls() { # listener_tls CLIENT-CERTIFICATE-REQUIRED ALPN
   cat <<C
-              tls_certificates:
-              - certificate_chain: {filename: $work/leaf.pem}
-                private_key: {filename: $work/leaf.key}
-              validation_context: {trusted_ca: {filename: $work/ca.pem}}
-              alpn_protocols: [ALPN]
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          require_client_certificate: $1
+          common_tls_context:
+$(tls_common "            " "$2")
+C
+}
+cluster_tls() {
+  cat <<C
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        sni: bench
+        common_tls_context:
+$(tls_common "          " istio-http/1.1)
+C
+}
+# What a sidecar does beside forwarding: an access log, and at the server a policy.
+access_log() { # access_log NAME
+  cat <<C
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: $work/$1.access
+C
+}
+policy() {
+  cat <<'C'
+          - name: envoy.filters.http.rbac
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+              rules:
+                action: ALLOW
+                policies:
+                  callers:
+                    permissions: [{any: true}]
+                    principals: [{authenticated: {principal_name: {prefix: "spiffe://cluster.local/ns/bench/"}}}]
+C
+}
+cluster() { # cluster NAME PORT TLS
+  cat <<C
+  - name: $1
+    type: STATIC
+    connect_timeout: 5s
+    load_assignment:
+      cluster_name: $1
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: $2}}}
+$3
 C
 }
 
-mizzen_yaml() { # mizzen_yaml NAME PORT UPSTREAM_PORT LISTENER_TLS CLUSTER_TLS
+# The same file drives mizzen-proxy and Envoy.
+# envoy_yaml NAME PORT UPSTREAM_PORT [LISTENER_TLS [CLUSTER_TLS [LOG [POLICY [HOSTS [CLUSTERS]]]]]]
+envoy_yaml() {
   cat >"$work/$1.yaml" <<C
 static_resources:
   listeners:
@@ -64,6 +124,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: in
+${6:-}
           route_config:
             name: all
             virtual_hosts:
@@ -72,26 +133,49 @@ static_resources:
               routes:
               - match: {prefix: /}
                 route: {cluster: up}
+${8:-}
           http_filters:
+${7:-}
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+${4:-}
+  clusters:
+$(cluster up "$3" "${5:-}")
+${9:-}
+C
+}
+tcp_yaml() { # tcp_yaml NAME PORT UPSTREAM_PORT LISTENER_TLS
+  cat >"$work/$1.yaml" <<C
+static_resources:
+  listeners:
+  - name: in
+    address: {socket_address: {address: 127.0.0.1, port_value: $2}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: in
+          cluster: up
 $4
   clusters:
-  - name: up
-    type: STATIC
-    connect_timeout: 5s
-    load_assignment:
-      cluster_name: up
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: $3}}}
-$5
+$(cluster up "$3" "")
 C
+}
+services() { # services HOSTS|CLUSTERS: of a mesh with 1,000 services
+  local i
+  for ((i = 0; i < 1000; i++)); do
+    if [ "$1" = HOSTS ]; then
+      echo "            - {name: \"s$i:80\", domains: [\"s$i.default.svc.cluster.local\", \"s$i\", \"s$i.default\"], routes: [{match: {prefix: /}, route: {cluster: s$i}}]}"
+    else
+      echo "  - {name: s$i, type: STATIC, connect_timeout: 5s, load_assignment: {cluster_name: s$i, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 10.1.$((i / 250)).$((i % 250 + 1)), port_value: 8080}}}}]}]}}"
+    fi
+  done
 }
 
 make_configs() {
   certificates
-  nginx_conf backend 'server { listen 18000; location / { return 200 "hello\n"; } }'
+  nginx_conf backend "server { listen 18000; location / { return 200 \"hello\n\"; } location /big { alias $work/big; } }"
   nginx_conf nginx "${nginx_upstream/PORT/18000} server { listen 18002; location / { $nginx_pass proxy_pass http://b; } }"
   nginx_conf nginx-client "${nginx_upstream/PORT/18032} server { listen 18012; location / { $nginx_pass proxy_pass https://b;
     proxy_ssl_certificate $work/leaf.pem; proxy_ssl_certificate_key $work/leaf.key; proxy_ssl_protocols TLSv1.3;
@@ -99,27 +183,36 @@ make_configs() {
   nginx_conf nginx-server "${nginx_upstream/PORT/18000} server { listen 18032 ssl; ssl_certificate $work/leaf.pem;
     ssl_certificate_key $work/leaf.key; ssl_client_certificate $work/ca.pem; ssl_verify_client on; ssl_protocols TLSv1.3;
     location / { $nginx_pass proxy_pass http://b; } }"
+  local mutual="ssl crt $work/both.pem ca-file $work/ca.pem verify required"
   haproxy_conf haproxy 127.0.0.1:18003 127.0.0.1:18000
-  haproxy_conf haproxy-client 127.0.0.1:18013 "127.0.0.1:18033 ssl crt $work/both.pem ca-file $work/ca.pem verify required alpn h2"
-  haproxy_conf haproxy-server "127.0.0.1:18033 ssl crt $work/both.pem ca-file $work/ca.pem verify required alpn h2" 127.0.0.1:18000
+  haproxy_conf haproxy-client 127.0.0.1:18013 "127.0.0.1:18033 $mutual alpn h2"
+  haproxy_conf haproxy-server "127.0.0.1:18033 $mutual alpn h2,http/1.1" 127.0.0.1:18000
+  haproxy_conf haproxy-tcp 127.0.0.1:18052 127.0.0.1:18000 tcp
+  haproxy_conf haproxy-tls "127.0.0.1:18054 $mutual" 127.0.0.1:18000 tcp
 
-  local listener_tls cluster_tls
-  listener_tls="      transport_socket:
-        name: envoy.transport_sockets.tls
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-          require_client_certificate: true
-          common_tls_context:
-$(static_tls | sed 's/ALPN/istio-http\/1.1/')"
-  cluster_tls="    transport_socket:
-      name: envoy.transport_sockets.tls
-      typed_config:
-        \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-        sni: bench
-        common_tls_context:
-$(static_tls | sed 's/ALPN/istio-http\/1.1/; s/^  //')"
-  mizzen_yaml hop 18001 18000 '' ''
-  mizzen_yaml first 18021 18000 '' ''
-  mizzen_yaml client 18011 18031 '' "$cluster_tls"
-  mizzen_yaml server 18031 18000 "$listener_tls" ''
+  local in out name base
+  in=$(listener_tls true istio-http/1.1)
+  out=$(cluster_tls)
+  # Mizzen's ports end in 1 and 5, Envoy's in 4 and 6: docs/benchmarks.md has the roles.
+  envoy_yaml mizzen 18001 18000
+  envoy_yaml envoy 18005 18000
+  envoy_yaml first 18021 18000
+  envoy_yaml mizzen-client 18011 18031 '' "$out"
+  envoy_yaml mizzen-server 18031 18000 "$in"
+  envoy_yaml envoy-client 18014 18034 '' "$out"
+  envoy_yaml envoy-server 18034 18000 "$in"
+  envoy_yaml mizzen-source 18015 18035 '' "$out" "$(access_log mizzen-source)"
+  envoy_yaml mizzen-target 18035 18000 "$in" '' "$(access_log mizzen-target)" "$(policy)"
+  envoy_yaml envoy-source 18016 18036 '' "$out" "$(access_log envoy-source)"
+  envoy_yaml envoy-target 18036 18000 "$in" '' "$(access_log envoy-target)" "$(policy)"
+  envoy_yaml to-envoy 18017 18036 '' "$out"
+  envoy_yaml mizzen-h2 18041 18000 "$(listener_tls false h2)"
+  tcp_yaml mizzen-tcp 18051 18000 ''
+  tcp_yaml mizzen-tls 18053 18000 "$in"
+  for name in mizzen envoy; do
+    base=18061
+    [ $name = envoy ] && base=18062
+    envoy_yaml $name-many $base 18000 "$in" '' '' '' "$(services HOSTS)" "$(services CLUSTERS)"
+  done
+  truncate -s 512M "$work/big"
 }
