@@ -4,6 +4,21 @@
 
 namespace mizzen::io {
 
+namespace {
+
+// Runs over what a list holds while it fills anew. Both keep their memory from turn to turn.
+template <class T, class Function>
+void empty_out(std::vector<T>& list, Function function) {
+  thread_local std::vector<T> spare;
+  std::vector<T> batch = std::exchange(spare, {});  // a turn inside a turn finds none
+  batch.swap(list);
+  for (T& one : batch) function(one);
+  batch.clear();
+  spare = std::move(batch);
+}
+
+}  // namespace
+
 struct Loop::OneShot {
   OneShot(Loop& l, TimerId i, std::function<void()> f)
       : loop(l), id(i), fn(std::move(f)), timer(Timer::of<&OneShot::fire>(l, this)) {}
@@ -118,13 +133,11 @@ bool Loop::finish_turn() {
   ran |= run_posted();
   ran |= run_tasks();
   if (!deferred_.empty()) {
-    auto batch = std::exchange(deferred_, {});
-    for (auto& fn : batch) fn();
+    empty_out(deferred_, [](auto& fn) { fn(); });
     ran = true;
   }
   if (!graveyard_.empty()) {
-    auto batch = std::exchange(graveyard_, {});
-    for (auto& grave : batch) grave.destroy(grave.object);
+    empty_out(graveyard_, [](Grave& grave) { grave.destroy(grave.object); });
     ran = true;
   }
   return ran;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pooled.h"
 #include "http/codec.h"
 #include "proxy/connection.h"
 #include "proxy/grpc_web.h"
@@ -20,7 +21,7 @@ namespace mizzen::proxy {
 // Owned by its connection. The path of a request through the states:
 //   kFiltering -> (kDelayed -> kFiltering) -> kForwarding <-> kBackoff
 //   -> kResponding -> kDone; a local reply goes from any of them to kResponding.
-class Stream final : public http::StreamEvents, private UpstreamEvents {
+class Stream final : public http::StreamEvents, private UpstreamEvents, public Pooled<Stream> {
  public:
   using Place = std::list<std::unique_ptr<Stream>>::iterator;
 

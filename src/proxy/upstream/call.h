@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/pooled.h"
 #include "http/codec.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream/cluster.h"
@@ -16,7 +17,10 @@ namespace mizzen::proxy::upstream {
 class Conn;
 
 // kLookup (the host's address) -> kPending (a connection) -> kActive -> kEnded.
-class Call final : public UpstreamCall, private http::StreamEvents, private Waiter {
+class Call final : public UpstreamCall,
+                   private http::StreamEvents,
+                   private Waiter,
+                   public Pooled<Call> {
  public:
   Call(ClusterState& cluster, const UpstreamAsk& ask, http::RequestHead& head, bool end,
        UpstreamEvents& events);
