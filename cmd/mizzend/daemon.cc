@@ -54,7 +54,7 @@ Status Daemon::start() {
   };
   webhooks_.set_settings(std::move(settings));
   const auto pages = [this](std::shared_ptr<net::Exchange> exchange) {
-    if (!pages_.handle(exchange)) {
+    if (!pages_.handle(exchange) && !scrape_.handle(exchange)) {
       exchange->respond(404, {{"content-type", "text/plain"}}, "see /debug\n");
     }
   };
@@ -161,6 +161,11 @@ void Daemon::renew_certificate() {
 void Daemon::on_change(control::Change change, const object::Json& object, bool removed) {
   for (const std::string& error : store_.take_errors()) log::warning("config", "{}", error);
   discovery_.changed(change);
+  if (removed) {
+    scrape_.remove(object);
+  } else {
+    scrape_.apply(object);
+  }
   const std::string kind = object::string_at(object, {"kind"});
   if (kind == "ConfigMap" && change != control::Change::kNone) follow_mesh();
   if (kind == "Namespace" && publisher_) {

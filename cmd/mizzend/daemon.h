@@ -10,6 +10,7 @@
 #include "control/cluster_writer.h"
 #include "control/debug.h"
 #include "control/discovery.h"
+#include "control/scrape.h"
 #include "control/watcher.h"
 #include "inject/webhook.h"
 #include "kube/client.h"
@@ -60,6 +61,7 @@ class Daemon {
   control::Store store_;
   control::Authenticator authenticator_;
   control::Discovery discovery_;
+  control::ScrapeTargets scrape_;
   control::Watcher watcher_;
   control::StatusWriter status_writer_;
   control::IngressStatusWriter ingress_writer_;

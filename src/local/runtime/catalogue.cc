@@ -131,6 +131,14 @@ std::vector<CatalogueEntry> builtin_entries_of_mizzen() {
                  "exec -a redis-server redis-check-rdb --protected-mode no --save '' \"$@\"",
                  "redis-server"};
   out.push_back({"redis:*", redis, redis, {}, {}, "redis-check-rdb", "redis-tools"});
+  out.push_back({"*prom/prometheus:*",
+                 {"prometheus", "--config.file=/etc/prometheus/prometheus.yml",
+                  "--storage.tsdb.path=/prometheus"},
+                 {"prometheus"},
+                 {},
+                 {},
+                 "prometheus",
+                 "prometheus"});
   out.push_back(
       {"nginx:*", {"nginx", "-g", "daemon off;"}, {"nginx"}, {}, {}, "nginx", "nginx-light"});
   return out;
@@ -225,11 +233,10 @@ Result<Program> Catalogue::resolve(std::string_view image, const Words& command,
                                    const Words& args) const {
   const CatalogueEntry* entry = find(image);
   if (entry == nullptr) {
-    return fail(
-        Code::kNotFound,
-        fmt::format("no program on this machine stands for image \"{}\"; map it: mizzen-local "
-                    "images add '{}' COMMAND [ARG...]",
-                    image, canonical_image(image)));
+    return fail(Code::kNotFound,
+                fmt::format("no program on this machine stands for image \"{}\"; map it: mizzenctl "
+                            "images add '{}' COMMAND [ARG...]",
+                            image, canonical_image(image)));
   }
   Program program{{}, entry->env, entry->programs};
   if (!command.empty()) {

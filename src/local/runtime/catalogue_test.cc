@@ -61,6 +61,17 @@ TEST(Catalogue, AMissingProgramNamesItsPackage) {
   }
 }
 
+TEST(Catalogue, PrometheusTakesTheArgumentsOfItsImage) {
+  Catalogue catalogue;
+  ASSERT_NE(catalogue.find("docker.io/prom/prometheus:v2.55.1"), nullptr);
+  auto prometheus = catalogue.resolve("prom/prometheus:v2.55.1", {}, {"--config.file=/etc/x.yml"});
+  if (prometheus) {
+    EXPECT_EQ(prometheus->argv, (Words{"prometheus", "--config.file=/etc/x.yml"}));
+  } else {
+    EXPECT_NE(prometheus.error().message.find("apt-get install prometheus"), std::string::npos);
+  }
+}
+
 TEST(Catalogue, SaysHowToMapAnUnknownImage) {
   auto missing = Catalogue().resolve("acme/shop:1", {}, {});
   ASSERT_FALSE(missing);
