@@ -1,4 +1,6 @@
-// port-forward: pairs of SPDY streams (error and data, by request id), each pair one connection.
+// port-forward: pairs of streams (data and error), each pair one connection. Over SPDY a client
+// opens pairs as it likes; as plain WebSocket channels a conversation is one connection per port
+// asked for.
 #include <fmt/core.h>
 
 #include <array>
@@ -20,6 +22,8 @@ constexpr std::size_t kMaxEarly = 1 << 20;
 constexpr std::size_t kMaxConnections = 1000;
 constexpr std::string_view kProtocol = "portforward.k8s.io";
 constexpr std::string_view kTunnel = "SPDY/3.1+portforward.k8s.io";
+constexpr std::string_view kChannels = "v4.channel.k8s.io";
+constexpr std::size_t kMaxPorts = 100;  // two channels each, numbered by one byte
 
 class Forwarder;
 
@@ -71,20 +75,31 @@ class Link final : private io::StreamHandler {
   bool ends_ = false;
 };
 
-class Forwarder final : public std::enable_shared_from_this<Forwarder> {
+// One conversation; how the streams are carried is the derived class's.
+class Forwarder : public std::enable_shared_from_this<Forwarder> {
  public:
   Forwarder(io::Loop& loop, PodAccess& pods, std::string ns, std::string pod)
       : loop_(loop), pods_(pods), ns_(std::move(ns)), pod_(std::move(pod)) {}
+  virtual ~Forwarder() = default;
 
-  void serve(std::shared_ptr<Upgraded> connection);
-  void send(const Link& link, std::string_view bytes) { session_->data(link.data_stream(), bytes); }
+  virtual void send(const Link& link, std::string_view bytes) = 0;
   bool congested() const { return connection_->buffered() > kMaxBacklog; }
   // Both streams of the link are over.
   void finish(Link& link, std::string_view problem);
 
+ protected:
+  void start(std::shared_ptr<Upgraded> connection, std::function<Status(std::string_view)> take);
+  void open(std::uint32_t data, std::uint32_t error, std::uint16_t port);
+  virtual void end(const Link& link, std::string_view problem) = 0;
+  Link* link(std::uint32_t data) {
+    auto found = links_.find(data);
+    return found == links_.end() ? nullptr : found->second.get();
+  }
+  std::size_t links() const { return links_.size(); }
+
+  std::shared_ptr<Upgraded> connection_;
+
  private:
-  void on_stream(std::uint32_t id, const spdy::Headers& headers);
-  void connect(std::uint32_t id, std::uint16_t port);
   void connected(std::uint32_t id, std::uint16_t port, Result<std::unique_ptr<io::Stream>> stream);
   void close_all();
 
@@ -92,11 +107,49 @@ class Forwarder final : public std::enable_shared_from_this<Forwarder> {
   PodAccess& pods_;
   std::string ns_;
   std::string pod_;
-  std::shared_ptr<Upgraded> connection_;
+  std::map<std::uint32_t, std::unique_ptr<Link>> links_;  // by data stream
+};
+
+class SpdyForwarder final : public Forwarder {
+ public:
+  using Forwarder::Forwarder;
+  void serve(std::shared_ptr<Upgraded> connection);
+
+ private:
+  void send(const Link& link, std::string_view bytes) override {
+    session_->data(link.data_stream(), bytes);
+  }
+  void end(const Link& link, std::string_view problem) override {
+    session_->data(link.error_stream(), problem);
+    session_->end(link.error_stream());
+    session_->end(link.data_stream());
+  }
+  void on_stream(std::uint32_t id, const spdy::Headers& headers);
+
   std::unique_ptr<spdy::Session> session_;
   std::map<std::string, std::uint32_t, std::less<>>
-      error_streams_;                                     // by request id, until data follows
-  std::map<std::uint32_t, std::unique_ptr<Link>> links_;  // by data stream
+      error_streams_;  // by request id, until data follows
+};
+
+// Channel 2n carries the bytes of the n-th port, 2n+1 its error; the first message of each is the
+// port's number, low byte first.
+class ChannelForwarder final : public Forwarder {
+ public:
+  using Forwarder::Forwarder;
+  void serve(std::shared_ptr<Upgraded> connection, const std::vector<std::uint16_t>& ports);
+
+ private:
+  void send(const Link& link, std::string_view bytes) override { emit(link.data_stream(), bytes); }
+  void end(const Link& link, std::string_view problem) override {
+    if (!problem.empty()) emit(link.error_stream(), problem);
+    // The link still counts: the last one takes the conversation with it.
+    if (links() == 1) connection_->close();
+  }
+  void emit(std::uint32_t channel, std::string_view bytes) {
+    std::string message(1, static_cast<char>(channel));
+    message += bytes;
+    connection_->send(message);
+  }
 };
 
 void Link::on_readable() {
@@ -122,27 +175,13 @@ void Link::flush() {
 
 void Link::end() { owner_.finish(*this, ""); }
 
-void Forwarder::serve(std::shared_ptr<Upgraded> connection) {
+void Forwarder::start(std::shared_ptr<Upgraded> connection,
+                      std::function<Status(std::string_view)> take) {
   connection_ = std::move(connection);
-  spdy::Events frames;
-  frames.on_stream = [this](std::uint32_t id, const spdy::Headers& headers) {
-    on_stream(id, headers);
-  };
-  frames.on_data = [this](std::uint32_t id, std::string_view data) {
-    if (auto found = links_.find(id); found != links_.end()) found->second->take(data);
-  };
-  frames.on_end = [this](std::uint32_t id) {
-    if (auto found = links_.find(id); found != links_.end()) found->second->take_end();
-  };
-  frames.on_reset = [this](std::uint32_t id) {
-    if (auto found = links_.find(id); found != links_.end()) finish(*found->second, "");
-  };
-  session_ = std::make_unique<spdy::Session>(
-      std::move(frames), [this](std::string_view bytes) { connection_->send(bytes); });
   UpgradedEvents events;
-  events.message = [self = shared_from_this()](std::string_view bytes) {
-    if (Status fed = self->session_->feed(bytes); !fed) {
-      log::info("apiserver", "port-forward: {}", fed.error().message);
+  events.message = [self = shared_from_this(), take = std::move(take)](std::string_view bytes) {
+    if (Status taken = take(bytes); !taken) {
+      log::info("apiserver", "port-forward: {}", taken.error().message);
       self->close_all();
       self->connection_->close();
     }
@@ -154,31 +193,12 @@ void Forwarder::serve(std::shared_ptr<Upgraded> connection) {
   connection_->start(std::move(events));
 }
 
-void Forwarder::on_stream(std::uint32_t id, const spdy::Headers& headers) {
-  const auto type = spdy::header(headers, "streamtype");
-  const std::string request(spdy::header(headers, "requestid"));
-  const auto port = parse_int<std::uint16_t>(spdy::header(headers, "port"));
-  if (!port || *port == 0 || (type != "error" && type != "data") ||
-      links_.size() >= kMaxConnections) {
-    return session_->reset(id);
-  }
-  session_->reply(id);
-  if (type == "error") {
-    error_streams_[request] = id;
-    return;
-  }
-  auto error = error_streams_.find(request);
-  if (error == error_streams_.end()) return session_->reset(id);
-  links_[id] = std::make_unique<Link>(*this, id, error->second);
-  error_streams_.erase(error);
-  connect(id, *port);
-}
-
-void Forwarder::connect(std::uint32_t id, std::uint16_t port) {
+void Forwarder::open(std::uint32_t data, std::uint32_t error, std::uint16_t port) {
+  links_[data] = std::make_unique<Link>(*this, data, error);
   pods_.port_forward(
       ns_, pod_, port,
-      [weak = weak_from_this(), id, port](Result<std::unique_ptr<io::Stream>> stream) {
-        if (auto self = weak.lock()) self->connected(id, port, std::move(stream));
+      [weak = weak_from_this(), data, port](Result<std::unique_ptr<io::Stream>> stream) {
+        if (auto self = weak.lock()) self->connected(data, port, std::move(stream));
       });
 }
 
@@ -196,9 +216,7 @@ void Forwarder::connected(std::uint32_t id, std::uint16_t port,
 void Forwarder::finish(Link& link, std::string_view problem) {
   auto found = links_.find(link.data_stream());
   if (found == links_.end()) return;
-  session_->data(link.error_stream(), problem);
-  session_->end(link.error_stream());
-  session_->end(link.data_stream());
+  end(link, problem);
   loop_.dispose(link.release());
   loop_.dispose(std::move(found->second));
   links_.erase(found);
@@ -212,6 +230,74 @@ void Forwarder::close_all() {
   links_.clear();
 }
 
+void SpdyForwarder::serve(std::shared_ptr<Upgraded> connection) {
+  spdy::Events frames;
+  frames.on_stream = [this](std::uint32_t id, const spdy::Headers& headers) {
+    on_stream(id, headers);
+  };
+  frames.on_data = [this](std::uint32_t id, std::string_view data) {
+    if (Link* found = link(id)) found->take(data);
+  };
+  frames.on_end = [this](std::uint32_t id) {
+    if (Link* found = link(id)) found->take_end();
+  };
+  frames.on_reset = [this](std::uint32_t id) {
+    if (Link* found = link(id)) finish(*found, "");
+  };
+  session_ = std::make_unique<spdy::Session>(
+      std::move(frames), [this](std::string_view bytes) { connection_->send(bytes); });
+  start(std::move(connection), [this](std::string_view bytes) { return session_->feed(bytes); });
+}
+
+void SpdyForwarder::on_stream(std::uint32_t id, const spdy::Headers& headers) {
+  const auto type = spdy::header(headers, "streamtype");
+  const std::string request(spdy::header(headers, "requestid"));
+  const auto port = parse_int<std::uint16_t>(spdy::header(headers, "port"));
+  if (!port || *port == 0 || (type != "error" && type != "data") || links() >= kMaxConnections) {
+    return session_->reset(id);
+  }
+  session_->reply(id);
+  if (type == "error") {
+    error_streams_[request] = id;
+    return;
+  }
+  auto error = error_streams_.find(request);
+  if (error == error_streams_.end()) return session_->reset(id);
+  open(id, error->second, *port);
+  error_streams_.erase(error);
+}
+
+void ChannelForwarder::serve(std::shared_ptr<Upgraded> connection,
+                             const std::vector<std::uint16_t>& ports) {
+  start(std::move(connection), [this](std::string_view message) -> Status {
+    if (message.empty()) return fail(Code::kProtocol, "a message without a channel");
+    if (Link* found = link(static_cast<unsigned char>(message[0]))) found->take(message.substr(1));
+    return {};
+  });
+  for (std::uint32_t n = 0; n < ports.size(); ++n) {
+    const std::string number = {static_cast<char>(ports[n] & 0xff),
+                                static_cast<char>(ports[n] >> 8)};
+    emit(2 * n, number);
+    emit(2 * n + 1, number);
+    open(2 * n, 2 * n + 1, ports[n]);
+  }
+}
+
+// The values of `ports`, which may be lists; empty when one is no port.
+std::vector<std::uint16_t> ports_of(std::string_view query) {
+  std::vector<std::uint16_t> ports;
+  for (auto pair : split(query, '&')) {
+    if (!pair.starts_with("ports=")) continue;
+    const std::string list = net::url_decode(pair.substr(6), true);
+    for (auto text : split(list, ',')) {
+      const auto port = parse_int<std::uint16_t>(text);
+      if (!port || *port == 0 || ports.size() == kMaxPorts) return {};
+      ports.push_back(*port);
+    }
+  }
+  return ports;
+}
+
 }  // namespace
 
 void serve_port_forward(io::Loop& loop, PodAccess& pods, const Target& target,
@@ -219,12 +305,25 @@ void serve_port_forward(io::Loop& loop, PodAccess& pods, const Target& target,
   const std::string upgrade = lower(exchange->request().upgrade);
   std::shared_ptr<Upgraded> connection;
   if (upgrade == "websocket") {
-    if (offered_protocol(*exchange, "sec-websocket-protocol", {kTunnel}).empty()) {
-      return respond(
-          *exchange,
-          bad_request("no WebSocket protocol of ours is offered: SPDY/3.1+portforward.k8s.io"));
+    const std::string protocol =
+        offered_protocol(*exchange, "sec-websocket-protocol", {kTunnel, kChannels});
+    if (protocol.empty()) {
+      return respond(*exchange, bad_request(fmt::format("no WebSocket protocol of ours is offered: "
+                                                        "{}, {}",
+                                                        kTunnel, kChannels)));
     }
-    connection = accept_websocket(*exchange, std::string(kTunnel));
+    if (protocol == kChannels) {
+      const auto ports = ports_of(exchange->query());
+      if (ports.empty()) {
+        return respond(*exchange, bad_request("query parameter \"ports\" is required: numbers from "
+                                              "1 to 65535"));
+      }
+      connection = accept_websocket(*exchange, protocol);
+      if (!connection) return respond(*exchange, bad_request("Upgrade request required"));
+      return std::make_shared<ChannelForwarder>(loop, pods, target.ns, target.name)
+          ->serve(std::move(connection), ports);
+    }
+    connection = accept_websocket(*exchange, protocol);
   } else if (upgrade == "spdy/3.1") {
     if (offered_protocol(*exchange, "x-stream-protocol-version", {kProtocol}).empty()) {
       return respond(
@@ -235,7 +334,7 @@ void serve_port_forward(io::Loop& loop, PodAccess& pods, const Target& target,
     connection = accept_spdy(*exchange, std::string(kProtocol));
   }
   if (!connection) return respond(*exchange, bad_request("Upgrade request required"));
-  std::make_shared<Forwarder>(loop, pods, target.ns, target.name)->serve(std::move(connection));
+  std::make_shared<SpdyForwarder>(loop, pods, target.ns, target.name)->serve(std::move(connection));
 }
 
 }  // namespace mizzen::local

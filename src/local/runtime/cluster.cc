@@ -45,6 +45,16 @@ std::string describe(const Json& object) {
   return fmt::format("{} {}", object.value("kind", ""), name_of(object));
 }
 
+// What `kubectl apply` leaves, so that one of the same manifest goes on from here without a
+// warning. Definitions are longer than an annotation may be.
+void note_applied(Json& object) {
+  if (object.value("kind", "") == "CustomResourceDefinition") return;
+  Json written = object;
+  written["metadata"].emplace("annotations", Json::object());
+  object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+      written.dump() + "\n";
+}
+
 }  // namespace
 
 Json read_state(const std::string& state_dir) {
@@ -165,6 +175,7 @@ void Cluster::apply_next() {
   if (manifest.step != last_step_) outside_.progress(last_step_ = manifest.step);
   Json object = manifest.object;
   std::string hash = fmt::format("{:016x}", fnv1a(object.dump()));
+  note_applied(object);
   object["metadata"]["annotations"][kAppliedHash] = hash;
   const Types& types = server_->api().types();
   std::string api_version = object.value("apiVersion", "");
