@@ -7,6 +7,7 @@
 #include "api/names.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "proxy/explain.h"
 #include "route/matchers.h"
 
 namespace mizzen::proxy {
@@ -53,6 +54,8 @@ const AdminServer::Entry* AdminServer::find(std::string_view path) {
       {"/config_dump", "the configuration (?include_eds, ?resource=, ?mask=, ?name_regex=)", false,
        &AdminServer::config_dump},
       {"/drain_listeners", "drain connections (POST)", true, &AdminServer::drain},
+      {"/explain", "what would become of a request, and why (?destination=IP:PORT&path=...)", false,
+       &AdminServer::explain},
       {"/healthcheck/fail", "let readiness fail (POST)", true, &AdminServer::fail},
       {"/healthcheck/ok", "undo that (POST)", true, &AdminServer::ok},
       {"/listeners", "listeners and their addresses (?format=json)", false,
@@ -113,6 +116,7 @@ void AdminServer::help(const ExchangeRef& exchange) {
                                                 "/clusters",
                                                 "/config_dump",
                                                 "/drain_listeners",
+                                                "/explain",
                                                 "/healthcheck/fail",
                                                 "/healthcheck/ok",
                                                 "/help",
@@ -159,6 +163,15 @@ void AdminServer::listeners(const ExchangeRef& exchange) {
   } else {
     exchange->respond(200, kText, listeners_text(*snapshot()));
   }
+}
+
+void AdminServer::explain(const ExchangeRef& exchange) {
+  auto asked = parse_explain(exchange->query());
+  if (!asked) {
+    exchange->respond(400, kText, asked.error().message + "\n");
+    return;
+  }
+  exchange->respond(200, kJson, proxy::explain(*make_live_config(snapshot()), *asked).dump(1));
 }
 
 void AdminServer::certs(const ExchangeRef& exchange) {

@@ -1,6 +1,6 @@
 // The admin server (Envoy's pages) on the bootstrap's admin address, in Envoy's formats:
 // config_dump, clusters, listeners, certs, server_info, stats, logging, ready, quitquitquit,
-// drain_listeners, healthcheck. Main thread only.
+// drain_listeners, healthcheck; and /explain, which is ours. Main thread only.
 #pragma once
 
 #include <functional>
@@ -60,6 +60,7 @@ class AdminServer {
   void config_dump(const ExchangeRef& exchange);
   void clusters(const ExchangeRef& exchange);
   void listeners(const ExchangeRef& exchange);
+  void explain(const ExchangeRef& exchange);
   void certs(const ExchangeRef& exchange);
   void renew(const ExchangeRef& exchange);
   void server_info(const ExchangeRef& exchange);
