@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "api/names.h"
+#include "api/version.h"
 #include "istio/networking.pb.h"
 #include "object/walker.h"
 
@@ -13,8 +14,6 @@ namespace mizzen::control {
 using object::Json;
 
 namespace {
-
-constexpr std::string_view kVersion = "1.32-mizzen";
 
 std::string_view short_key(std::string_view type_url) {
   if (type_url == api::kClusterType) return "cluster";
@@ -154,10 +153,11 @@ void respond_json(net::Exchange& exchange, const Json& json) {
 Json syncz(const std::vector<ProxyStatus>& proxies) {
   Json out = Json::array();
   for (const ProxyStatus& proxy : proxies) {
-    Json entry = {{"cluster_id", proxy.cluster_id},
-                  {"proxy", proxy.name},
-                  {"proxy_type", proxy.kind},
-                  {"istio_version", proxy.version.empty() ? std::string(kVersion) : proxy.version}};
+    Json entry = {
+        {"cluster_id", proxy.cluster_id},
+        {"proxy", proxy.name},
+        {"proxy_type", proxy.kind},
+        {"istio_version", proxy.version.empty() ? std::string(api::kVersion) : proxy.version}};
     Json resources = Json::object();
     for (const xds::TypeStatus& type : proxy.types) {
       Json state = {{"sent", type.version_sent},
@@ -192,7 +192,7 @@ std::string DebugPages::metrics() const {
                        std::uint64_t value) {
     out += fmt::format("# TYPE {} {}\n{}{} {}\n", name, type, name, labels, value);
   };
-  add("gauge", "istio_build", fmt::format("{{component=\"pilot\",tag=\"{}\"}}", kVersion), 1);
+  add("gauge", "istio_build", fmt::format("{{component=\"pilot\",tag=\"{}\"}}", api::kVersion), 1);
   add("gauge", "pilot_xds", "", discovery_.proxies().size());
   add("counter", "pilot_xds_pushes", "", counters.pushes);
   add("counter", "pilot_xds_responses", "", counters.responses);
@@ -211,7 +211,7 @@ bool DebugPages::handle(const std::shared_ptr<net::Exchange>& exchange) {
     exchange->respond(ready ? 200 : 503, {{"content-type", "text/plain"}},
                       ready ? "" : ready.error().message + "\n");
   } else if (path == "/version") {
-    exchange->respond(200, {{"content-type", "text/plain"}}, std::string(kVersion) + "\n");
+    exchange->respond(200, {{"content-type", "text/plain"}}, std::string(api::kVersion) + "\n");
   } else if (path == "/metrics") {
     exchange->respond(200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}},
                       metrics());

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "api/names.h"
+#include "api/version.h"
 #include "base/strings.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "proxy/bootstrap.h"
@@ -19,7 +20,6 @@ using nlohmann::json;
 
 constexpr std::string_view kMetaPrefix = "ISTIO_META_";
 constexpr std::string_view kMetaJsonPrefix = "ISTIO_METAJSON_";
-constexpr std::string_view kVersion = "1.32.0-mizzen";
 
 std::string value_of(const Environment& environment, std::string_view name,
                      std::string_view otherwise = {}) {
@@ -91,7 +91,7 @@ json node_metadata(const Environment& environment, const json& config) {
   if (!metadata.contains(api::node::kClusterId)) {
     metadata[std::string(api::node::kClusterId)] = api::kDefaultClusterId;
   }
-  metadata[std::string(api::node::kIstioVersion)] = kVersion;
+  metadata[std::string(api::node::kIstioVersion)] = api::kVersion;
   metadata[std::string(api::node::kMizzen)] = "true";
   metadata[std::string(api::node::kProxyConfig)] = config;
   auto files = {std::pair{api::node::kLabels, api::kPodLabelsFile},
@@ -216,7 +216,7 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
   made.node.cluster = service_cluster(metadata, name_space);
   made.node.metadata_json = metadata.dump();
   made.node.user_agent_name = "mizzen";
-  made.node.user_agent_version = kVersion;
+  made.node.user_agent_version = api::kVersion;
   made.admin = SocketAddr{"127.0.0.1", api::kAdminPort, false};
 
   std::string default_address = fmt::format("{}.{}.svc:{}", api::kControlPlane,
