@@ -11,7 +11,15 @@
 
 namespace mizzen::local {
 
-Result<std::string> state_dir() {
+namespace {
+
+std::string& profile() {
+  static std::string name = "minikube";
+  return name;
+}
+
+// Without the profile.
+Result<std::string> base_dir() {
   std::string dir;
   if (const char* home = std::getenv("MIZZEN_HOME"); home != nullptr && *home != 0) {
     dir = std::filesystem::absolute(home).string();
@@ -23,6 +31,23 @@ Result<std::string> state_dir() {
     return fail(Code::kInvalid,
                 "neither MIZZEN_HOME nor HOME says where to keep the cluster's state");
   }
+  return dir;
+}
+
+}  // namespace
+
+void use_profile(const std::string& name) { profile() = name; }
+
+const std::string& profile_name() { return profile(); }
+
+Result<std::string> names_dir() {
+  MIZZEN_TRY(const std::string base, base_dir());
+  return base + "/names";
+}
+
+Result<std::string> state_dir() {
+  MIZZEN_TRY(std::string dir, base_dir());
+  if (profile() != "minikube") dir += "/profiles/" + profile();
   std::error_code error;
   bool made = std::filesystem::create_directories(dir, error);
   if (error) return fail(Code::kDenied, fmt::format("create {}: {}", dir, error.message()));

@@ -8,6 +8,7 @@
 #include "home.h"
 #include "local/runtime/catalogue.h"
 #include "local/runtime/launch.h"
+#include "names.h"
 #include "report.h"
 #include "up.h"
 
@@ -88,6 +89,14 @@ int run(int argc, char** argv) {
   CLI::App app{"A cluster on this machine, without root."};
   app.require_subcommand(1);
   int code = 0;
+  app.add_option_function<std::string>("--profile", use_profile, "one of several clusters")
+      ->check([](const std::string& name) {
+        const bool plain =
+            !name.empty() &&
+            name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+        return plain ? std::string() : "a profile's name has small letters, digits and dashes";
+      })
+      ->trigger_on_parse();
   UpOptions options;
   CLI::App* up_command =
       app.add_subcommand("up", "start the cluster and the mesh, wait until ready");
@@ -96,11 +105,16 @@ int run(int argc, char** argv) {
   app.add_subcommand("down", "stop the cluster; nothing of it stays behind")->callback([&] {
     code = down();
   });
-  app.add_subcommand("status", "what runs, and where to look")->callback([&] {
-    code = with_state(print_status);
-  });
-  app.add_subcommand("env", "print shell settings")->callback([&] {
-    code = with_state(print_env);
+  bool json = false;
+  bool names = false;
+  CLI::App* status = app.add_subcommand("status", "what runs, and where to look");
+  status->add_flag("--json", json, "for programs");
+  status->callback([&] { code = with_state(json ? print_status_json : print_status); });
+  CLI::App* env = app.add_subcommand("env", "print shell settings");
+  env->add_flag("--names", names, "with istioctl and minikube as names of mizzenctl");
+  env->callback([&] { code = with_state(names ? print_names_env : print_env); });
+  app.add_subcommand("forget", "remove what a cluster that is stopped has kept")->callback([&] {
+    code = with_state(forget);
   });
   app.add_subcommand("tunnel", "let the ingress answer on ports 80 and 443")->callback([&] {
     code = with_state(tunnel);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "home.h"
 #include "io/listener.h"
@@ -46,6 +47,16 @@ int print_status(const std::string& dir) {
     fmt::print("            {}/{}:{} answers on {}\n", door.value("namespace", ""),
                door.value("service", ""), door.value("port", 0), door.value("address", ""));
   }
+  return 0;
+}
+
+int print_status_json(const std::string& dir) {
+  Json state = Json::object();
+  if (lock_holder(dir) != 0) state = read_state(dir);
+  state["running"] = lock_holder(dir) != 0;
+  state["known"] = std::filesystem::exists(dir + "/log");
+  state["state"] = dir;
+  fmt::print("{}\n", state.dump());
   return 0;
 }
 

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "cli/upgrade.h"
 #include "http/websocket.h"
 #include "kube/http_options.h"
 #include "net/http_client.h"
@@ -27,13 +27,6 @@ std::string target_of(const ExecRequest& request) {
   return out;
 }
 
-std::string bearer(const kube::Config& config) {
-  if (config.token_file.empty()) return config.token;
-  std::string token;
-  std::ifstream(config.token_file) >> token;
-  return token;
-}
-
 class WebSocketExec final : public Exec, private io::StreamHandler {
  public:
   WebSocketExec(io::Loop& loop, net::HttpClientOptions options,
@@ -41,14 +34,8 @@ class WebSocketExec final : public Exec, private io::StreamHandler {
       : client_(loop, std::move(options)), done_(std::move(done)) {}
 
   void begin(const kube::Config& config, const ExecRequest& request) {
-    net::Request upgrade{.target = target_of(request)};
-    upgrade.headers = {{"connection", "Upgrade"},
-                       {"upgrade", "websocket"},
-                       {"sec-websocket-version", "13"},
-                       {"sec-websocket-key", websocket::make_key()},
-                       {"sec-websocket-protocol", "v5.channel.k8s.io, v4.channel.k8s.io"}};
-    std::string token = bearer(config);
-    if (!token.empty()) upgrade.headers.emplace_back("authorization", "Bearer " + token);
+    net::Request upgrade = websocket_request(
+        target_of(request), "v5.channel.k8s.io, v4.channel.k8s.io", authorization(config));
     client_.upgrade(std::move(upgrade), [this](Result<net::HttpClient::Upgraded> upgraded) {
       if (!upgraded) return finish(std::unexpected(upgraded.error()));
       stream_ = std::move(upgraded->stream);

@@ -17,22 +17,6 @@
 namespace mizzen::cli {
 namespace {
 
-constexpr std::string_view kVersion = "0.1.0";
-
-Result<std::string> read_input(const std::string& path) {
-  std::string text;
-  if (path == "-") {
-    char buffer[65536];
-    for (ssize_t got; (got = ::read(STDIN_FILENO, buffer, sizeof buffer)) > 0;) {
-      text.append(buffer, static_cast<std::size_t>(got));
-    }
-    return text;
-  }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(Code::kNotFound, fmt::format("cannot read {}", path));
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 // "VirtualService reviews.default", as far as the object says.
 std::string title(const Json& object) {
   std::string name = object::name_of(object);
@@ -76,51 +60,6 @@ void print_crds() {
   for (const Json& crd : config::crds()) fmt::print("---\n{}", object::to_yaml(crd));
 }
 
-// The versions of the proxies that are connected, for "data plane version".
-Result<Json> connected_proxies(Session& session) {
-  MIZZEN_TRY(PodName istiod, session.control_plane_pod());
-  MIZZEN_TRY(std::string text, session.exec(istiod, "discovery",
-                                            {"curl", "-sS", "http://localhost:8080/debug/syncz"}));
-  Json proxies = Json::parse(text, nullptr, false);
-  if (!proxies.is_array()) return fail(Code::kProtocol, "the control plane's answer is not a list");
-  return proxies;
-}
-
-int version(const Application& application, bool remote, const std::string& output) {
-  Json proxies;
-  if (remote) {
-    auto session = Session::open(application.flags);
-    if (session) {
-      if (auto found = connected_proxies(**session)) proxies = std::move(*found);
-    }
-  }
-  if (output != "text") {
-    Json all = {{"clientVersion", {{"version", kVersion}}}};
-    if (proxies.is_array()) {
-      all["meshVersion"] =
-          Json::array({{{"Component", "pilot"}, {"Info", {{"version", kVersion}}}}});
-      all["dataPlaneVersion"] = Json::array();
-      for (const Json& proxy : proxies) {
-        all["dataPlaneVersion"].push_back(
-            {{"ID", proxy.value("proxy", "")}, {"IstioVersion", proxy.value("istio_version", "")}});
-      }
-    }
-    auto text = format_as(all, output);
-    if (!text) return complain(text.error(), kUsage);
-    fmt::print("{}", *text);
-    return 0;
-  }
-  fmt::print("client version: {}\n", kVersion);
-  if (!remote) return 0;
-  if (!proxies.is_array()) {
-    fmt::print("no running control plane\n");
-    return 0;
-  }
-  fmt::print("control plane version: {}\ndata plane version: {} ({} proxies)\n", kVersion, kVersion,
-             proxies.size());
-  return 0;
-}
-
 int kube_inject(const Application& application, const std::string& path, const std::string& out) {
   auto text = read_input(path);
   if (!text) return complain(text.error());
@@ -136,6 +75,20 @@ int kube_inject(const Application& application, const std::string& path, const s
 }
 
 }  // namespace
+
+Result<std::string> read_input(const std::string& path) {
+  std::string text;
+  if (path == "-") {
+    char buffer[65536];
+    for (ssize_t got; (got = ::read(STDIN_FILENO, buffer, sizeof buffer)) > 0;) {
+      text.append(buffer, static_cast<std::size_t>(got));
+    }
+    return text;
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(Code::kNotFound, fmt::format("cannot read {}", path));
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
 
 void add_manifest_commands(CLI::App& app, Application& application) {
   auto file = std::make_shared<std::string>();
@@ -156,15 +109,6 @@ void add_manifest_commands(CLI::App& app, Application& application) {
   inject->callback([&application, file, output] {
     application.code = kube_inject(application, *file, *output);
   });
-
-  CLI::App* version_command =
-      app.add_subcommand("version", "versions of this program and of the mesh");
-  auto form = std::make_shared<std::string>("text");
-  auto remote = std::make_shared<bool>(true);
-  version_command->add_option("-o,--output", *form, "json or yaml");
-  version_command->add_option("--remote", *remote, "false: ask no cluster");
-  version_command->callback(
-      [&application, form, remote] { application.code = version(application, *remote, *form); });
 }
 
 }  // namespace mizzen::cli

@@ -193,8 +193,7 @@ std::string match_report(const Json& proxy) {
 Result<std::string> proxy_status(Session& session, const std::string& output,
                                  const std::string& only) {
   MIZZEN_TRY(PodName istiod, session.control_plane_pod());
-  MIZZEN_TRY(std::string text, session.exec(istiod, "discovery",
-                                            {"curl", "-sS", "http://localhost:8080/debug/syncz"}));
+  MIZZEN_TRY(std::string text, session.control_page(istiod, "/debug/syncz"));
   Json proxies = Json::parse(text, nullptr, false);
   if (!proxies.is_array())
     return fail(Code::kProtocol, "the control plane's /debug/syncz is not a list");
@@ -244,6 +243,7 @@ void add_proxy_commands(CLI::App& app, Application& application) {
               Section::kListener);
   add_section(*config, application, "route", {"routes", "r"}, "hosts and routes", Section::kRoute);
   add_section(*config, application, "secret", {"secrets", "s"}, "certificates", Section::kSecret);
+  add_proxy_state_commands(*config, application);
 
   CLI::App* status = app.add_subcommand("proxy-status", "whether each proxy has what it should");
   status->alias("ps");

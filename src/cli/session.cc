@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/strings.h"
 #include "cli/exec.h"
 #include "object/json.h"
+#include "object/meta.h"
 
 namespace mizzen::cli {
 namespace {
@@ -100,6 +102,26 @@ Result<std::vector<Json>> Session::list(const kube::Resource& resource, std::str
   return std::move(all->items);
 }
 
+Result<Json> Session::apply(const kube::Resource& resource, std::string_view name_space,
+                            const Json& object, std::string_view owner) {
+  return wait<Json>([&](auto done) {
+    client_->patch(resource, name_space, object::name_of(object), kube::PatchType::kApply, object,
+                   done, {}, owner);
+  });
+}
+
+Result<Json> Session::remove(const kube::Resource& resource, std::string_view name_space,
+                             std::string_view name) {
+  return wait<Json>([&](auto done) { client_->remove(resource, name_space, name, done); });
+}
+
+Result<Json> Session::raw(std::string_view target) {
+  auto answer =
+      wait<kube::Client::Raw>([&](auto done) { client_->request("GET", target, "", "", done); });
+  if (!answer) return std::unexpected(answer.error());
+  return object::parse_json(answer->body);
+}
+
 Result<PodName> Session::find_pod(std::string_view name) {
   std::size_t slash = name.find('/');
   std::string_view prefix = slash == name.npos ? "pod" : name.substr(0, slash);
@@ -121,25 +143,33 @@ Result<PodName> Session::find_pod(std::string_view name) {
   }
   auto workload = get(kind->resource, name_space, plain);
   if (!workload) return std::unexpected(workload.error());
-  auto pods = list(kPods, name_space, selector_of(*workload));
-  if (!pods) return std::unexpected(pods.error());
-  for (const Json& pod : *pods) {
-    if (object::string_at(pod, {"status", "phase"}) == "Running") {
-      return PodName{name_space, object::string_at(pod, {"metadata", "name"})};
-    }
-  }
+  MIZZEN_TRY(auto pod, running_pod(name_space, selector_of(*workload)));
+  if (pod) return *pod;
   return fail(Code::kNotFound, fmt::format("{} has no running pod", name));
 }
 
-Result<PodName> Session::control_plane_pod() {
-  auto pods = list(kPods, flags_.istio_namespace, "app=istiod");
-  if (!pods) return std::unexpected(pods.error());
-  for (const Json& pod : *pods) {
-    if (object::string_at(pod, {"status", "phase"}) == "Running") {
-      return PodName{flags_.istio_namespace, object::string_at(pod, {"metadata", "name"})};
-    }
+Result<std::vector<PodName>> Session::running_pods(std::string_view name_space,
+                                                   std::string_view label_selector) {
+  MIZZEN_TRY(auto pods, list(kPods, name_space, label_selector));
+  std::vector<PodName> out;
+  for (const Json& pod : pods) {
+    if (object::string_at(pod, {"status", "phase"}) == "Running")
+      out.push_back({object::namespace_of(pod), object::name_of(pod)});
   }
-  return fail(Code::kNotFound, fmt::format("no running control plane (label app=istiod) in {}",
+  return out;
+}
+
+Result<std::optional<PodName>> Session::running_pod(std::string_view name_space,
+                                                    std::string_view label_selector) {
+  MIZZEN_TRY(auto pods, running_pods(name_space, label_selector));
+  if (pods.empty()) return std::nullopt;
+  return pods.front();
+}
+
+Result<PodName> Session::control_plane_pod() {
+  MIZZEN_TRY(auto pod, running_pod(flags_.istio_namespace, "app=istiod"));
+  if (pod) return *pod;
+  return fail(Code::kNotFound, fmt::format("no running Istio pods in \"{}\" (label app=istiod)",
                                            flags_.istio_namespace));
 }
 
@@ -160,6 +190,21 @@ Result<std::string> Session::exec(const PodName& pod, std::string_view container
 
 Result<std::string> Session::admin_page(const PodName& pod, std::string_view path) {
   return exec(pod, "istio-proxy", {"curl", "-sS", fmt::format("http://localhost:15000{}", path)});
+}
+
+Result<std::string> Session::admin_post(const PodName& pod, std::string_view path) {
+  MIZZEN_TRY(std::string text, exec(pod, "istio-proxy",
+                                    {"curl", "-sS", "-X", "POST", "-w", "%{http_code}",
+                                     fmt::format("http://localhost:15000{}", path)}));
+  // The status stands behind the body: three digits.
+  const std::string status = text.substr(text.size() - std::min<std::size_t>(3, text.size()));
+  text.resize(text.size() - status.size());
+  if (status == "200") return text;
+  return fail(Code::kInvalid, std::string(trim(text)));
+}
+
+Result<std::string> Session::control_page(const PodName& pod, std::string_view path) {
+  return exec(pod, "discovery", {"curl", "-sS", fmt::format("http://localhost:8080{}", path)});
 }
 
 }  // namespace mizzen::cli

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,15 +41,29 @@ class Session {
 
   const std::string& name_space() const { return name_space_; }
   const std::string& istio_namespace() const { return flags_.istio_namespace; }
+  const kube::Config& config() const { return config_; }
+  io::Loop& loop() { return *loop_; }
 
   Result<Json> get(const kube::Resource& resource, std::string_view name_space,
                    std::string_view name);
   Result<std::vector<Json>> list(const kube::Resource& resource, std::string_view name_space,
                                  std::string_view label_selector);
 
+  // Server-side apply, which takes fields over from others; removal; any GET.
+  Result<Json> apply(const kube::Resource& resource, std::string_view name_space,
+                     const Json& object, std::string_view owner);
+  Result<Json> remove(const kube::Resource& resource, std::string_view name_space,
+                      std::string_view name);
+  Result<Json> raw(std::string_view target);
+
   // What istioctl takes for a proxy: "pod", "pod.namespace", "deploy/name", "pod/name" and other
   // kinds with a selector. For a workload one of its running pods.
   Result<PodName> find_pod(std::string_view name);
+  // A running pod with these labels; nothing when there is none.
+  Result<std::optional<PodName>> running_pod(std::string_view name_space,
+                                             std::string_view label_selector);
+  Result<std::vector<PodName>> running_pods(std::string_view name_space,
+                                            std::string_view label_selector);
   // A running pod of the control plane.
   Result<PodName> control_plane_pod();
 
@@ -58,6 +73,10 @@ class Session {
                            const std::vector<std::string>& command);
   // A page of the proxy's administration, e.g. "/config_dump".
   Result<std::string> admin_page(const PodName& pod, std::string_view path);
+  // POST to one; an answer other than 200 is an error with its text.
+  Result<std::string> admin_post(const PodName& pod, std::string_view path);
+  // A page of the control plane's, e.g. "/debug/syncz".
+  Result<std::string> control_page(const PodName& pod, std::string_view path);
 
  private:
   Session(ClusterFlags flags, kube::Config config);
