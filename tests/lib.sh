@@ -55,6 +55,38 @@ start_cluster() {
   eval "$(mizzenctl env)"
 }
 
+# Steady load while things change: load_start, then load_is_clean (every answer was 200) or load_stop.
+load_start() {
+  rm -f "$MIZZEN_HOME/load" "$MIZZEN_HOME/load.stop"
+  ( while [ ! -e "$MIZZEN_HOME/load.stop" ]; do
+      curl -s -m 10 -o /dev/null -w '%{http_code}\n' "http://$GATEWAY_URL/productpage" || echo "curl $?"
+    done >"$MIZZEN_HOME/load" ) &
+  load_pid=$!
+}
+load_stop() {
+  touch "$MIZZEN_HOME/load.stop"
+  wait "$load_pid"
+  sort "$MIZZEN_HOME/load" | uniq -c
+}
+load_is_clean() {
+  load_stop
+  [ "$(sort -u "$MIZZEN_HOME/load")" = 200 ]
+}
+
+# kill_container POD PROGRAM: SIGKILL to a program of a pod, from outside: the first process of a PID
+# namespace is shielded from those inside.
+kill_container() {
+  local pid
+  for pid in $(pgrep -x "$2"); do
+    if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qx "HOSTNAME=$1"; then
+      kill -9 "$pid"
+      return
+    fi
+  done
+  echo "no process $2 of pod $1"
+  return 1
+}
+
 finish() {
   echo "$passed passed, $failed failed, $skipped skipped"
   [ $failed -eq 0 ]

@@ -94,7 +94,12 @@ check "a pod reaches the machine" within 10 has '^[0-9]' kubectl exec client -- 
 door=$(mizzen-local status | sed -n 's/.*default\/web:80 answers on //p')
 check "a NodePort answers on the machine" has '"url"' curl -sS -m 5 "http://$door/get"
 check "an unmapped image says how to map it" within 10 has 'images add' kubectl get pod unknown -o jsonpath='{.status.containerStatuses[0].state.waiting.message}'
-check "a mapped image runs" bash -c 'mizzen-local images add "acme/nothing" sleep infinity && kubectl wait --for=condition=Ready pod/unknown --timeout=20s'
+check "an entry that is not there is not removed" fails_with 'no entry of yours' mizzenctl images remove acme/nothing
+check "a mapped image runs" bash -c 'mizzenctl images add "acme/nothing" sh -c "echo \"mapped \$0\"; exec sleep infinity" image && kubectl wait --for=condition=Ready pod/unknown --timeout=20s'
+check "by the words that it was mapped to" has '^mapped image$' kubectl logs unknown
+check "the catalogue lists it" has '^acme/nothing +you +sh -c' mizzenctl images list
+check "beside the built-in ones" has '^\*curlimages/curl:\* +built in +sleep' mizzenctl images
+check "an entry is removed" bash -c 'mizzenctl images remove acme/nothing && ! mizzenctl images list | grep -q acme'
 check "a crash is retried with back-off" within 20 has 'CrashLoopBackOff' kubectl get pod crasher
 check "logs of the run before" has 'last words' kubectl logs crasher --previous
 check "a job completes" kubectl wait --for=condition=Complete job/once --timeout=20s
