@@ -4,10 +4,10 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "local/dns/message.h"
+#include "net/dns_message.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace mizzen::local::dns;
+  using namespace mizzen::net::dns;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto query = parse_query(text);
   if (!query) return 0;
