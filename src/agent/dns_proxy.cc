@@ -97,6 +97,8 @@ const std::vector<std::uint32_t>* DnsProxy::find(const std::string& name) const 
 }
 
 void DnsProxy::on_query(std::string_view message, const io::Address& from, const io::Address& to) {
+  // Our own question, where capture rules do not know us: it would go round for ever.
+  if (from.port() == upstream_->address().port()) return;
   auto query = dns::parse_query(message);
   if (!query) return;
   Waiting waiting{std::string(message), *query, from, to, 0, {}};
