@@ -297,7 +297,9 @@ const Row kWorkloads[] = {
       "ports: [80 9080]."}},
     {"Schema",
      rule("VirtualService", "r", "{hosts: [reviews], htp: []}"),
-     {"Error [IST0106] (VirtualService default/r new.yaml:1) Schema validation error: "}},
+     {"Error [IST0106] (VirtualService default/r new.yaml:1) Schema validation error: spec.htp: "
+      "unknown field",
+      "Error [IST0106] (VirtualService default/r new.yaml:1) Schema validation error: spec: "}},
 };
 
 std::string name_of_row(const testing::TestParamInfo<Row>& info) { return info.param.name; }
