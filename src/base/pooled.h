@@ -22,7 +22,7 @@ class Pooled {
   }
   static void operator delete(void* memory, std::size_t size) {
     Spare& spare = places();
-    if (size != sizeof(T) || spare.count >= kMost) return ::operator delete(memory);
+    if (!kKeeps || size != sizeof(T) || spare.count >= Most) return ::operator delete(memory);
     spare.first = new (memory) Place{spare.first};
     ++spare.count;
   }
@@ -33,9 +33,9 @@ class Pooled {
 
  private:
 #ifdef __SANITIZE_ADDRESS__
-  static constexpr std::size_t kMost = 0;
+  static constexpr bool kKeeps = false;
 #else
-  static constexpr std::size_t kMost = Most;
+  static constexpr bool kKeeps = true;
 #endif
   struct Place {
     Place* next;
@@ -49,7 +49,7 @@ class Pooled {
         ::operator delete(first);
         first = next;
       }
-      count = kMost;  // what is freed later on this thread is not kept
+      count = Most;  // what is freed later on this thread is not kept
     }
   };
   static Spare& places() {

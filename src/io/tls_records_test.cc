@@ -390,6 +390,7 @@ TEST(TlsHandOver, KeysChangeAtEitherEnd) {
 TEST(TlsHandOver, AnEarlyChangeOfKeysKeepsOpenssl) {
   Interop pair(false);
   pair.loop.settle();
+  pair.open = true;
   ASSERT_EQ(SSL_key_update(pair.theirs->ssl.get(), SSL_KEY_UPDATE_NOT_REQUESTED), 1);
   pair.expect_traffic("hello");
   pair.expect_traffic("again");

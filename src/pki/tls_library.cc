@@ -1,6 +1,6 @@
 // A view of OpenSSL's default provider that offers few decoders. OpenSSL 3.0 asks every decoder of
 // a provider, for every kind of key, whether it may read the key of each certificate that comes:
-// that is 40 % of a mutual handshake. Here only those stand that read public keys as certificates
+// that is 15 % of a mutual handshake. Here only those stand that read public keys as certificates
 // hold them; all other operations are the default provider's own.
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
