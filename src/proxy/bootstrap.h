@@ -68,7 +68,7 @@ struct Bootstrap {
   std::optional<DynamicType> dynamic_clusters;
   std::optional<DynamicType> dynamic_listeners;
   std::optional<WorkloadSettings> workload;
-  std::optional<unsigned> concurrency;   // of PROXY_CONFIG; 0: one worker per core
+  std::optional<unsigned> concurrency;  // of PROXY_CONFIG; 0: one worker per core
   std::string wire;  // the whole as envoy.config.bootstrap.v3.Bootstrap, for config_dump
   std::vector<std::string> warnings;
 };

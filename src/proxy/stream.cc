@@ -57,7 +57,8 @@ void Stream::start(bool end) {
   run_filters();
 }
 
-bool Stream::accept_head() {
+// What proxies tell each other goes no further.
+void Stream::take_mesh_headers() {
   ConnectionInfo& connection = connection_.facts();
   if (auto original = request_.headers.get(kOriginalProtocolHeader)) {
     if (connection.from_mizzen) {
@@ -73,6 +74,10 @@ bool Stream::accept_head() {
     request_.headers.remove(kPeerMetadataHeader);
     request_.headers.remove(kPeerMetadataIdHeader);
   }
+}
+
+bool Stream::accept_head() {
+  take_mesh_headers();
   if (worker().shared().overload.sheds_requests()) {
     worker().stats().count("mizzen_downstream_requests_shed_total");
     reply(503, "envoy overloaded", "overload", Flag::kOM);
@@ -93,7 +98,7 @@ bool Stream::accept_head() {
     request_.set_authority(settings().default_host_for_http_10);
   }
   std::uint64_t random[2] = {worker().random(), worker().random()};
-  admit_request(request_, settings(), connection, random, info_.remote);
+  admit_request(request_, settings(), connection_.info(), random, info_.remote);
   if (settings().grpc_web) {
     grpc_web_ = GrpcWeb::accept(request_);
     if (grpc_web_) info_.is_grpc = true;

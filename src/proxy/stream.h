@@ -54,6 +54,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
   void enter(State next);
 
   // Before the upstream.
+  void take_mesh_headers();
   bool accept_head();  // false: answered already
   void strip_host();
   void resolve();
