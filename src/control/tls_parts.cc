@@ -83,7 +83,6 @@ void verify_clients(const schema::ServerTLSSettings& spec, tls::CommonTlsContext
   if (spec.insecure_skip_verify()) {
     context.set_trust_chain_verification(tls::CertificateValidationContext::ACCEPT_UNTRUSTED);
   }
-  if (!spec.ca_crl().empty()) context.mutable_crl()->set_filename(spec.ca_crl());
   const std::string credential = authority_credential(spec);
   if (credential.empty()) {
     context.mutable_trusted_ca()->set_filename(authority_file(spec));
@@ -105,7 +104,6 @@ void verify_server(const schema::ClientTLSSettings& spec, tls::CommonTlsContext*
   }
   tls::CertificateValidationContext context;
   demand_names(spec.subject_alt_names(), &context);
-  if (!spec.ca_crl().empty()) context.mutable_crl()->set_filename(spec.ca_crl());
   if (spec.credential_name().empty()) {
     context.mutable_trusted_ca()->set_filename(
         spec.ca_certificates().empty() ? kSystemRoots : spec.ca_certificates());
