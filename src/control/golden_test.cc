@@ -1,8 +1,9 @@
 // Golden tests: each testdata/<name>.yaml holds Kubernetes and Istio objects and says in comments
 // `# proxy: <pod>.<namespace>` for whom to translate them and `# only: <types>` what to show (of
 // listeners, routes, clusters, endpoints, secrets; all without it); `# names: a b` keeps resources
-// whose name contains one of the words; `# with: auto-address` for proxies that answer DNS. What comes out is testdata/<name>.out. To accept what comes
-// out now: MIZZEN_UPDATE_GOLDEN=1 out/build/dev/bin/control_test
+// whose name contains one of the words; `# with: auto-address` for proxies that answer DNS. What
+// comes out is testdata/<name>.out. To accept what comes out now: MIZZEN_UPDATE_GOLDEN=1
+// out/build/dev/bin/control_test
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>

@@ -94,7 +94,8 @@ void InboundBuilder::chain(const Target& target, Carry carry, Tls tls,
   lds::FilterChain* chain = listener_.add_filter_chains();
   chain->set_name(carry == Carry::kHttp ? target.chain_name : target.tcp_chain_name);
   lds::FilterChainMatch* match = chain->mutable_filter_chain_match();
-  if (target.port != 0 && target.match_port) match->mutable_destination_port()->set_value(target.port);
+  if (target.port != 0 && target.match_port)
+    match->mutable_destination_port()->set_value(target.port);
   match->set_transport_protocol(tls == Tls::kPlain ? "raw_buffer" : "tls");
   for (const std::string_view alpn : alpns) match->add_application_protocols(std::string(alpn));
   if (tls == Tls::kMutual) {

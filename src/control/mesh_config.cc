@@ -83,9 +83,9 @@ void read_traffic(const Spec& spec, MeshConfig* out, std::vector<std::string>* p
   if (spec.has_dns_refresh_rate()) out->dns_refresh_ms = millis(spec.dns_refresh_rate());
   if (spec.has_tcp_keepalive()) {
     const auto& keepalive = spec.tcp_keepalive();
-    out->keepalive = Keepalive{keepalive.probes(),
-                               static_cast<std::uint32_t>(keepalive.time().seconds()),
-                               static_cast<std::uint32_t>(keepalive.interval().seconds())};
+    out->keepalive =
+        Keepalive{keepalive.probes(), static_cast<std::uint32_t>(keepalive.time().seconds()),
+                  static_cast<std::uint32_t>(keepalive.interval().seconds())};
   }
   if (spec.has_default_http_retry_policy()) {
     out->default_retries = spec.default_http_retry_policy().SerializeAsString();
@@ -102,8 +102,8 @@ bool NamespaceSelector::matches(const Labels& have) const {
   return std::ranges::all_of(expressions, [&](const Expression& expression) {
     const auto found = have.find(expression.key);
     const bool there = found != have.end();
-    const bool in = there && std::ranges::find(expression.values, found->second) !=
-                                 expression.values.end();
+    const bool in =
+        there && std::ranges::find(expression.values, found->second) != expression.values.end();
     if (expression.op == "In") return in;
     if (expression.op == "NotIn") return !in;
     if (expression.op == "Exists") return there;

@@ -91,9 +91,8 @@ void Planner::add(const Service& service, const ServicePort& port) {
 
 OutboundPlan Planner::take() {
   for (auto& [name, listener] : plan_) {
-    std::ranges::stable_sort(listener.targets, {}, [](const OutboundTarget& target) {
-      return target.service->created;
-    });
+    std::ranges::stable_sort(listener.targets, {},
+                             [](const OutboundTarget& target) { return target.service->created; });
   }
   return std::move(plan_);
 }

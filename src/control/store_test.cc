@@ -100,8 +100,8 @@ TEST(Store, NamesForTheAgent) {
   proxy.name_space = "default";
   const auto table = [&] {
     istio::networking::nds::v1::NameTable out;
-    EXPECT_TRUE(out.ParseFromString(
-        translate_names(*store.snapshot(), proxy)->begin()->second->bytes));
+    EXPECT_TRUE(
+        out.ParseFromString(translate_names(*store.snapshot(), proxy)->begin()->second->bytes));
     return out;
   };
   EXPECT_EQ(table().table().size(), 1U);
@@ -131,8 +131,7 @@ spec: {selector: {matchLabels: {app: one}}, concurrency: 0, environmentVariables
   const Json annotation = {{"concurrency", 5}, {"proxyMetadata", {{"C", "pod"}, {"D", "pod"}}}};
   const Json one = store.proxy_config("default", {{"app", "one"}}, annotation);
   EXPECT_EQ(one.at("concurrency"), 0);
-  EXPECT_EQ(one.at("proxyMetadata").dump(),
-            R"({"A":"mesh","B":"root","C":"pod","D":"workload"})");
+  EXPECT_EQ(one.at("proxyMetadata").dump(), R"({"A":"mesh","B":"root","C":"pod","D":"workload"})");
   EXPECT_EQ(store.proxy_config("default", {}, annotation).at("concurrency"), 5);
 }
 
@@ -160,8 +159,9 @@ data: {mesh: "discoverySelectors: [{matchExpressions: [{key: mesh, operator: Exi
 )");
   put(store, entry("one", "one.example.com"));
   EXPECT_EQ(store.snapshot()->service("one.example.com"), nullptr);
-  EXPECT_EQ(put(store, "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: "
-                         "{mesh: x}}\n"),
+  EXPECT_EQ(put(store,
+                "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: "
+                "{mesh: x}}\n"),
             Change::kConfig);
   EXPECT_NE(store.snapshot()->service("one.example.com"), nullptr);
 }

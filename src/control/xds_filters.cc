@@ -56,9 +56,8 @@ void normalise_paths(PathRule rule, hcm::HttpConnectionManager* manager) {
   manager->set_merge_slashes(rule == PathRule::kMergeSlashes ||
                              rule == PathRule::kDecodeAndMergeSlashes);
   manager->set_path_with_escaped_slashes_action(
-      rule == PathRule::kDecodeAndMergeSlashes
-          ? hcm::HttpConnectionManager::UNESCAPE_AND_FORWARD
-          : hcm::HttpConnectionManager::KEEP_UNCHANGED);
+      rule == PathRule::kDecodeAndMergeSlashes ? hcm::HttpConnectionManager::UNESCAPE_AND_FORWARD
+                                               : hcm::HttpConnectionManager::KEEP_UNCHANGED);
 }
 
 }  // namespace

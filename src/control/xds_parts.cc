@@ -151,7 +151,8 @@ void upstream_mtls(const MeshConfig& mesh, core::TransportSocket* socket,
     add_uri_san(validation)->set_exact(san);
     if (!san.starts_with(own)) continue;
     for (const std::string& alias : mesh.trust_domain_aliases) {
-      add_uri_san(validation)->set_exact(fmt::format("spiffe://{}/{}", alias, san.substr(own.size())));
+      add_uri_san(validation)
+          ->set_exact(fmt::format("spiffe://{}/{}", alias, san.substr(own.size())));
     }
   }
   context.set_sni(std::string(sni));

@@ -90,8 +90,7 @@ Result<Json> annotated_proxy_config(const Json& pod) {
   const std::string text = annotation(pod, kName, "");
   const auto documents = object::parse_yaml(text);
   if (!documents) {
-    return std::unexpected(
-        documents.error().in(fmt::format("metadata.annotations[{}]", kName)));
+    return std::unexpected(documents.error().in(fmt::format("metadata.annotations[{}]", kName)));
   }
   if (documents->empty() || documents->front().value.is_null()) return Json::object();
   if (!documents->front().value.is_object()) {

@@ -26,8 +26,8 @@ class ConfigSources {
   ConfigSources(const ConfigSources&) = delete;
   ConfigSources& operator=(const ConfigSources&) = delete;
 
-  // Subscribes to name tables (istio.networking.nds.v1.NameTable) on ADS and hands each to `take`, whose
-  // error is the NACK's reason. Before start().
+  // Subscribes to name tables (istio.networking.nds.v1.NameTable) on ADS and hands each to `take`,
+  // whose error is the NACK's reason. Before start().
   void follow_names(std::function<Status(std::string_view)> take);
   Status start();
   // Whether the first configuration has come from all that the bootstrap names.
