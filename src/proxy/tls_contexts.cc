@@ -32,6 +32,12 @@ Result<Secrets> find_secrets(const Snapshot& snapshot, const TlsCommon& common) 
   Secrets secrets;
   MIZZEN_TRY(secrets.certificate, find(snapshot, common.certificate_secret, common.certificate));
   MIZZEN_TRY(secrets.validation, find(snapshot, common.validation_secret, common.validation));
+  // A secret was to say whom to trust and says nobody: not everybody.
+  if (!common.validation_secret.empty() && secrets.validation->trusted_ca.empty() &&
+      !common.accept_untrusted) {
+    return fail(Code::kInvalid,
+                fmt::format("secret {} holds no trusted certificate", common.validation_secret));
+  }
   return secrets;
 }
 
