@@ -221,8 +221,9 @@ void Services::open_doors(const Json& service) {
     bool first = true;
     for (std::uint16_t outside : wanted_ports(service, port)) {
       wanted.insert({ns, name, number, outside});
-      open_door({ns, name, text_at(port, {"name"}), number, 0, std::exchange(first, false)},
-                outside, text_at(service, {"spec", "clusterIP"}));
+      Door door{.ns = ns, .service = name, .port_name = text_at(port, {"name"}), .port = number};
+      door.first = std::exchange(first, false);
+      open_door(std::move(door), outside, text_at(service, {"spec", "clusterIP"}));
     }
   }
   bool any = false;
