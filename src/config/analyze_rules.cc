@@ -267,7 +267,8 @@ void analyze_policies(AnalysisWorld& world) {
       const std::string name_space = object::namespace_of(policy->value);
       const StringMap labels = selector_of(policy->value);
       // In the root namespace a selector is for pods of all.
-      const std::string_view where = name_space == world.scope().root_namespace ? "" : name_space;
+      const bool everywhere = name_space == world.scope().root_namespace;
+      const std::string_view where = everywhere ? std::string_view() : name_space;
       if (!labels.empty() && !world.has_pod(where, labels)) {
         world.tell(*policy, Severity::kWarning, "IST0127",
                    "No matching workloads for this resource with the following labels: {}",

@@ -140,6 +140,8 @@ std::optional<WallTime> parse_time(std::string_view text) {
   if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
   std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)),
                                    std::chrono::month(*month), std::chrono::day(*day)};
+  // What a count of nanoseconds since 1970 in 64 bits can hold, and a little less.
+  if (*year < 1700 || *year > 2200) return std::nullopt;
   if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
   std::size_t at = 19;
   std::int64_t nanos = 0;

@@ -1,5 +1,6 @@
 #include "xds/sotw_client.h"
 
+#include <algorithm>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
@@ -121,6 +122,7 @@ Result<Update> SotwClient::receive(std::string_view message) {
     for (const auto& [name, version] : its.versions) {
       if (!named.contains(name)) update.removed.push_back(name);
     }
+    std::ranges::sort(update.removed);
   }
   return update;
 }
