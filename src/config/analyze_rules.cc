@@ -268,7 +268,7 @@ void analyze_policies(AnalysisWorld& world) {
       const StringMap labels = selector_of(policy->value);
       // In the root namespace a selector is for pods of all.
       const bool everywhere = name_space == world.scope().root_namespace;
-      const std::string_view where = everywhere ? std::string_view() : name_space;
+      const std::string_view where = everywhere ? std::string_view() : std::string_view(name_space);
       if (!labels.empty() && !world.has_pod(where, labels)) {
         world.tell(*policy, Severity::kWarning, "IST0127",
                    "No matching workloads for this resource with the following labels: {}",
