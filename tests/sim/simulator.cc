@@ -154,6 +154,16 @@ std::string value_at(const Json& json, const std::string& path) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+void check_fields(const Json& json, const Json& fields, std::vector<std::string>* out) {
+  for (const auto& [path, wanted] : fields.items()) {
+    const std::string want = wanted.is_null()     ? "(absent)"
+                             : wanted.is_string() ? wanted.get<std::string>()
+                                                  : wanted.dump();
+    const std::string got = value_at(json, path);
+    if (got != want) out->push_back(fmt::format("{}: expected {}, got {}", path, want, got));
+  }
+}
+
 template <class Message>
 void check_resource(const xds::ResourceMap& resources, const std::string& name, const Row& row,
                     std::vector<std::string>* out) {
@@ -171,14 +181,7 @@ void check_resource(const xds::ResourceMap& resources, const std::string& name, 
     out->push_back(name + ": has a message that JSON cannot hold");
     return;
   }
-  const Json json = *object::parse_json(text);
-  for (const auto& [path, wanted] : row.json["has"].items()) {
-    const std::string want = wanted.is_null()     ? "(absent)"
-                             : wanted.is_string() ? wanted.get<std::string>()
-                                                  : wanted.dump();
-    const std::string got = value_at(json, path);
-    if (got != want) out->push_back(fmt::format("{}: expected {}, got {}", path, want, got));
-  }
+  check_fields(*object::parse_json(text), row.json["has"], out);
 }
 
 void check_retries(const Json& wanted, const route::RetryPolicy* got,

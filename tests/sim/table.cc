@@ -1,6 +1,7 @@
 #include "table.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/descriptor.h>
 
 #include <filesystem>
 #include <fstream>

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "io/address.h"
 #include "io/loop.h"
 #include "outcome.h"
 
