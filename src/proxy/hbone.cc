@@ -61,12 +61,9 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
     }
     pump();
   }
-  // Of the transport and of the stream: one name, one answer to both.
-  void on_writable() override {
-    auto self = shared_from_this();
-    pump();
-    if (tunnel_ != nullptr && codec_->buffered(id_) < kLowMark) tunnel_->writable();
-  }
+  // Of the transport and of the stream: one name, one answer to both. Later, for the stream's comes
+  // from within the codec.
+  void on_writable() override { pump_.schedule(); }
   void on_error(const Error&) override {
     auto self = shared_from_this();
     closed_ = true;
@@ -84,7 +81,9 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
     }
     const bool pause = !codec_->wants_input();
     if (pause != std::exchange(paused_, pause)) transport_->pause_reading(pause);
-    if (leaving_ && codec_->buffered(id_) == 0) release();
+    const std::size_t waiting = codec_->buffered(id_);
+    if (tunnel_ != nullptr && waiting < kLowMark) tunnel_->writable();
+    if (leaving_ && waiting == 0) release();
   }
   // At the end of the turn, when nobody else holds it.
   void release() {

@@ -172,6 +172,9 @@ TEST(Machine, DrainEndsIdleConnections) {
   EXPECT_EQ(bench.worker->sessions(), 1u);
   bench.worker->drain(false);
   bench.loop.advance(std::chrono::seconds(1));
+  bench.received();
+  EXPECT_TRUE(bench.closed);
+  bench.loop.advance(std::chrono::seconds(1));  // delayed_close_timeout: the peer keeps its half
   EXPECT_EQ(bench.worker->sessions(), 0u);
 }
 

@@ -15,10 +15,11 @@
 namespace mizzen::proxy {
 
 // Moves bytes between a stream and a codec.
-class Wire : public io::StreamHandler, public http::ConnectionEvents {
+class WirePeer : public io::StreamHandler, public http::ConnectionEvents {
  public:
-  explicit Wire(io::Loop& loop) : loop_(loop), pump_(io::Task::of<&Wire::pump>(loop, this)) {}
-  ~Wire() {
+  explicit WirePeer(io::Loop& loop)
+      : loop_(loop), pump_(io::Task::of<&WirePeer::pump>(loop, this)) {}
+  ~WirePeer() {
     if (stream) stream->set_handler(nullptr);
   }
   void begin(std::unique_ptr<io::Stream> from, http::Codec& codec) {
@@ -113,8 +114,8 @@ class EchoServer {
     std::string sum;
     bool tunnel = false;
   };
-  struct Peer final : Wire {
-    Peer(io::Loop& loop, bool http2, std::unique_ptr<io::Stream> from) : Wire(loop) {
+  struct Peer final : WirePeer {
+    Peer(io::Loop& loop, bool http2, std::unique_ptr<io::Stream> from) : WirePeer(loop) {
       codec = http2 ? http::make_h2_server({}, this) : http::make_h1_server({}, this);
       begin(std::move(from), *codec);
     }
@@ -193,11 +194,11 @@ struct Asked final : http::StreamEvents {
   bool ended = false;
 };
 
-class WireClient final : public Wire {
+class WireClient final : public WirePeer {
  public:
   WireClient(io::Loop& loop, const io::Address& to, bool http2, io::TlsContextRef tls = nullptr,
              const http::CodecOptions& options = {})
-      : Wire(loop) {
+      : WirePeer(loop) {
     codec = http2 ? http::make_h2_client(options, this) : http::make_h1_client(options, this);
     dial_ = io::connect(loop, to, {}, [this, tls](auto made) {
       if (!made) {
