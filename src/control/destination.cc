@@ -160,9 +160,6 @@ void apply_outlier(const Policy& policy, cds::Cluster* cluster) {
   if (spec.has_consecutive_5xx_errors()) {
     enforce(spec.consecutive_5xx_errors(), out->mutable_consecutive_5xx(),
             out->mutable_enforcing_consecutive_5xx());
-  } else if (spec.consecutive_errors() > 0) {
-    enforce(static_cast<std::uint32_t>(spec.consecutive_errors()), out->mutable_consecutive_5xx(),
-            out->mutable_enforcing_consecutive_5xx());
   }
   if (spec.has_consecutive_gateway_errors()) {
     enforce(spec.consecutive_gateway_errors(), out->mutable_consecutive_gateway_failure(),

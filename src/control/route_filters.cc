@@ -82,13 +82,6 @@ void fill_cors(const HttpRouteSpec& http, envoy::config::route::v3::Route* route
   for (const auto& origin : spec.allow_origins()) {
     fill_string(origin, cors.add_allow_origin_string_match());
   }
-  for (const std::string& origin : spec.allow_origin()) {
-    if (origin == "*") {
-      cors.add_allow_origin_string_match()->mutable_safe_regex()->set_regex(".*");
-    } else {
-      cors.add_allow_origin_string_match()->set_exact(origin);
-    }
-  }
   cors.set_allow_methods(comma_list(spec.allow_methods()));
   cors.set_allow_headers(comma_list(spec.allow_headers()));
   cors.set_expose_headers(comma_list(spec.expose_headers()));

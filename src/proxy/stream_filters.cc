@@ -88,8 +88,10 @@ void Stream::abort_by_fault(const route::Fault& fault) {
 bool Stream::run_cors(const route::Cors& cors) {
   auto origin = request_.headers.get("origin");
   if (!origin) return true;
-  bool allowed = std::ranges::any_of(
-      cors.origins, [&](const route::StringMatcher& matcher) { return matcher.matches(*origin); });
+  // A matcher that takes a literal "*" stands for every origin, as in Envoy.
+  bool allowed = std::ranges::any_of(cors.origins, [&](const route::StringMatcher& matcher) {
+    return matcher.matches("*") || matcher.matches(*origin);
+  });
   bool preflight = request_.method == "OPTIONS" &&
                    !request_.headers.get_or("access-control-request-method", "").empty();
   if (!allowed) {
