@@ -143,6 +143,12 @@ bool Loop::finish_turn() {
   return ran;
 }
 
+void Loop::bury() {
+  for (int round = 0; round < 100 && !graveyard_.empty(); ++round) {  // as in drop_work()
+    for (auto& grave : std::exchange(graveyard_, {})) grave.destroy(grave.object);
+  }
+}
+
 void Loop::drop_work() {
   // Destructors may put off more; a handful of rounds drains every honest chain.
   for (int round = 0; round < 100; ++round) {

@@ -108,6 +108,9 @@ class Loop {
       graveyard_.push_back({object.release(), [](void* p) { delete static_cast<T*>(p); }});
     }
   }
+  // Destroys at once what waits for it. For owners that go before the loop and that what they
+  // disposed of refers to; not while the loop is at work.
+  void bury();
   // As defer(), from any thread; wakes the loop. Work posted to a loop that is destroyed is
   // dropped.
   void post(std::function<void()> fn);

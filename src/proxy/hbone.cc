@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t kLowMark = 128 * 1024;            // of what waits for the peer's window
 constexpr Duration kLinger = std::chrono::seconds(30);  // for the rest of an abandoned tunnel
 
-// Kept alive by the attempt, and by itself while there is a tunnel.
+// Kept alive by the attempt, by itself while there is a tunnel, and after that by the loop while it
+// lingers.
 class Hbone final : public std::enable_shared_from_this<Hbone>,
                     public net::TunnelPort,
                     public io::StreamHandler,
@@ -25,8 +26,7 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
       : loop_(loop),
         transport_(std::move(transport)),
         done_(std::move(done)),
-        pump_(io::Task::of<&Hbone::pump>(loop, this)),
-        linger_(io::Timer::of<&Hbone::release>(loop, this)) {
+        pump_(io::Task::of<&Hbone::pump>(loop, this)) {
     codec_ = http::make_h2_client({}, this);
   }
   ~Hbone() { transport_->set_handler(nullptr); }
@@ -74,21 +74,24 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
     auto self = shared_from_this();
     if (!closed_ && !codec_->feed({})) closed_ = true;
     std::array<iovec, 8> pieces;
+    bool written = true;
     while (const std::size_t count = codec_->output(pieces)) {
       io::IoResult put = transport_->write(std::span(pieces).first(count));
-      if (put.bytes == 0) break;
+      written = put.bytes != 0;
+      if (!written) break;
       codec_->drained(put.bytes);
     }
     const bool pause = !codec_->wants_input();
     if (pause != std::exchange(paused_, pause)) transport_->pause_reading(pause);
     const std::size_t waiting = codec_->buffered(id_);
     if (tunnel_ != nullptr && waiting < kLowMark) tunnel_->writable();
-    if (leaving_ && waiting == 0) release();
+    if (leaving_ && written && waiting == 0) release();
   }
   // At the end of the turn, when nobody else holds it.
   void release() {
-    linger_.cancel();
-    loop_.defer([self = std::move(self_)] {});
+    loop_.defer([self = shared_from_this()] {});
+    self_.reset();
+    loop_.cancel(std::exchange(linger_, 0));
   }
 
   // The stream.
@@ -116,9 +119,7 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
     if (done_) tell(std::exchange(done_, nullptr), error.message);
     release();
   }
-  void on_complete() override {
-    if (leaving_) release();
-  }
+  void on_complete() override { pump_.schedule(); }
   void tell(HboneDial::Done done, std::string reason) {
     loop_.defer([done = std::move(done), reason = std::move(reason), wanted = wanted_] {
       if (!*wanted) return;
@@ -137,7 +138,7 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
     tunnel_ = nullptr;
     leaving_ = true;
     if (closed_) return release();
-    linger_.arm(kLinger);  // what the peer has not taken yet
+    linger_ = loop_.after(kLinger, [self = std::move(self_)] {});  // what the peer has yet to take
     pump_.schedule();
   }
 
@@ -147,7 +148,7 @@ class Hbone final : public std::enable_shared_from_this<Hbone>,
   HboneDial::Done done_;
   std::shared_ptr<bool> wanted_ = std::make_shared<bool>(true);  // done_ may still be called
   io::Task pump_;
-  io::Timer linger_;
+  io::TimerId linger_ = 0;
   net::Tunnel* tunnel_ = nullptr;
   std::shared_ptr<Hbone> self_;
   http::StreamId id_ = 0;

@@ -48,9 +48,11 @@ TEST_F(HboneTest, BytesGoBothWaysAndHalvesEnd) {
           if (rest.empty()) stream_->shutdown_write();
         }
         std::array<std::byte, 8192> buffer;
-        const io::IoResult read = stream_->read(buffer);
-        got.append(reinterpret_cast<const char*>(buffer.data()), read.bytes);
-        last = read.status;
+        do {
+          const io::IoResult read = stream_->read(buffer);
+          got.append(reinterpret_cast<const char*>(buffer.data()), read.bytes);
+          last = read.status;
+        } while (last == io::IoStatus::kOk);
         return last == io::IoStatus::kEof || last == io::IoStatus::kError;
       },
       kPatience));

@@ -26,11 +26,13 @@ Worker::Worker(io::Loop& loop, WorkerShared& shared, std::unique_ptr<Upstream> u
   upstream_->set_own_metadata(shared.self.peer_metadata, shared.self.node_id);
 }
 
-// Sessions hold upstream calls and refer to the logs: they go first.
+// Sessions hold upstream calls and refer to the logs: they go first, and with them those that had
+// ended already.
 Worker::~Worker() {
   listeners_.clear();
   to_flush_.clear();
   sessions_.clear();
+  loop_.bury();
 }
 
 void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
