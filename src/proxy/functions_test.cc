@@ -267,6 +267,28 @@ TEST(Retry, TheAnswerSaysWhenToComeBack) {
   EXPECT_FALSE(reset_after(policy, head, now));
 }
 
+TEST(Retry, TheResponsesThatAHeaderNames) {
+  route::RetryPolicy policy;
+  policy.on = route::RetryPolicy::kRetriableHeaders;
+  route::HeaderMatcher again;
+  again.name = "x-again";
+  again.kind = route::HeaderMatcher::Kind::kPresent;
+  route::HeaderMatcher status;
+  status.name = ":status";
+  status.kind = route::HeaderMatcher::Kind::kRange;
+  status.start = 420;
+  status.end = 430;
+  policy.response_headers = {again, status};
+  http::ResponseHead head;
+  head.status = 200;
+  EXPECT_FALSE(retries_response(policy, head));
+  head.status = 429;
+  EXPECT_TRUE(retries_response(policy, head));
+  head.status = 200;
+  head.headers.add("x-again", "1");
+  EXPECT_TRUE(retries_response(policy, head));
+}
+
 TEST(Retry, OnlyTheRequestsThatThePolicyNames) {
   route::RetryPolicy policy;
   http::RequestHead request;

@@ -1,6 +1,7 @@
 #include "proxy/retry.h"
 
 #include <algorithm>
+#include <string>
 
 #include "base/strings.h"
 #include "proxy/request_view.h"
@@ -53,6 +54,12 @@ bool retries_grpc(std::uint32_t on, int status) {
   }
 }
 
+// ":status" is a header to the matchers of a policy.
+std::optional<std::string> value_of(const http::ResponseHead& head, std::string_view name) {
+  if (name == ":status") return std::to_string(head.status);
+  return head.headers.joined(name);
+}
+
 }  // namespace
 
 bool retries_response(const Policy& policy, const http::ResponseHead& head) {
@@ -69,7 +76,7 @@ bool retries_response(const Policy& policy, const http::ResponseHead& head) {
   }
   if ((policy.on & Policy::kRetriableHeaders) != 0) {
     for (const route::HeaderMatcher& matcher : policy.response_headers) {
-      if (route::matches(matcher, head.headers.get(matcher.name))) return true;
+      if (route::matches(matcher, value_of(head, matcher.name))) return true;
     }
   }
   if (auto grpc = head.headers.get("grpc-status")) {
@@ -80,9 +87,9 @@ bool retries_response(const Policy& policy, const http::ResponseHead& head) {
 
 bool retries_request(const Policy& policy, const http::RequestHead& request) {
   if (policy.request_headers.empty()) return true;
-  std::string scratch;
+  const HeadView view(request);
   return std::ranges::any_of(policy.request_headers, [&](const route::HeaderMatcher& matcher) {
-    return route::matches(matcher, HeadView(request).header(matcher.name, scratch));
+    return route::matches(matcher, view);
   });
 }
 
