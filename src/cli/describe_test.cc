@@ -69,7 +69,8 @@ spec: {mtls: {mode: STRICT}}
 
 MeshObjects mesh() {
   MeshObjects out;
-  for (auto& document : *object::parse_manifest(kObjects)) {
+  auto documents = object::parse_manifest(kObjects);
+  for (auto& document : *documents) {
     const std::string kind = document.value.value("kind", "");
     auto& list = kind == "Pod"               ? out.pods
                  : kind == "Service"         ? out.services
