@@ -125,11 +125,14 @@ void Tunnel::notify() {
     handler_->on_writable();
     if (alive.expired()) return;
   }
-  bool readable = taken_ < in_.size() || ((input_ended_ || port_ == nullptr) && !told_end_);
-  if (!readable || paused_ || handler_ == nullptr) return;
+  if (!readable() || paused_ || handler_ == nullptr) return;
   handler_->on_readable();
-  // The handler may have left something: it hears of it in the next turn.
-  if (!alive.expired() && taken_ < in_.size() && !paused_) notify_soon();
+  // The handler may have left something, be it the end: it hears of it in the next turn.
+  if (!alive.expired() && readable() && !paused_) notify_soon();
+}
+
+bool Tunnel::readable() const {
+  return taken_ < in_.size() || ((input_ended_ || port_ == nullptr) && !told_end_);
 }
 
 }  // namespace mizzen::net

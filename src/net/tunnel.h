@@ -53,6 +53,7 @@ class Tunnel final : public io::Stream {
  private:
   void notify_soon();
   void notify();
+  bool readable() const;  // bytes, or an end that was not told yet
   io::IoResult nothing();
 
   io::Loop& loop_;
