@@ -242,7 +242,8 @@ void add_config(CLI::App& app, Minikube& minikube) {
     minikube.code = write_settings(path, settings);
   });
   config->add_subcommand("view", "all of them")->callback([&minikube] {
-    for (const auto& [key, kept] : read_settings(settings_path(minikube)).items())
+    const Json settings = read_settings(settings_path(minikube));
+    for (const auto& [key, kept] : settings.items())
       fmt::print("- {}: {}\n", key, kept.get<std::string>());
   });
 }

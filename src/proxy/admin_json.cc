@@ -15,9 +15,11 @@ google::protobuf::util::JsonPrintOptions print_options() {
 
 }  // namespace
 
-std::string admin_json(const google::protobuf::Message& message) {
+std::string admin_json(const google::protobuf::Message& message, bool with_defaults) {
   std::string json;
-  auto status = google::protobuf::util::MessageToJsonString(message, &json, print_options());
+  auto options = print_options();
+  options.always_print_primitive_fields = with_defaults;
+  auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
   return status.ok() ? json : "{\"error\": \"" + std::string(status.message()) + "\"}\n";
 }
 

@@ -230,7 +230,7 @@ std::string server_info_json(const ServerFacts& facts, const Bootstrap& bootstra
   options->mutable_drain_time()->set_seconds(
       std::chrono::duration_cast<std::chrono::seconds>(facts.drain_time).count());
   info.mutable_node()->ParseFromString(xds::node_bytes(bootstrap.node));
-  return admin_json(info);
+  return admin_json(info, true);  // "state": "LIVE" is a default, and what people look for
 }
 
 }  // namespace mizzen::proxy

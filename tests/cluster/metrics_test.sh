@@ -23,10 +23,11 @@ dashboard() { # dashboard NAME ARGUMENT...: leaves the address in $url
   within 15 grep -q '^http://' "$MIZZEN_HOME/dashboard" || return 1
   url=$(grep -m 1 '^http://' "$MIZZEN_HOME/dashboard")
 }
-dashboard_ends() { # by Ctrl-C, in good order
-  kill -INT "$dashboard_pid"
-  wait "$dashboard_pid"
+dashboard_ends() { # a shell's background jobs do not hear Ctrl-C
+  kill -TERM "$dashboard_pid"
+  within 10 has_ended "$dashboard_pid"
 }
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
 
 dashboard prometheus
 check "dashboard prometheus prints an address of this machine" has '^http://localhost:[0-9]+$' echo "$url"
@@ -57,7 +58,7 @@ scraped_since() { # every proxy of the application, by plain HTTP, after $1
   [ "$fresh" = "$(kubectl get pods --no-headers | wc -l)" ]
 }
 check "and the proxies are scraped still" within 60 scraped_since "$(date +%s)"
-check "the dashboard ends by Ctrl-C" dashboard_ends
+check "the dashboard ends when told to" dashboard_ends
 
 dashboard envoy deploy/reviews-v1
 check "dashboard envoy leads to a proxy's administration" has '"state":"LIVE"' \
