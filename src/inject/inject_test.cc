@@ -166,6 +166,7 @@ TEST(Inject, Gateways) {
   EXPECT_EQ(proxy.at("image"), Settings().proxy_image);
   EXPECT_EQ(proxy.at("ports").size(), 2u);
   EXPECT_FALSE(out.at("spec").contains("initContainers"));
+  EXPECT_FALSE(out.at("metadata").at("labels").contains("security.istio.io/tlsMode"));
 }
 
 TEST(Inject, SaysWhatIsWrong) {

@@ -37,10 +37,11 @@ void set_default(Json& object, const char* key, const std::string& value) {
   if (!object.contains(key) && !value.empty()) object[key] = value;
 }
 
-// The labels by which the mesh knows the pod.
-void add_labels(Json& pod, const PodFacts& facts) {
+// The labels by which the mesh knows the pod. A gateway's own ports are plain unless its Gateway
+// says otherwise: callers do not begin mutual TLS by themselves there.
+void add_labels(Json& pod, const PodFacts& facts, bool sidecar) {
   Json& labels = object_at(object_at(pod, "metadata"), "labels");
-  set_default(labels, "security.istio.io/tlsMode", "istio");
+  if (sidecar) set_default(labels, "security.istio.io/tlsMode", "istio");
   std::string name = label(labels, "app.kubernetes.io/name");
   if (name.empty()) name = label(labels, "app");
   if (name.empty()) name = facts.owner_name;
@@ -188,7 +189,7 @@ Result<Json> inject_sidecar(const Json& pod, const PodFacts& facts) {
   const Json volumes = proxy_volumes();
   const Json proxy = proxy_container(pod, facts, probers);
   add_annotations(out, facts, volumes, true);
-  add_labels(out, facts);
+  add_labels(out, facts, true);
   Json& containers = list_at(spec, "containers");
   // A proxy that the application must find ready at its start comes first.
   if (facts.proxy_config.value("holdApplicationUntilProxyStarts", false)) {
@@ -234,7 +235,7 @@ Result<Json> inject_gateway(const Json& pod, const PodFacts& facts) {
   const Json volumes = proxy_volumes();
   add_volumes(spec, volumes);
   add_annotations(out, facts, volumes, false);
-  add_labels(out, facts);
+  add_labels(out, facts, false);
   return out;
 }
 
