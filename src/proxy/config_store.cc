@@ -310,15 +310,6 @@ void ConfigStore::promote() {
 }
 
 void ConfigStore::drop_unused() {
-  MonoTime now = clock_.mono();
-  bool any_removed =
-      std::ranges::any_of(clusters_, [](const auto& entry) { return entry.second.removed; });
-  if (any_removed) {
-    auto used = clusters_in_use();
-    std::erase_if(clusters_, [&](const auto& entry) {
-      return entry.second.removed && (!used.contains(entry.first) || now >= entry.second.deadline);
-    });
-  }
   auto drop = [this](auto& map, std::string_view type) {
     auto wanted = all_needed(type);
     auto unwanted = [&](const std::string& name) { return !wanted.contains(name); };
@@ -328,7 +319,18 @@ void ConfigStore::drop_unused() {
       std::erase_if(found->second, unwanted);
     }
   };
+  // In this order: routes that nobody asks for hold no cluster, clusters that are gone ask for no
+  // endpoints.
   drop(routes_, api::kRouteType);
+  MonoTime now = clock_.mono();
+  bool any_removed =
+      std::ranges::any_of(clusters_, [](const auto& entry) { return entry.second.removed; });
+  if (any_removed) {
+    auto used = clusters_in_use();
+    std::erase_if(clusters_, [&](const auto& entry) {
+      return entry.second.removed && (!used.contains(entry.first) || now >= entry.second.deadline);
+    });
+  }
   drop(endpoints_, api::kEndpointType);
 }
 

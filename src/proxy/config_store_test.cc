@@ -187,6 +187,19 @@ TEST(ConfigStore, ARemovedClusterStaysForTheRoutesThatNameIt) {
   EXPECT_EQ(s.store.needed_by_ads(kEds), std::set<std::string>{});
 }
 
+TEST(ConfigStore, ARemovedClusterGoesWithTheListenerWhoseRoutesNamedIt) {
+  Store s;
+  s.store.apply(update(kCds, "a", eds_cluster("a")));
+  s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
+  s.store.apply(update(kLds, "l", listener("l", "80")));
+  s.store.apply(update(kRds, "80", routes("80", "a")));
+  s.store.publish();
+  s.store.apply(removal(kCds, "a"));
+  s.store.publish();
+  s.store.apply(removal(kLds, "l"));
+  EXPECT_FALSE(s.store.publish()->cluster("a"));
+}
+
 TEST(ConfigStore, AClusterThatComesBackWaitsForItsEndpointsAgain) {
   Store s;
   s.store.apply(update(kCds, "a", eds_cluster("a")));
