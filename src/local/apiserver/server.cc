@@ -151,6 +151,8 @@ Status LiveServer::listen() {
   net::HttpServerOptions http;
   MIZZEN_TRY(http.tls, io::make_tls_server_context(tls));
   http.idle_timeout = std::chrono::minutes(10);
+  http.limits.head_bytes =
+      1024 * 1024;  // as Kubernetes' own: exec puts a whole command into the URL
   http_ = std::make_unique<net::HttpServer>(
       loop_, std::move(http),
       [this](std::shared_ptr<net::Exchange> exchange) { on_request(std::move(exchange)); });
