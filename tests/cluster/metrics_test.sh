@@ -18,6 +18,7 @@ check "prometheus applies" kubectl apply -f "$addons/prometheus.yaml"
 check "its pod becomes ready" kubectl rollout status -n istio-system deploy/prometheus --timeout=60s
 
 dashboard() { # dashboard NAME ARGUMENT...: leaves the address in $url
+  rm -f "$MIZZEN_HOME/dashboard"
   mizzenctl dashboard "$@" --browser=false >"$MIZZEN_HOME/dashboard" 2>&1 &
   dashboard_pid=$!
   within 15 grep -q '^http://' "$MIZZEN_HOME/dashboard" || return 1
