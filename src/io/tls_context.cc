@@ -110,11 +110,16 @@ int new_session_callback(SSL* ssl, SSL_SESSION* session) {
   return 1;  // the reference is ours now
 }
 
+// What OpenSSL reads out of extensions it keeps in the certificate. Done here by one thread, so
+// that the first handshakes of several do not write to what they share.
+void read_extensions(X509* certificate) { X509_check_purpose(certificate, -1, 0); }
+
 Status use_identity(SSL_CTX* ctx, const TlsIdentity& identity, TlsContext* context) {
   auto chain = pki::parse_bundle(identity.chain_pem);
   if (!chain) return std::unexpected(chain.error().in("certificate chain"));
   auto key = pki::PrivateKey::from_pem(identity.key_pem);
   if (!key) return std::unexpected(key.error().in("private key"));
+  for (const pki::Certificate& certificate : *chain) read_extensions(certificate.get());
   if (SSL_CTX_use_certificate(ctx, chain->front().get()) != 1) {
     return pki::openssl_fail(Code::kInvalid, "certificate chain");
   }
@@ -135,6 +140,7 @@ Status use_trust(SSL_CTX* ctx, const std::string& bundle_pem) {
   if (!bundle) return std::unexpected(bundle.error().in("trust bundle"));
   X509_STORE* store = SSL_CTX_get_cert_store(ctx);
   for (const pki::Certificate& certificate : *bundle) {
+    read_extensions(certificate.get());
     if (X509_STORE_add_cert(store, certificate.get()) != 1) {
       return pki::openssl_fail(Code::kInvalid, "trust bundle");
     }
