@@ -12,8 +12,8 @@ class Timestamp;
 
 namespace mizzen::proxy {
 
-// Proto field names, indented, ending in a newline. `with_defaults`: fields that hold their default value
-// are written too.
+// Proto field names, indented, ending in a newline. `with_defaults`: fields that hold their default
+// value are written too.
 std::string admin_json(const google::protobuf::Message& message, bool with_defaults = false);
 // Whether the message, and all that is in its Anys, can be written as JSON here.
 bool has_json(const google::protobuf::Message& message);

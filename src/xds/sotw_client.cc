@@ -1,8 +1,9 @@
 #include "xds/sotw_client.h"
 
-#include <algorithm>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
+
+#include <algorithm>
 
 #include "api/names.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
