@@ -28,7 +28,10 @@ class Builder : public YAML::EventHandler {
 
   std::vector<YamlDocument> take() { return std::move(documents_); }
 
-  void OnDocumentStart(const YAML::Mark&) override {
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // To yaml-cpp a comma outside of all brackets is an empty document, again and again.
+    if (mark.pos == started_at_) refuse(mark, Code::kInvalid, "a comma that separates nothing");
+    started_at_ = mark.pos;
     stack_.clear();
     anchors_.clear();
     root_ = Json();
@@ -164,6 +167,7 @@ class Builder : public YAML::EventHandler {
   std::map<YAML::anchor_t, Anchored> anchors_;
   Json root_;
   int line_ = 0;
+  int started_at_ = -1;  // offset of the document being read
   std::size_t nodes_ = 0;
 };
 

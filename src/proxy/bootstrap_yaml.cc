@@ -1,6 +1,8 @@
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/strings.h"
 #include "proxy/bootstrap.h"
@@ -35,6 +37,52 @@ json scalar(const YAML::Node& node) {
   return text;
 }
 
+// Counts documents that hold something. YAML::LoadAll would never return from a comma outside of
+// all brackets: to it that is an empty document, again and again.
+class Documents : public YAML::EventHandler {
+ public:
+  static Result<int> count(const std::string& text) {
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    Documents seen;
+    while (parser.HandleNextDocument(seen)) {
+      if (seen.stuck_) return fail(Code::kInvalid, "a comma that separates nothing");
+    }
+    return seen.filled_;
+  }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    stuck_ = mark.pos == started_at_;
+    started_at_ = mark.pos;
+    empty_ = true;
+  }
+  void OnDocumentEnd() override {
+    if (!empty_) ++filled_;
+  }
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override { empty_ = false; }
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {
+    empty_ = false;
+  }
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    empty_ = false;
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    empty_ = false;
+  }
+  void OnMapEnd() override {}
+
+ private:
+  int started_at_ = -1;
+  int filled_ = 0;
+  bool stuck_ = false;
+  bool empty_ = true;
+};
+
 Result<json> convert(const YAML::Node& node, int depth, std::size_t& nodes) {
   if (depth > kMaxDepth || ++nodes > kMaxNodes) {
     return fail(Code::kLimit, "the YAML is too deep or has too many nodes");
@@ -64,13 +112,13 @@ Result<std::string> yaml_to_json(std::string_view text) {
   if (text.size() > kMaxBytes) return fail(Code::kLimit, "YAML of more than 16 MiB");
   // yaml-cpp throws: turned into an error here.
   try {
-    auto documents = YAML::LoadAll(std::string(text));
-    if (documents.size() != 1) {
-      return fail(Code::kInvalid,
-                  "expected one YAML document, found " + std::to_string(documents.size()));
+    const std::string whole(text);
+    MIZZEN_TRY(const int documents, Documents::count(whole));
+    if (documents != 1) {
+      return fail(Code::kInvalid, "expected one YAML document, found " + std::to_string(documents));
     }
     std::size_t nodes = 0;
-    MIZZEN_TRY(auto value, convert(documents[0], 0, nodes));
+    MIZZEN_TRY(auto value, convert(YAML::Load(whole), 0, nodes));
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
   } catch (const YAML::Exception& problem) {
     return fail(Code::kInvalid, problem.what());

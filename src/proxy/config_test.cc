@@ -395,6 +395,7 @@ dynamic_resources:
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("nodes"), std::string::npos) << unknown.error().message;
   EXPECT_FALSE(parse_bootstrap("a: [b"));
+  EXPECT_FALSE(parse_bootstrap(","));  // to yaml-cpp, no end
 }
 
 TEST(Bootstraps, OfAnInjectedPod) {
