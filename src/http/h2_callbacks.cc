@@ -59,6 +59,7 @@ struct Callbacks {
     if (nghttp2_session_get_outbound_queue_size(raw) > session.options_.limits.outbound_frames) {
       session.terminate(NGHTTP2_ENHANCE_YOUR_CALM, "outbound_flood");
     }
+    if (session.is_server_ && head->type == NGHTTP2_HEADERS) session.note_head(head->stream_id);
     return 0;
   }
 
@@ -314,7 +315,6 @@ nghttp2_session* new_nghttp2_session(Session* session, bool is_server, const Lim
   nghttp2_option* options = nullptr;
   nghttp2_option_new(&options);
   nghttp2_option_set_no_auto_window_update(options, 1);
-  nghttp2_option_set_no_closed_streams(options, 1);
   nghttp2_option_set_max_outbound_ack(options, limits.control_frames);
   nghttp2_session* made = nullptr;
   if (is_server) {
@@ -331,6 +331,20 @@ nghttp2_data_provider body_provider(Stream* stream) {
   provider.source.ptr = stream;
   provider.read_callback = Callbacks::read_body;
   return provider;
+}
+
+// RFC 9113 5.1.1: a stream that the peer has passed over cannot be opened any more. nghttp2 knows
+// the streams that have ended last, and takes any other head for a trailer on its way.
+void Session::note_head(StreamId id) {
+  if (id > last_opened_) {
+    last_opened_ = id;
+    ++opened_;
+    return;
+  }
+  const bool passed_over = opened_ < static_cast<std::uint32_t>(last_opened_ + 1) / 2;
+  if (passed_over && nghttp2_session_find_stream(session_, id) == nullptr) {
+    terminate(NGHTTP2_PROTOCOL_ERROR, "stream_passed_over");
+  }
 }
 
 void Session::count_idle_frame() {

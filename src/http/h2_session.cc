@@ -301,7 +301,8 @@ void Session::ping(std::uint64_t payload) {
 void Session::terminate(std::uint32_t code, std::string_view violation) {
   if (!status_) return;
   violation_ = violation;
-  status_ = fail(Code::kLimit, std::string("HTTP/2: ").append(violation));
+  status_ = fail(code == NGHTTP2_ENHANCE_YOUR_CALM ? Code::kLimit : Code::kProtocol,
+                 std::string("HTTP/2: ").append(violation));
   nghttp2_session_terminate_session(session_, code);
 }
 

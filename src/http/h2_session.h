@@ -90,6 +90,7 @@ class Session {
   void break_all(const Error& error);
   void note_work();
   void terminate(std::uint32_t code, std::string_view violation);
+  void note_head(StreamId id);
   void count_idle_frame();
   void count_priority_frame();
   void count_window_update();
@@ -101,6 +102,8 @@ class Session {
   std::vector<std::unique_ptr<Stream>> streams_;
   std::vector<Closed> closed_;      // to be told in raise()
   std::vector<StreamId> writable_;  // to be told in raise()
+  StreamId last_opened_ = 0;        // server: the highest whose head has come
+  std::uint32_t opened_ = 0;        // server: how many heads opened one
   Status status_;
   std::uint64_t streams_seen_ = 0;
   std::uint64_t early_resets_ = 0;

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "http/codec.h"
 #include "http/codec_recorder.h"
 
@@ -308,6 +310,61 @@ TEST(H2, Pings) {
   pair.client->ping(42);
   pair.settle();
   EXPECT_EQ(pair.at_client.pongs, std::vector<std::uint64_t>{42});
+}
+
+constexpr int kData = 0, kHead = 1, kReset = 3, kEnd = 1, kEndHead = 4;
+const std::string kGetOfA = kGet + literal(":authority", "a");
+
+void drain_output(ServerCodec& server) {
+  std::array<iovec, 16> vectors;
+  while (const std::size_t count = server.output(vectors)) {
+    std::size_t sent = 0;
+    for (std::size_t i = 0; i < count; ++i) sent += vectors[i].iov_len;
+    server.drained(sent);
+  }
+}
+
+// Does a connection go on when `bytes` come after requests on streams 1 and 5 that were answered?
+bool goes_on_after_two_answers(const std::string& bytes) {
+  ConnectionRecorder recorder;
+  auto server = make_h2_server({}, &recorder);
+  std::string begin = kPreface;
+  for (const int id : {1, 5}) begin += frame(kHead, kEnd | kEndHead, id, kGetOfA);
+  EXPECT_TRUE(server->feed(begin));
+  for (const auto& request : recorder.requests) server->respond(request.id, status(204), true);
+  drain_output(*server);
+  EXPECT_EQ(recorder.requests.size(), 2u);
+  const Status fed = server->feed(bytes);
+  drain_output(*server);
+  return fed && server->wants_input();
+}
+
+TEST(H2, FramesOnStreamsThatHaveEnded) {
+  EXPECT_FALSE(goes_on_after_two_answers(frame(kHead, kEnd | kEndHead, 1, kGetOfA)));
+  EXPECT_FALSE(goes_on_after_two_answers(frame(kData, kEnd, 1, "x")));
+  EXPECT_FALSE(
+      goes_on_after_two_answers(frame(kHead, kEnd | kEndHead, 3, kGetOfA)));  // never opened
+  EXPECT_TRUE(goes_on_after_two_answers(frame(kHead, kEnd | kEndHead, 7, kGetOfA)));
+  const std::string taken_back =
+      frame(kHead, kEndHead, 7, kGetOfA) + frame(kReset, 0, 7, std::string_view("\0\0\0\x8", 4));
+  EXPECT_TRUE(goes_on_after_two_answers(taken_back));
+  EXPECT_FALSE(goes_on_after_two_answers(taken_back + frame(kData, 0, 7, "x")));
+}
+
+TEST(H2, FramesOnTheirWayWhenWeResetTheStream) {
+  Pair pair;
+  StreamRecorder stream;
+  const StreamId id = pair.ask(stream, false, "POST");
+  pair.settle();
+  pair.server->reset(pair.at_server.requests[0].id, ResetCode::kCancel);
+  pair.client->send_data(id, "on its way", true);
+  std::array<iovec, 16> vectors;
+  pair.server->output(vectors);  // the reset is written, and not read yet
+  pair.settle();
+  StreamRecorder next;
+  pair.ask(next);
+  pair.settle();
+  EXPECT_EQ(pair.at_server.requests.size(), 2u);
 }
 
 TEST(H2, APrefaceThatIsNoneFails) {

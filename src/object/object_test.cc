@@ -85,9 +85,7 @@ TEST(Yaml, DocumentsAndLists) {
   EXPECT_EQ((*documents)[0].line, 3);
 }
 
-TEST(Yaml, WhatStandsOutsideOfDocumentsEnds) {
-  EXPECT_FALSE(parse_yaml(","));
-}
+TEST(Yaml, WhatStandsOutsideOfDocumentsEnds) { EXPECT_FALSE(parse_yaml(",")); }
 
 TEST(Yaml, WritesWhatItReads) {
   Json value = {{"s", "on"},

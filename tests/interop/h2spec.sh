@@ -22,7 +22,7 @@ fi
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
   -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
 
-listener() { # listener NAME PORT TRANSPORT_SOCKET
+listener() { # listener NAME PORT CODEC TRANSPORT_SOCKET
   cat <<C
   - name: $1
     address: {socket_address: {address: 127.0.0.1, port_value: $2}}
@@ -32,6 +32,7 @@ listener() { # listener NAME PORT TRANSPORT_SOCKET
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: in
+          codec_type: $3
           route_config:
             virtual_hosts:
             - name: all
@@ -42,7 +43,7 @@ listener() { # listener NAME PORT TRANSPORT_SOCKET
           http_filters:
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-$3
+$4
 C
 }
 tls="      transport_socket:
@@ -58,13 +59,13 @@ port=${MIZZEN_H2SPEC_PORT:-18480}
 {
   echo "static_resources:"
   echo "  listeners:"
-  listener plain "$port" ""
-  listener tls $((port + 1)) "$tls"
+  listener plain "$port" HTTP2 ""
+  listener tls $((port + 1)) AUTO "$tls"
 } >"$work/proxy.yaml"
 "$bin/mizzen-proxy" -c "$work/proxy.yaml" --concurrency 1 >"$work/proxy.log" 2>&1 &
 pids+=($!)
 deadline=$((SECONDS + 10))
-until curl -sf -m 2 -o /dev/null "http://127.0.0.1:$port/"; do
+until curl -sf -m 2 --http2-prior-knowledge -o /dev/null "http://127.0.0.1:$port/"; do
   [ $SECONDS -lt $deadline ] || { echo "the proxy does not answer:" >&2; cat "$work/proxy.log" >&2; exit 1; }
   sleep 0.05
 done
