@@ -150,7 +150,7 @@ HTTP/2 stream or connection. Empty: not run (no HTTP/2).
 
 P
   printf 'Compared on one machine, default settings: mizzen-proxy'
-  [[ " ${names[*]} " != *" envoy "* ]] || printf ', %s' "$(version "$envoy" --version | grep -o '/[0-9.]*/' | tr -d / | sed 's/^/Envoy /')"
+  [[ " ${names[*]} " != *" envoy "* ]] || printf ', %s' "$("$envoy" --version | grep -o '/[0-9][0-9.]*/' | tr -d / | sed 's/^/Envoy /')"
   [[ " ${names[*]} " != *" nginx "* ]] || printf ', %s' "$(version nginx -v | sed 's/.*: //')"
   [[ " ${names[*]} " != *" haproxy "* ]] || printf ', %s' "$(version haproxy -v | awk '{print $1, $3}')"
   printf '.\n\n'
