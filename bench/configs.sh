@@ -16,6 +16,7 @@ certificates() {
 nginx_conf() { # nginx_conf NAME BODY-OF-HTTP
   cat >"$work/$1.conf" <<C
 daemon off; worker_processes 1; pid $work/$1.pid; error_log $work/$1.err;
+$([ "$(id -u)" != 0 ] || echo "user root;")
 events { worker_connections 4096; }
 http { access_log off; keepalive_requests 1000000000; client_body_temp_path $work/$1.t; proxy_temp_path $work/$1.p;
 fastcgi_temp_path $work/$1.f; uwsgi_temp_path $work/$1.u; scgi_temp_path $work/$1.s;

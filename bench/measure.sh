@@ -36,7 +36,7 @@ private_kb() { # private_kb NAME: what nobody shares with it
     awk '/^Private_Dirty/ {s += $2} END {print s + 0}'
 }
 median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-per() { awk -v a="$1" -v b="$2" -v digits="${3:-2}" 'BEGIN {printf "%.*f\n", digits, b > 0 ? a / b : 0}'; }
+per() { awk -v a="$1" -v b="$2" -v digits="${3:-2}" 'BEGIN {printf "%.*f\n", digits, (b > 0 ? a / b : 0)}'; }
 note() { echo "${*:2}" >>"$work/$1.figures"; } # note ROW FIGURE...: one round's figures
 column() { awk -v c="$2" '{print $c}' "$work/$1.figures" | median; }
 

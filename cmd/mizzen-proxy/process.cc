@@ -1,5 +1,7 @@
 #include "process.h"
 
+#include <malloc.h>
+
 #include <csignal>
 #include <thread>
 
@@ -20,6 +22,8 @@ constexpr Duration kLeastDrain = std::chrono::seconds(5);
 constexpr Duration kEndlessDrain = std::chrono::hours(24);
 // How long what is open in a replaced process may go on: Envoy's --parent-shutdown-time-s.
 constexpr Duration kHandOverTime = std::chrono::seconds(900);
+// Reading a configuration leaves several times its size in free pieces behind.
+constexpr Duration kGiveBackAfter = std::chrono::seconds(1);
 constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
 unsigned workers(const Flags& flags, const proxy::Bootstrap& bootstrap) {
@@ -219,6 +223,11 @@ void Process::publish(proxy::SnapshotRef snapshot) {
   if (Status set = data_plane_.set_snapshot(std::move(snapshot)); !set) {
     log::error("main", "{}", set.error().message);
   }
+  if (give_back_timer_ != 0) return;
+  give_back_timer_ = loop_.after(kGiveBackAfter, [this] {
+    give_back_timer_ = 0;
+    ::malloc_trim(0);
+  });
 }
 
 void Process::stop(int signal) {

@@ -58,6 +58,7 @@ class Process {
   std::optional<Predecessor> predecessor_;
   std::unique_ptr<Successor> successor_;
   io::TimerId take_over_timer_ = 0;
+  io::TimerId give_back_timer_ = 0;  // memory, to the kernel
   bool failed_ = false;  // by /healthcheck/fail
   bool draining_ = false;
   bool upgrading_ = false;
