@@ -1,3 +1,22 @@
+# mizzen_unite(<target> <file>...): compiles about eight files in one. Which eight depends on a file's
+# name alone, so that a new file changes one group and not all.
+function(mizzen_unite target)
+  list(LENGTH ARGN count)
+  set(groups 1)
+  while(groups LESS 16 AND count GREATER 8)
+    math(EXPR groups "${groups} * 2")
+    math(EXPR count "${count} / 2")
+  endwhile()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  foreach(file ${ARGN})
+    get_filename_component(key ${file} NAME)
+    string(MD5 key ${key})
+    string(SUBSTRING ${key} 0 1 key)
+    math(EXPR group "0x${key} % ${groups}")
+    set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${group})
+  endforeach()
+endfunction()
+
 # mizzen_library(<folder> [DEPS folder...] [LINK target...] [THREADS])
 #   A static library of every .cc file below the current folder, with an include root of its own:
 #   "io/loop.h" is found only by a folder that names `io` in DEPS (or gets it through them), so an
@@ -27,6 +46,9 @@ function(mizzen_library name)
   endif()
   target_include_directories(${name} ${scope} ${root})
   target_link_libraries(${name} ${scope} ${A_DEPS} ${A_LINK})
+  if(MIZZEN_UNITY AND sources)
+    mizzen_unite(${name} ${sources})
+  endif()
 
   # A header without a .cc of its name is compiled alone, so that every header stands by itself
   # (the others are the first include of their .cc, which tools/tidy checks).

@@ -127,7 +127,7 @@ void check_credentials(AnalysisWorld& world, const SourcedObject& gateway, const
   }
 }
 
-void check_gateway(AnalysisWorld& world, const SourcedObject& gateway) {
+void analyze_gateway(AnalysisWorld& world, const SourcedObject& gateway) {
   const StringMap selector = gateway_selector(gateway);
   if (!world.has_pod("", selector)) {
     world.tell(gateway, Severity::kError, "IST0101", "Referenced selector not found: \"{}\"",
@@ -249,7 +249,7 @@ void analyze_destination_rules(AnalysisWorld& world) {
 void analyze_gateways(AnalysisWorld& world) {
   const auto& gateways = world.of_kind("Gateway");
   for (const SourcedObject* one : gateways) {
-    check_gateway(world, *one);
+    analyze_gateway(world, *one);
     for (const SourcedObject* other : gateways) {
       if (other != one && gateway_selector(*one) == gateway_selector(*other))
         check_gateway_pair(world, *one, *other);

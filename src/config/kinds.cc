@@ -18,7 +18,7 @@ const google::protobuf::Descriptor* descriptor_of(const std::string& name) {
       "mizzen.schema." + name);
 }
 
-std::vector<Kind> build() {
+std::vector<Kind> build_kinds() {
   std::vector<Kind> all;
   for (const KindRow& row : istio_kinds()) all.push_back(row.kind);
   std::size_t custom = all.size();
@@ -40,7 +40,7 @@ bool Kind::serves(std::string_view version) const {
 }
 
 std::span<const Kind> kinds() {
-  static const std::vector<Kind> all = build();
+  static const std::vector<Kind> all = build_kinds();
   return all;
 }
 

@@ -144,7 +144,7 @@ std::vector<Column> columns_of(std::string_view text) {
 
 // Lower-case kinds with static life, for `singular`.
 std::string_view singular_of(std::string_view kind) {
-  static std::set<std::string> kept;  // build() runs once
+  static std::set<std::string> kept;  // build_rows() runs once
   std::string low;
   for (char c : kind) low += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
   return *kept.insert(std::move(low)).first;
@@ -169,7 +169,7 @@ KindRow row_of(const Spec& spec) {
   return row;
 }
 
-std::vector<KindRow> build() {
+std::vector<KindRow> build_rows() {
   std::vector<KindRow> rows;
   for (const Spec& spec : kCoreSpecs) rows.push_back(row_of(spec));
   for (const Spec& spec : kGroupSpecs) rows.push_back(row_of(spec));
@@ -179,7 +179,7 @@ std::vector<KindRow> build() {
 }  // namespace
 
 std::span<const KindRow> kubernetes_kinds() {
-  static const std::vector<KindRow> rows = build();
+  static const std::vector<KindRow> rows = build_rows();
   return rows;
 }
 

@@ -6,17 +6,17 @@ namespace mizzen::control {
 namespace {
 
 // Which of the three scopes of a PeerAuthentication covers the workload.
-enum class Scope : std::uint8_t { kNone, kMesh, kNamespace, kWorkload };
+enum class Reach : std::uint8_t { kNone, kMesh, kNamespace, kWorkload };
 
-Scope scope_of(const PeerPolicy& policy, std::string_view name_space, const Labels& labels,
+Reach reach_of(const PeerPolicy& policy, std::string_view name_space, const Labels& labels,
                std::string_view root_namespace) {
   if (policy.selector.empty()) {
-    if (policy.name_space == name_space) return Scope::kNamespace;
-    return policy.name_space == root_namespace ? Scope::kMesh : Scope::kNone;
+    if (policy.name_space == name_space) return Reach::kNamespace;
+    return policy.name_space == root_namespace ? Reach::kMesh : Reach::kNone;
   }
   // A selector works inside its own namespace only, in the root namespace too.
-  if (policy.name_space != name_space) return Scope::kNone;
-  return labels_match(policy.selector, labels) ? Scope::kWorkload : Scope::kNone;
+  if (policy.name_space != name_space) return Reach::kNone;
+  return labels_match(policy.selector, labels) ? Reach::kWorkload : Reach::kNone;
 }
 
 }  // namespace
@@ -30,8 +30,8 @@ MtlsMode Snapshot::mtls_mode(std::string_view name_space, const Labels& labels,
                              std::uint16_t port) const {
   const PeerPolicy* by_scope[4] = {};
   for (const PeerPolicy& policy : peer_policies) {
-    const Scope scope = scope_of(policy, name_space, labels, mesh.root_namespace);
-    if (scope == Scope::kNone) continue;
+    const Reach scope = reach_of(policy, name_space, labels, mesh.root_namespace);
+    if (scope == Reach::kNone) continue;
     const PeerPolicy*& held = by_scope[static_cast<std::size_t>(scope)];
     if (held == nullptr || policy.created < held->created ||
         (policy.created == held->created && policy.name < held->name)) {
@@ -39,13 +39,13 @@ MtlsMode Snapshot::mtls_mode(std::string_view name_space, const Labels& labels,
     }
   }
   // In the root namespace the policy of the namespace is the mesh's own.
-  if (const PeerPolicy* workload = by_scope[static_cast<std::size_t>(Scope::kWorkload)]) {
+  if (const PeerPolicy* workload = by_scope[static_cast<std::size_t>(Reach::kWorkload)]) {
     const auto found = workload->ports.find(port);
     if (port != 0 && found != workload->ports.end() && found->second != MtlsMode::kUnset) {
       return found->second;
     }
   }
-  for (const Scope scope : {Scope::kWorkload, Scope::kNamespace, Scope::kMesh}) {
+  for (const Reach scope : {Reach::kWorkload, Reach::kNamespace, Reach::kMesh}) {
     const PeerPolicy* policy = by_scope[static_cast<std::size_t>(scope)];
     if (policy != nullptr && policy->mode != MtlsMode::kUnset) return policy->mode;
   }

@@ -7,10 +7,6 @@ namespace mizzen::http::h1 {
 
 namespace {
 
-std::unexpected<Refusal> refuse(int status, std::string_view why) {
-  return std::unexpected(Refusal{status, why});
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;

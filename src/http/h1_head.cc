@@ -23,10 +23,6 @@ constexpr std::array<char, 256> kNameChars = [] {
 
 using Outcome = std::expected<void, Refusal>;
 
-std::unexpected<Refusal> refuse(int status, std::string_view why) {
-  return std::unexpected(Refusal{status, why});
-}
-
 bool is_control(char c) {
   const auto u = static_cast<unsigned char>(c);
   return (u < 0x20 && u != '\t') || u == 0x7f;

@@ -24,6 +24,9 @@ struct Refusal {
   int status = 400;
   std::string_view why;
 };
+inline std::unexpected<Refusal> refuse(int status, std::string_view why) {
+  return std::unexpected(Refusal{status, why});
+}
 
 // Looks for the end of a head in `bytes`, of which the first `scanned` were looked at before.
 // Returns the head's size with its empty line; nothing when there is more to come. A line feed

@@ -7,7 +7,7 @@ namespace mizzen::io {
 namespace {
 
 constexpr std::size_t kMostBytes = 16 * 1024;
-constexpr std::size_t kRecordHeader = 5;
+constexpr std::size_t kRecordHead = 5;
 
 // Reads big-endian fields; `ok` turns false at the first that is not there.
 struct Cursor {
@@ -41,11 +41,11 @@ HelloStatus gather(std::string_view bytes, std::string* message) {
   while (true) {
     if (!bytes.empty() && bytes[0] != 0x16) return HelloStatus::kNotTls;
     if (bytes.size() >= 2 && bytes[1] != 0x03) return HelloStatus::kNotTls;
-    if (bytes.size() < kRecordHeader) break;
+    if (bytes.size() < kRecordHead) break;
     std::size_t size =
         static_cast<unsigned char>(bytes[3]) << 8 | static_cast<unsigned char>(bytes[4]);
     if (size == 0 || size > kMostBytes) return HelloStatus::kNotTls;
-    std::string_view body = bytes.substr(kRecordHeader, size);
+    std::string_view body = bytes.substr(kRecordHead, size);
     message->append(body);
     if (!message->empty() && message->front() != 0x01) return HelloStatus::kNotTls;
     if (message->size() >= 4) {
@@ -58,7 +58,7 @@ HelloStatus gather(std::string_view bytes, std::string* message) {
       }
     }
     if (body.size() < size) break;
-    bytes.remove_prefix(kRecordHeader + size);
+    bytes.remove_prefix(kRecordHead + size);
   }
   return capped ? HelloStatus::kNotTls : HelloStatus::kNeedMore;
 }

@@ -12,11 +12,6 @@
 namespace mizzen::io {
 namespace {
 
-Status set_option(int fd, int level, int name, int value, std::string_view what) {
-  if (::setsockopt(fd, level, name, &value, sizeof value) == 0) return {};
-  return std::unexpected(errno_error(what, errno));
-}
-
 Result<UniqueFd> open_socket(const Address& to, const ConnectOptions& options) {
   int family = to.is_unix() ? AF_UNIX : to.family() == Family::kIpv4 ? AF_INET : AF_INET6;
   UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

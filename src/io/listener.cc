@@ -17,11 +17,6 @@ namespace {
 constexpr int kAcceptsPerTurn = 64;
 constexpr Duration kPauseWithoutFds = std::chrono::milliseconds(100);
 
-Status set_option(int fd, int level, int name, int value, std::string_view what) {
-  if (::setsockopt(fd, level, name, &value, sizeof value) == 0) return {};
-  return std::unexpected(errno_error(what, errno));
-}
-
 Status set_options(int fd, Family family, const ListenOptions& options) {
   if (options.mark != 0) {
     MIZZEN_CHECKED(set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(options.mark), "SO_MARK"));

@@ -21,6 +21,11 @@ void UniqueFd::reset(int fd) {
   fd_ = fd;
 }
 
+Status set_option(int fd, int level, int name, int value, std::string_view what) {
+  if (::setsockopt(fd, level, name, &value, sizeof value) == 0) return {};
+  return std::unexpected(errno_error(what, errno));
+}
+
 Status set_nonblocking(int fd) {
   int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||

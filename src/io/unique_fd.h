@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,8 @@ class UniqueFd {
 
 // O_NONBLOCK and FD_CLOEXEC.
 Status set_nonblocking(int fd);
+// setsockopt(2) of an int; `what` names the option in the error.
+Status set_option(int fd, int level, int name, int value, std::string_view what);
 
 // Sends `bytes` (at least one, at most 64 KiB) with up to 16 descriptors in one message on a UNIX
 // socket (SCM_RIGHTS). The descriptors stay the caller's. kUnavailable when the socket is full.

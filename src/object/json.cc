@@ -10,9 +10,9 @@ namespace {
 
 // Builds a value and refuses duplicate keys and depth on the way; nlohmann's own parser does
 // neither.
-class Builder : public nlohmann::json_sax<Json> {
+class JsonBuilder : public nlohmann::json_sax<Json> {
  public:
-  Builder(Json* root, int max_depth) : root_(root), max_depth_(max_depth) {}
+  JsonBuilder(Json* root, int max_depth) : root_(root), max_depth_(max_depth) {}
 
   Error error;
   bool failed = false;
@@ -89,7 +89,7 @@ Result<Json> parse_json(std::string_view text, const Limits& limits) {
     return fail(Code::kLimit, fmt::format("larger than {} bytes", limits.max_bytes));
   }
   Json value;
-  Builder builder(&value, limits.max_depth);
+  JsonBuilder builder(&value, limits.max_depth);
   bool good = Json::sax_parse(text.begin(), text.end(), &builder);
   if (!good) {
     if (!builder.failed) return fail(Code::kInvalid, "not JSON");

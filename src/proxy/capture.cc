@@ -37,12 +37,12 @@ Status check_ports(std::string_view flag, const std::vector<std::string>& ports)
   return {};
 }
 
-struct Flag {
+struct Argument {
   std::string_view short_name;
   std::string_view long_name;
   bool has_value;
 };
-constexpr Flag kFlags[] = {
+constexpr Argument kFlags[] = {
     {"-p", "--envoy-port", true},
     {"-z", "--inbound-capture-port", true},
     {"-e", "--inbound-tunnel-port", true},
@@ -131,8 +131,8 @@ Result<CaptureOptions> parse_capture(std::span<const std::string> arguments) {
     std::string_view argument = arguments[i];
     auto equals = argument.starts_with("--") ? argument.find('=') : std::string_view::npos;
     std::string_view name = argument.substr(0, equals);
-    const Flag* flag = nullptr;
-    for (const Flag& known : kFlags) {
+    const Argument* flag = nullptr;
+    for (const Argument& known : kFlags) {
       if (name == known.long_name || (!known.short_name.empty() && name == known.short_name)) {
         flag = &known;
       }

@@ -7,16 +7,17 @@
 #include "base/strings.h"
 
 namespace mizzen::proxy {
-namespace {
-
-constexpr std::string_view kUnknown = "unknown";
-
-std::string_view or_unknown(std::string_view text) { return text.empty() ? kUnknown : text; }
 
 // What is known of one side of a request.
 struct SideLabels {
   std::string_view workload, name_space, principal, app, version, cluster, canonical, revision;
 };
+
+namespace {
+
+constexpr std::string_view kUnknown = "unknown";
+
+std::string_view or_unknown(std::string_view text) { return text.empty() ? kUnknown : text; }
 
 SideLabels of(const PeerWorkload& w) {
   return {w.name,

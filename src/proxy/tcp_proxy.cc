@@ -12,7 +12,7 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr int kMostReads = 8;  // before others get their turn
+constexpr int kReadsPerTurn = 8;  // before others get their turn
 constexpr Duration kReportEvery = std::chrono::seconds(5);
 
 class TcpProxy final : public Session, private TcpEvents {
@@ -171,7 +171,7 @@ void TcpProxy::refuse(const UpstreamFailure& failure) {
 
 void TcpProxy::pump(Side& from, Side& to) {
   if (done_ || to.stream == nullptr) return;
-  for (int i = 0; i < kMostReads && to.pending.empty(); ++i) {
+  for (int i = 0; i < kReadsPerTurn && to.pending.empty(); ++i) {
     auto buffer = worker_.scratch();
     io::IoResult got = from.stream->read(buffer);
     if (got.status == io::IoStatus::kWouldBlock) return;

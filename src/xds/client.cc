@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "xds/wire.h"
 
 namespace mizzen::xds {
 namespace {
@@ -12,8 +13,6 @@ namespace {
 using envoy::service::discovery::v3::DeltaDiscoveryRequest;
 using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
-constexpr std::size_t kMaxResponseBytes = 256U << 20;
-constexpr int kInvalidArgument = 3;  // google.rpc.Code
 constexpr std::size_t kMaxErrorBytes = 4096;
 
 }  // namespace

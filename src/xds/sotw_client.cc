@@ -7,6 +7,7 @@
 
 #include "api/names.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "xds/wire.h"
 
 namespace mizzen::xds {
 namespace {
@@ -14,9 +15,6 @@ namespace {
 using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
 using google::protobuf::internal::WireFormatLite;
-
-constexpr std::size_t kMaxResponseBytes = 256U << 20;
-constexpr int kInvalidArgument = 3;  // google.rpc.Code
 
 // Only of these a response says what is there no more.
 bool is_complete(std::string_view type_url) {

@@ -11,7 +11,7 @@ namespace mizzen::local {
 
 namespace {
 
-constexpr std::size_t kMaxBody = 32 << 20;
+constexpr std::size_t kMaxAnswer = 32 << 20;
 
 // "[http:|https:]NAME[:PORT]" as the path has it.
 struct Behind {
@@ -104,7 +104,7 @@ void serve_proxy(io::Loop& loop, Store& store, PodAccess& pods, const Target& ta
   };
   auto client = std::make_shared<std::unique_ptr<net::HttpClient>>(
       std::make_unique<net::HttpClient>(loop, std::move(options)));
-  exchange->read_body(kMaxBody, [&loop, exchange, client](Result<std::string> body) {
+  exchange->read_body(kMaxAnswer, [&loop, exchange, client](Result<std::string> body) {
     if (!body)
       return respond(*exchange,
                      status_response(413, "RequestEntityTooLarge", body.error().message));
@@ -130,7 +130,7 @@ void serve_proxy(io::Loop& loop, Store& store, PodAccess& pods, const Target& ta
           }
           exchange->respond(response->status, headers, response->body);
         },
-        kMaxBody);
+        kMaxAnswer);
   });
 }
 
