@@ -12,6 +12,21 @@
 namespace mizzen::io {
 namespace {
 
+Status keep_alive(int fd, const ConnectOptions::Keepalive& wanted) {
+  MIZZEN_CHECKED(set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"));
+  const auto set = [fd](int name, std::int64_t value, std::string_view what) -> Status {
+    if (value <= 0) return {};
+    constexpr std::int64_t kMost = 32767;  // the kernel takes no more
+    return set_option(fd, IPPROTO_TCP, name, static_cast<int>(std::min(value, kMost)), what);
+  };
+  const auto seconds = [](Duration time) {
+    return static_cast<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(time).count());
+  };
+  MIZZEN_CHECKED(set(TCP_KEEPIDLE, seconds(wanted.idle), "TCP_KEEPIDLE"));
+  MIZZEN_CHECKED(set(TCP_KEEPINTVL, seconds(wanted.interval), "TCP_KEEPINTVL"));
+  return set(TCP_KEEPCNT, std::min(wanted.probes, 127), "TCP_KEEPCNT");
+}
+
 Result<UniqueFd> open_socket(const Address& to, const ConnectOptions& options) {
   int family = to.is_unix() ? AF_UNIX : to.family() == Family::kIpv4 ? AF_INET : AF_INET6;
   UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -24,12 +39,7 @@ Result<UniqueFd> open_socket(const Address& to, const ConnectOptions& options) {
   if (options.no_delay) {
     MIZZEN_CHECKED(set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"));
   }
-  if (options.keepalive > Duration::zero()) {
-    auto seconds = std::chrono::ceil<std::chrono::seconds>(options.keepalive).count();
-    MIZZEN_CHECKED(set_option(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"));
-    MIZZEN_CHECKED(
-        set_option(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(seconds), "TCP_KEEPIDLE"));
-  }
+  if (options.keepalive) MIZZEN_CHECKED(keep_alive(fd.get(), *options.keepalive));
   if (options.transparent) {
     bool v4 = family == AF_INET;
     MIZZEN_CHECKED(set_option(fd.get(), v4 ? SOL_IP : SOL_IPV6,

@@ -1,9 +1,9 @@
+#include "io/memory_stream.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <random>
-
-#include "io/sim_loop.h"
 
 namespace mizzen::io {
 namespace {

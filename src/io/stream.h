@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -114,7 +115,12 @@ struct ConnectOptions {
   Address source;            // bind before connect; port 0 lets the kernel choose
   bool transparent = false;  // IP_TRANSPARENT: `source` may be foreign
   bool no_delay = true;      // TCP_NODELAY
-  Duration keepalive{0};     // TCP keep-alive idle time; 0: off
+  struct Keepalive {
+    Duration idle{0};      // before the first probe; 0: the system's
+    Duration interval{0};  // between probes; 0: the system's
+    int probes = 0;        // unanswered ones until the connection is dead; 0: the system's
+  };
+  std::optional<Keepalive> keepalive;  // TCP keep-alive; unset: off
 };
 
 // A connection attempt. Destroying it abandons the attempt; `done` is not called then.

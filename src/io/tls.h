@@ -27,6 +27,7 @@ struct PeerCertificate {
 
   std::string_view uri() const { return uri_sans.empty() ? std::string_view() : uri_sans.front(); }
   std::string pem() const;              // made on each call
+  std::string spki_sha256() const;      // of the SubjectPublicKeyInfo, base64; made on each call
   std::string url_encoded_pem() const;  // as x-forwarded-client-cert's Cert= has it
 };
 
@@ -63,12 +64,17 @@ using TlsContextRef = std::shared_ptr<const TlsContext>;
 
 struct TlsServerOptions {
   TlsIdentity identity;
+  // Further certificates: the first that names the SNI (exactly, else by wildcard) is shown, ECDSA
+  // ahead of RSA to who can verify it; `identity` when none does, as Envoy chooses.
+  std::vector<TlsIdentity> more_identities;
   enum class ClientCert : std::uint8_t {
     kNone,
     kOptional,
     kRequired
   } client_cert = ClientCert::kNone;
-  std::string trust_bundle_pem;   // CAs of clients; needed unless kNone or `accept_untrusted`
+  std::string trust_bundle_pem;  // CAs of clients; needed unless kNone or `accept_untrusted`
+  // Lists of revoked certificates, PEM. When not empty, every CA of a chain must have a valid one.
+  std::string crl_pem;
   bool accept_untrusted = false;  // take any client certificate's chain; `check` still judges
   PeerCheck check;
   std::vector<std::string> alpn;  // in order of preference; empty: none is negotiated. A client
@@ -86,6 +92,7 @@ struct TlsServerOptions {
 struct TlsClientOptions {
   TlsIdentity identity;          // empty: shows none
   std::string trust_bundle_pem;  // CAs of servers; "" and system_roots false: see `insecure`
+  std::string crl_pem;           // as a server's
   bool system_roots = false;
   bool insecure = false;  // accepts any chain; `check` still judges
   bool verify_host =

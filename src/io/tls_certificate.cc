@@ -58,6 +58,19 @@ std::string PeerCertificate::pem() const {
   return out + "-----END CERTIFICATE-----\n";
 }
 
+std::string PeerCertificate::spki_sha256() const {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(der.data());
+  const pki::X509Ptr x509(d2i_X509(nullptr, &bytes, static_cast<long>(der.size())));
+  if (!x509) return {};
+  unsigned char* key = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509.get()), &key);
+  if (size <= 0) return {};
+  std::string digest =
+      digest_of({reinterpret_cast<const char*>(key), static_cast<std::size_t>(size)});
+  OPENSSL_free(key);
+  return base64_encode(digest);
+}
+
 std::string PeerCertificate::url_encoded_pem() const {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;

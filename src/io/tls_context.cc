@@ -29,8 +29,8 @@ WallTime chain_end(X509_STORE_CTX* store) {
 bool verify_chain(X509_STORE_CTX* store, TlsHandshake& handshake,
                   const CertificateCache::Known& known) {
   const TlsContext& context = *handshake.context;
-  // The name to be verified differs from connection to connection.
-  const bool may_remember = !context.verify_host;
+  // The name to be verified differs from connection to connection; a revocation list expires.
+  const bool may_remember = !context.verify_host && !context.holds_revoked;
   const WallTime now = system_clock().wall();
   if (may_remember && now < known.verified_until && now >= known.certificate->not_before) {
     return true;
@@ -135,6 +135,27 @@ Status use_identity(SSL_CTX* ctx, const TlsIdentity& identity, TlsContext* conte
   return {};
 }
 
+Status use_revoked(SSL_CTX* ctx, const std::string& pem, TlsContext* context) {
+  if (pem.empty()) return {};
+  const pki::BioPtr bio = pki::memory_bio(pem);
+  X509_STORE* store = SSL_CTX_get_cert_store(ctx);
+  int lists = 0;
+  while (X509_CRL* crl = PEM_read_bio_X509_CRL(bio.get(), nullptr, nullptr, nullptr)) {
+    const bool added = X509_STORE_add_crl(store, crl) == 1;
+    X509_CRL_free(crl);
+    if (!added) return pki::openssl_fail(Code::kInvalid, "revocation list");
+    ++lists;
+  }
+  const unsigned long why = ERR_peek_last_error();
+  const bool ended = ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
+  if (!ended) return pki::openssl_fail(Code::kInvalid, "revocation list");
+  ERR_clear_error();
+  if (lists == 0) return fail(Code::kInvalid, "revocation list: no X509 CRL in PEM");
+  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+  context->holds_revoked = true;
+  return {};
+}
+
 Status use_trust(SSL_CTX* ctx, const std::string& bundle_pem) {
   auto bundle = pki::parse_bundle(bundle_pem);
   if (!bundle) return std::unexpected(bundle.error().in("trust bundle"));
@@ -185,7 +206,7 @@ Status use_common(SSL_CTX* ctx, const Options& options) {
 
 // Sessions are resumed only where the same peers would be trusted.
 void set_session_scope(SSL_CTX* ctx, const TlsServerOptions& options) {
-  std::string scope = options.trust_bundle_pem;
+  std::string scope = options.trust_bundle_pem + options.crl_pem;
   scope += static_cast<char>('0' + static_cast<int>(options.client_cert));
   scope += options.accept_untrusted ? '1' : '0';
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
@@ -215,6 +236,7 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   SSL_CTX* ctx = context->ctx.get();
   MIZZEN_CHECKED(use_common(ctx, options));
   MIZZEN_CHECKED(use_identity(ctx, options.identity, context.get()));
+  MIZZEN_CHECKED(use_choices(options, *context));
   if (options.client_cert != ClientCert::kNone) {
     context->verify_mode = SSL_VERIFY_PEER;
     if (options.client_cert == ClientCert::kRequired) {
@@ -223,6 +245,7 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
     context->any_chain = options.accept_untrusted;
     if (!options.trust_bundle_pem.empty()) {
       MIZZEN_CHECKED(use_trust(ctx, options.trust_bundle_pem));
+      MIZZEN_CHECKED(use_revoked(ctx, options.crl_pem, context.get()));
     } else if (!options.accept_untrusted) {
       return fail(Code::kInvalid, "trust bundle: none, but client certificates are to be verified");
     }
@@ -257,6 +280,7 @@ Result<TlsContextRef> make_tls_client_context(const TlsClientOptions& options) {
   }
   if (!options.trust_bundle_pem.empty()) {
     MIZZEN_CHECKED(use_trust(ctx, options.trust_bundle_pem));
+    MIZZEN_CHECKED(use_revoked(ctx, options.crl_pem, context.get()));
   }
   if (options.system_roots && SSL_CTX_set_default_verify_paths(ctx) != 1) {
     return pki::openssl_fail(Code::kUnavailable, "the system's trusted roots");

@@ -11,6 +11,8 @@
 
 #include "io/tls.h"
 #include "io/tls_records.h"
+#include "pki/certificate.h"
+#include "pki/key.h"
 #include "pki/openssl.h"
 
 namespace mizzen::io {
@@ -49,6 +51,16 @@ class SessionCache {
   std::unordered_map<std::string, SessionPtr> sessions_;
 };
 
+// A certificate that a server may show. Immutable; shared by all handshakes.
+struct ServerCertificate {
+  pki::Certificate leaf;
+  std::vector<pki::Certificate> chain;  // without the leaf
+  pki::PrivateKey key;
+  std::vector<std::string> names;  // lower case; "*.example.com" as ".example.com"
+  bool ecdsa = false;
+  std::shared_ptr<const PeerCertificate> parsed;
+};
+
 class TlsContext {
  public:
   SslCtxPtr ctx;
@@ -61,6 +73,8 @@ class TlsContext {
   std::shared_ptr<ServerSessions> server_sessions;
   std::function<TlsContextRef(std::string_view sni)> select;
   std::shared_ptr<const PeerCertificate> local;
+  std::vector<ServerCertificate> choices;  // when a server has several
+  bool holds_revoked = false;              // chains are looked up in lists
   std::unique_ptr<SessionCache> sessions;  // clients
   mutable CertificateCache certificates;
 
@@ -71,6 +85,7 @@ class TlsContext {
 // What the callbacks of one handshake share with its stream; the SSL's app data. Ends with the SSL.
 struct TlsHandshake {
   TlsContextRef context;
+  std::shared_ptr<const PeerCertificate> local;  // chosen out of several; null: the context's
   std::string session_key;
   std::string input;   // read from the stream underneath, not asked for by OpenSSL yet
   Error refused;       // why the peer's certificate was not taken
@@ -79,6 +94,12 @@ struct TlsHandshake {
   bool ticket_came = false;   // since the last look
   bool keys_changed = false;  // a KeyUpdate has passed: `secrets` are old
 };
+
+// Has a context with more than one identity choose among them, handshake by handshake.
+Status use_choices(const TlsServerOptions& options, TlsContext& context);
+// The one of `choices`, which are not empty, for this client (TlsServerOptions::more_identities).
+const ServerCertificate& choose_certificate(const std::vector<ServerCertificate>& choices,
+                                            std::string_view sni, bool ecdsa_client);
 
 std::string alpn_to_wire(const std::vector<std::string>& protocols);
 std::shared_ptr<const PeerCertificate> parse_peer_certificate(X509* x509);

@@ -236,7 +236,7 @@ Status TlsStream::finish_handshake() {
   info->version = SSL_get_version(ssl);
   info->cipher = SSL_get_cipher_name(ssl);
   info->resumed = SSL_session_reused(ssl) == 1;
-  info->local = handshake_->context->local;
+  info->local = handshake_->local ? handshake_->local : handshake_->context->local;
   if (X509* peer = SSL_get0_peer_certificate(ssl)) {
     info->peer = handshake_->context->certificates.get(peer).certificate;
   }

@@ -11,6 +11,7 @@
 #include "io/listener.h"
 #include "io/resolver.h"
 #include "io/sim_loop.h"
+#include "io/tls_context.h"
 #include "pki/certificate.h"
 
 namespace mizzen::io {
@@ -263,6 +264,111 @@ TEST(Tls, SelectsAContextBySni) {
   EXPECT_EQ(one.server->stream_->tls()->local->uri(), "spiffe://cluster.local/ns/b/sa/other");
   ASSERT_TRUE(two.server->open_);
   EXPECT_EQ(two.server->stream_->tls()->alpn, "mizzen-h2");
+}
+
+TEST(Tls, RefusesRevokedCertificates) {
+  const WallTime from(std::chrono::sys_days{std::chrono::year{2025} / 6 / 1});
+  const auto ttl = std::chrono::hours(24 * 3000);
+  auto good = client_options();
+  auto bad = client_options();
+  const auto leaf = *pki::Certificate::from_pem(bad.identity.chain_pem);
+  auto options = server_options();
+  options.crl_pem = *pki::make_revocation_list(root(), std::span(&leaf, 1), from, ttl);
+  auto server = must(make_tls_server_context(options));
+  SimLoop loop;
+  for (const auto* client : {&good, &bad, &good, &bad}) {
+    Pair pair(loop, server, must(make_tls_client_context(*client)));
+    loop.settle();
+    EXPECT_EQ(pair.server->open_, client == &good);
+    if (client == &good) continue;
+    ASSERT_TRUE(pair.server->error_);
+    EXPECT_EQ(pair.server->error_->message, "certificate: certificate revoked");
+  }
+  // A client holds it against servers too; a list that is over is as good as none.
+  const auto own = *pki::Certificate::from_pem(options.identity.chain_pem);
+  good.crl_pem = *pki::make_revocation_list(root(), std::span(&own, 1), from, ttl);
+  Pair refused(loop, server, must(make_tls_client_context(good)));
+  loop.settle();
+  ASSERT_TRUE(refused.client->error_);
+  EXPECT_EQ(refused.client->error_->message, "certificate: certificate revoked");
+  good.crl_pem = *pki::make_revocation_list(root(), {}, from, std::chrono::hours(1));
+  Pair late(loop, server, must(make_tls_client_context(good)));
+  loop.settle();
+  ASSERT_TRUE(late.client->error_);
+  EXPECT_EQ(late.client->error_->message, "certificate: CRL has expired");
+  options.crl_pem = "no list";
+  auto wrong = make_tls_server_context(options);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().message, "revocation list: no X509 CRL in PEM");
+}
+
+TlsIdentity rsa_identity(std::vector<std::string> dns) {
+  auto key = *pki::PrivateKey::generate_rsa(2048);
+  pki::IssueOptions options;
+  options.names.dns = std::move(dns);
+  options.not_before = WallTime(std::chrono::sys_days{std::chrono::year{2025} / 6 / 1});
+  options.not_after = options.not_before + std::chrono::hours(24 * 3000);
+  auto leaf = *pki::issue(key.public_key(), options, root().key, &root().certificate);
+  return {leaf.to_pem(), key.to_pem()};
+}
+
+TEST(Tls, ShowsTheCertificateThatTheClientAsksFor) {
+  auto options = server_options();
+  options.client_cert = TlsServerOptions::ClientCert::kNone;
+  options.identity = rsa_identity({"a.test"});
+  options.more_identities = {identity("", {"a.test", "*.wild.test"}), identity("", {"b.test"}),
+                             rsa_identity({"c.test"})};
+  auto server = must(make_tls_server_context(options));
+  const auto shown = [&](std::string sni) {
+    SimLoop loop;
+    auto client = client_options();
+    client.max_sessions = 0;
+    Pair pair(loop, server, must(make_tls_client_context(client)), {.sni = std::move(sni)});
+    loop.settle();
+    if (!pair.client->open_) return std::string("refused");
+    const auto peer = pair.client->stream_->tls()->peer;
+    EXPECT_EQ(pair.server->stream_->tls()->local->sha256, peer->sha256);
+    const auto all = {options.identity, options.more_identities[0], options.more_identities[1],
+                      options.more_identities[2]};
+    int number = 0;
+    for (const TlsIdentity& one : all) {
+      if (pki::Certificate::from_pem(one.chain_pem)->sha256() == peer->sha256) break;
+      ++number;
+    }
+    return std::to_string(number);
+  };
+  EXPECT_EQ(shown("a.test"), "1");       // ECDSA ahead of RSA
+  EXPECT_EQ(shown("x.wild.test"), "1");  // by wildcard
+  EXPECT_EQ(shown("b.test"), "2");
+  EXPECT_EQ(shown("c.test"), "3");      // there is only RSA
+  EXPECT_EQ(shown("other.test"), "0");  // nobody's: the first
+  EXPECT_EQ(shown(""), "1");            // the first of the client's kind
+}
+
+TEST(Tls, ChoosesRsaForWhoTakesNothingElse) {
+  std::vector<ServerCertificate> choices;
+  const auto add = [&](const TlsIdentity& identity, std::string name, bool ecdsa) {
+    choices.push_back({*pki::Certificate::from_pem(identity.chain_pem),
+                       {},
+                       *pki::PrivateKey::from_pem(identity.key_pem),
+                       {std::move(name)},
+                       ecdsa,
+                       nullptr});
+  };
+  add(identity("", {"a.test"}), "a.test", true);
+  add(rsa_identity({"b.test"}), "b.test", false);
+  EXPECT_EQ(&choose_certificate(choices, "", false), &choices[1]);
+  EXPECT_EQ(&choose_certificate(choices, "", true), &choices[0]);
+  EXPECT_EQ(&choose_certificate(choices, "a.test", false), &choices[0]);
+  EXPECT_EQ(&choose_certificate(choices, "b.test", true), &choices[1]);
+}
+
+TEST(Tls, KnowsTheDigestOfAKey) {
+  const TlsIdentity one = identity("", {"a.test"});
+  const auto leaf = *pki::Certificate::from_pem(one.chain_pem);
+  const std::string digest = parse_peer_certificate(leaf.get())->spki_sha256();
+  EXPECT_EQ(digest.size(), 44U);
+  EXPECT_NE(digest, parse_peer_certificate(root().certificate.get())->spki_sha256());
 }
 
 TEST(Tls, OlderVersionAndPlaintextPeers) {

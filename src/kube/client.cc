@@ -386,8 +386,9 @@ std::string Resource::path(std::string_view name_space, std::string_view name,
 
 Result<std::unique_ptr<Client>> Client::make(io::Loop& loop, Config config) {
   MIZZEN_TRY(net::HttpClientOptions options, http_options(config));
-  options.max_connections = 256;                         // each watch takes one
-  options.connect.keepalive = std::chrono::seconds(30);  // finds servers that went without a word
+  options.max_connections = 256;  // each watch takes one
+  // Finds servers that went without a word.
+  options.connect.keepalive = {std::chrono::seconds(30), {}, 0};
   return std::make_unique<HttpKubeClient>(loop, std::move(config), std::move(options));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,5 +80,9 @@ struct Authority {
 };
 // A new self-signed root with a P-256 key, valid from two minutes before `now` for `ttl`.
 Result<Authority> make_root(std::string_view organization, WallTime now, Duration ttl);
+
+// A list of revoked certificates in PEM (RFC 5280 5), signed by `ca`, valid from `now` for `ttl`.
+Result<std::string> make_revocation_list(const Authority& ca, std::span<const Certificate> revoked,
+                                         WallTime now, Duration ttl);
 
 }  // namespace mizzen::pki

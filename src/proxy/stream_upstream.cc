@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "io/sim_loop.h"
+#include "io/memory_stream.h"
 #include "proxy/connect_call.h"
 #include "proxy/mirror.h"
 #include "proxy/retry.h"
