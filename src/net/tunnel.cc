@@ -82,7 +82,7 @@ io::IoResult Tunnel::read(std::span<std::byte> buffer) {
 
 io::IoResult Tunnel::write(std::span<const iovec> pieces) {
   if (port_ == nullptr || output_ended_) return {0, io::IoStatus::kError};
-  if (port_->tunnel_buffered() >= kHighMark) {
+  if (port_->tunnel_buffered() > kHighMark) {  // as the codec counts, which tells when it fell
     blocked_ = true;
     return {0, io::IoStatus::kWouldBlock};
   }
