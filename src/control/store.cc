@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
 #include "api/names.h"
 #include "base/strings.h"
@@ -483,6 +484,26 @@ void Store::fill_rules(Snapshot* next) const {
   next->tls_secrets = tls_secrets_;
 }
 
+namespace {
+
+// Rules that are made of several objects are made anew each time: one that says what it said stays
+// the same object, so that nobody translates it again.
+template <class Rule>
+void keep_same(const std::vector<Rule>& before, std::vector<Rule>* now) {
+  std::set<const void*> known;
+  for (const Rule& rule : before) known.insert(rule.spec.get());
+  for (Rule& rule : *now) {
+    if (known.contains(rule.spec.get())) continue;
+    const auto same = std::ranges::find_if(before, [&](const Rule& old) {
+      return old.name == rule.name && old.name_space == rule.name_space;
+    });
+    if (same == before.end()) continue;
+    if (deterministic_bytes(*same->spec) == deterministic_bytes(*rule.spec)) rule.spec = same->spec;
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<const Snapshot> Store::snapshot() {
   if (!dirty_ && !rules_stale_ && snapshot_) return snapshot_;
   auto next = std::make_shared<Snapshot>();
@@ -490,6 +511,11 @@ std::shared_ptr<const Snapshot> Store::snapshot() {
   fill_services(next.get());
   fill_rules(next.get());
   add_ingresses(next.get());
+  if (snapshot_) {
+    keep_same(snapshot_->virtual_services, &next->virtual_services);
+    keep_same(snapshot_->destination_rules, &next->destination_rules);
+    keep_same(snapshot_->gateways, &next->gateways);
+  }
   dirty_ = false;
   rules_stale_ = false;
   snapshot_ = std::move(next);

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "control/scope.h"
 #include "control/translate.h"
 #include "istio/nds.pb.h"
@@ -66,6 +69,32 @@ TEST(Store, EntriesFollowThePodsTheySelect) {
   const auto removed = object::parse_manifest(kPod);
   EXPECT_EQ(store.remove(removed->front().value), Change::kEndpoints);
   EXPECT_TRUE(store.snapshot()->service("sel.internal")->endpoints.empty());
+}
+
+TEST(Store, RulesMadeOfSeveralStayTheSameObjects) {
+  const auto rule = [](const std::string& kind, const std::string& name, const std::string& spec) {
+    return "apiVersion: networking.istio.io/v1\nkind: " + kind + "\nmetadata: {name: " + name +
+           ", namespace: default}\nspec: " + spec + "\n";
+  };
+  Store store;
+  put(store, rule("DestinationRule", "a", "{host: web, subsets: [{name: a}]}"));
+  put(store, rule("DestinationRule", "b", "{host: web, subsets: [{name: b}]}"));
+  put(store, rule("VirtualService", "root", "{hosts: [web], http: [{delegate: {name: rest}}]}"));
+  put(store, rule("VirtualService", "rest", "{http: [{route: [{destination: {host: web}}]}]}"));
+  const auto first = store.snapshot();
+  const auto root_of = [](const Snapshot& snapshot) {
+    return std::ranges::find(snapshot.virtual_services, "root", &VirtualServiceRule::name)->spec;
+  };
+  put(store, kPod);
+  put(store, rule("VirtualService", "other",
+                  "{hosts: [o.example], http: [{route: [{destination: "
+                  "{host: web}}]}]}"));
+  const auto second = store.snapshot();
+  ASSERT_NE(first, second);
+  EXPECT_EQ(first->destination_rules[0].spec, second->destination_rules[0].spec);
+  EXPECT_EQ(root_of(*first), root_of(*second));
+  put(store, rule("VirtualService", "rest", "{http: [{route: [{destination: {host: o}}]}]}"));
+  EXPECT_NE(root_of(*second), root_of(*store.snapshot()));
 }
 
 TEST(Store, ServicesFollowWorkloadEntries) {
