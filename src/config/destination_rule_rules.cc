@@ -102,8 +102,23 @@ void check_common(Findings& out, const std::string& path, const Policy& policy) 
   if (policy.has_tls()) check_tls(out, at(path, "tls"), policy.tls());
 }
 
+void check_tunnel(Findings& out, const std::string& path,
+                  const schema::TrafficPolicy::TunnelSettings& tunnel) {
+  if (!tunnel.protocol().empty() && tunnel.protocol() != "CONNECT" && tunnel.protocol() != "POST") {
+    out.error(at(path, "protocol"), "\"{}\" is not known: write CONNECT or POST",
+              tunnel.protocol());
+  }
+  if (tunnel.target_host().empty()) {
+    out.error(at(path, "targetHost"), "is empty: write the host that the tunnel leads to");
+  } else if (!is_ip(tunnel.target_host())) {
+    check_host(out, at(path, "targetHost"), tunnel.target_host(), false);
+  }
+  check_port(out, at(path, "targetPort"), tunnel.target_port());
+}
+
 void check_policy(Findings& out, const std::string& path, const schema::TrafficPolicy& policy) {
   check_common(out, path, policy);
+  if (policy.has_tunnel()) check_tunnel(out, at(path, "tunnel"), policy.tunnel());
   for (int i = 0; i < policy.port_level_settings_size(); ++i) {
     std::string where = at(path, "portLevelSettings", i);
     const auto& one = policy.port_level_settings(i);

@@ -30,6 +30,12 @@ Json percentage(const Json& value) { return {{"value", value}}; }
 
 void traffic_policy(Json& policy) {
   if (Json* outlier = member(policy, "outlierDetection")) {
+    const Json* errors = member(*outlier, "consecutiveErrors");
+    // It counted errors of gateways alone: the rule for all of 5xx, which acts by default, goes.
+    if (errors != nullptr && errors->is_number() && *errors > 0 &&
+        !outlier->contains("consecutive5xxErrors")) {
+      (*outlier)["consecutive5xxErrors"] = 0;
+    }
     rename(*outlier, "consecutiveErrors", "consecutiveGatewayErrors", same);
   }
   if (Json* balancer = member(policy, "loadBalancer")) {

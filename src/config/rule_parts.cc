@@ -171,6 +171,16 @@ void check_pool(Findings& out, const std::string& path,
   whole("http.maxConcurrentStreams", http.max_concurrent_streams());
   if (http.has_idle_timeout())
     check_duration(out, at(path, "http.idleTimeout"), http.idle_timeout());
+  const auto& keep_alive = http.http2_keep_alive();
+  if (keep_alive.has_timeout()) {
+    check_duration(out, at(path, "http.http2KeepAlive.timeout"), keep_alive.timeout());
+  } else if (http.has_http2_keep_alive()) {
+    out.error(at(path, "http.http2KeepAlive.timeout"),
+              "is needed: write how long an answer may take, such as 5s");
+  }
+  if (keep_alive.has_interval()) {
+    check_duration(out, at(path, "http.http2KeepAlive.interval"), keep_alive.interval());
+  }
   using Http = schema::ConnectionPoolSettings::HTTPSettings;
   if (http.use_client_protocol() && http.h2_upgrade_policy() == Http::UPGRADE) {
     out.error(at(path, "http.useClientProtocol"),

@@ -134,6 +134,41 @@ void check_workload_entry(Findings& out, const schema::WorkloadEntry& spec) {
   check_endpoint_ports(out, "spec", spec, nullptr);
 }
 
+namespace {
+
+// Of a Sidecar's ingress: certificates from files alone, since secrets are gateways'.
+void check_ingress_tls(Findings& out, const std::string& path,
+                       const schema::ServerTLSSettings& tls) {
+  using Tls = schema::ServerTLSSettings;
+  if (tls.mode() != Tls::SIMPLE && tls.mode() != Tls::MUTUAL) {
+    out.error(at(path, "mode"), "{} is not for a sidecar: write SIMPLE or MUTUAL",
+              Tls::TLSmode_Name(tls.mode()));
+  }
+  if (!tls.credential_name().empty() || tls.credential_names_size() > 0) {
+    out.error(at(path, "credentialName"),
+              "a sidecar reads no secrets for its ingress: write serverCertificate and privateKey");
+  } else if (tls.tls_certificates().empty() &&
+             (tls.server_certificate().empty() || tls.private_key().empty())) {
+    out.error(at(path, "serverCertificate"), "is needed, and privateKey: write the files' paths");
+  }
+  if (tls.mode() == Tls::MUTUAL && tls.ca_certificates().empty() &&
+      tls.tls_certificates().empty()) {
+    out.error(at(path, "caCertificates"), "is needed by mode MUTUAL: write the file's path");
+  }
+  out.warn(path, "acts where a PeerAuthentication has the mesh's mutual TLS DISABLE for the port");
+}
+
+void check_egress_proxy(Findings& out, const schema::OutboundTrafficPolicy& policy) {
+  const std::string path = "spec.outboundTrafficPolicy.egressProxy";
+  if (policy.mode() != schema::OutboundTrafficPolicy::ALLOW_ANY) {
+    out.error(path, "needs mode: ALLOW_ANY beside it");
+  }
+  check_destination_host(out, at(path, "host"), policy.egress_proxy().host());
+  check_port(out, at(path, "port.number"), policy.egress_proxy().port().number());
+}
+
+}  // namespace
+
 void check_sidecar(Findings& out, const schema::Sidecar& spec) {
   object::StringMap labels(spec.workload_selector().labels().begin(),
                            spec.workload_selector().labels().end());
@@ -162,6 +197,7 @@ void check_sidecar(Findings& out, const schema::Sidecar& spec) {
     if (!one.bind().empty() && !is_ip(one.bind())) {
       out.error(at(path, "bind"), "\"{}\" is not an IP address: write one", one.bind());
     }
+    if (one.has_tls()) check_ingress_tls(out, at(path, "tls"), one.tls());
     std::string_view target = one.default_endpoint();
     if (target.empty() || target.starts_with("unix://")) continue;
     auto colon = target.rfind(':');
@@ -175,6 +211,9 @@ void check_sidecar(Findings& out, const schema::Sidecar& spec) {
                 "\"{}\" is not understood: write 127.0.0.1:PORT, 0.0.0.0:PORT or unix:///path",
                 target);
     }
+  }
+  if (spec.outbound_traffic_policy().has_egress_proxy()) {
+    check_egress_proxy(out, spec.outbound_traffic_policy());
   }
   if (spec.has_inbound_connection_pool())
     check_pool(out, "spec.inboundConnectionPool", spec.inbound_connection_pool());

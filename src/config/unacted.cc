@@ -23,21 +23,10 @@ constexpr std::array<std::string_view, 7> kUnactedKinds = {
 // "Message.field" by proto names.
 const std::set<std::string_view>& unacted() {
   static const std::set<std::string_view> fields = {
-      "HTTPMatchRequest.stat_prefix",
-      "L4MatchAttributes.source_subnet",
-      "TCPSettings.max_connection_duration",
-      "ServerTLSSettings.verify_certificate_spki",
-      "ServerTLSSettings.ca_crl",
-      "ClientTLSSettings.ca_crl",
-      "HTTPSettings.http2_keep_alive",
       "OutlierDetection.outlier_detection_http_error_codes",
-      "TrafficPolicy.tunnel",
-      "TrafficPolicy.proxy_protocol",
       "Server.default_endpoint",
       "RetryBudget.budget_interval",
       "WorkloadEntry.network",
-      "IstioIngressListener.tls",
-      "OutboundTrafficPolicy.egress_proxy",
   };
   return fields;
 }

@@ -195,9 +195,9 @@ TEST(Validate, UnknownKindSuggests) {
 }
 
 TEST(Unacted, NamesTheField) {
-  Json object = {{"spec", yaml("{hosts: [r], http: [{match: [{statPrefix: m}]}]}")}};
-  EXPECT_EQ(unacted_fields(*find_kind("networking.istio.io", "VirtualService"), object),
-            std::vector<std::string>{"spec.http[0].match[0].statPrefix"});
+  Json object = {{"spec", yaml("{servers: [{defaultEndpoint: '127.0.0.1:1'}]}")}};
+  EXPECT_EQ(unacted_fields(*find_kind("networking.istio.io", "Gateway"), object),
+            std::vector<std::string>{"spec.servers[0].defaultEndpoint"});
 }
 
 TEST(Modernise, OldNames) {
@@ -206,7 +206,7 @@ TEST(Modernise, OldNames) {
   modernise(*find_kind("networking.istio.io", "DestinationRule"), object);
   EXPECT_EQ(object["spec"]["trafficPolicy"],
             yaml("{loadBalancer: {simple: LEAST_REQUEST}, outlierDetection: "
-                 "{consecutiveGatewayErrors: 7}}"));
+                 "{consecutiveGatewayErrors: 7, consecutive5xxErrors: 0}}"));
 }
 
 TEST(Kinds, AreComplete) {

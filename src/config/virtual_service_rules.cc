@@ -489,6 +489,10 @@ void check_virtual_service(Findings& out, const schema::VirtualService& spec) {
                     match.destination_subnets(k));
         }
       }
+      if (!match.source_subnet().empty() && !is_cidr_or_ip(match.source_subnet())) {
+        out.error(at(at(path, "match", j), "sourceSubnet"),
+                  "\"{}\" is not an address range: write it as 10.0.0.0/8", match.source_subnet());
+      }
     }
     if (spec.tcp(i).route_size() == 0)
       out.error(at(path, "route"), "is empty: write a destination");

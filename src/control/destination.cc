@@ -11,6 +11,7 @@
 #include "control/tls_parts.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
 namespace mizzen::control {
@@ -55,13 +56,12 @@ void http2_options(const HttpSettings& http, Http2* out) {
     out->mutable_max_concurrent_streams()->set_value(
         static_cast<std::uint32_t>(http.max_concurrent_streams()));
   }
-  if (!http.has_http2_keep_alive()) return;
+  // Envoy refuses one without a timeout, admission before it.
   const auto& keep_alive = http.http2_keep_alive();
+  if (!keep_alive.has_timeout()) return;
+  *out->mutable_connection_keepalive()->mutable_timeout() = keep_alive.timeout();
   if (keep_alive.has_interval()) {
     *out->mutable_connection_keepalive()->mutable_interval() = keep_alive.interval();
-  }
-  if (keep_alive.has_timeout()) {
-    *out->mutable_connection_keepalive()->mutable_timeout() = keep_alive.timeout();
   }
 }
 
@@ -345,6 +345,33 @@ void apply_tls(const View& view, const DestinationRuleRule* rule, const Policy& 
   raw_buffer(plain->mutable_transport_socket());
 }
 
+// A PROXY header ahead of whatever else a socket does.
+void write_proxy_header(const schema::TrafficPolicy::ProxyProtocol& spec,
+                        envoy::config::core::v3::TransportSocket* socket) {
+  namespace core = envoy::config::core::v3;
+  envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport outer;
+  const bool second = spec.version() == schema::TrafficPolicy::ProxyProtocol::V2;
+  outer.mutable_config()->set_version(second ? core::ProxyProtocolConfig::V2
+                                             : core::ProxyProtocolConfig::V1);
+  if (socket->name().empty()) {
+    raw_buffer(outer.mutable_transport_socket());
+  } else {
+    *outer.mutable_transport_socket() = *socket;
+  }
+  socket->set_name("envoy.transport_sockets.upstream_proxy_protocol");
+  socket->mutable_typed_config()->PackFrom(outer);
+}
+
+void apply_proxy_protocol(const Policy& policy, cds::Cluster* cluster) {
+  if (!policy.has_proxy_protocol) return;
+  for (auto& match : *cluster->mutable_transport_socket_matches()) {
+    write_proxy_header(policy.proxy_protocol, match.mutable_transport_socket());
+  }
+  if (cluster->has_transport_socket() || cluster->transport_socket_matches().empty()) {
+    write_proxy_header(policy.proxy_protocol, cluster->mutable_transport_socket());
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> client_credentials(const View& view) {
@@ -389,6 +416,7 @@ void apply_destination_rule(const View& view, const DestinationRuleRule* rule,
   apply_balancer(policy, cluster);
   protocol_options(policy, port.protocol, cluster);
   apply_tls(view, rule, policy, subset, service, port, cluster);
+  apply_proxy_protocol(policy, cluster);
 }
 
 void apply_connection_pool(const schema::ConnectionPoolSettings& pool, Protocol protocol,

@@ -115,7 +115,8 @@ bool GatewayListener::admits_any(const GatewayServer& server,
   });
 }
 
-// Bytes, plain or out of TLS that ends here: the first tcp route that fits has them all.
+// Bytes, plain or out of TLS that ends here: the first tcp route that fits has them all, but for
+// those of routes before it that name the client's addresses.
 bool GatewayListener::add_bytes(const GatewayServer& server, const VirtualServiceRule& rule) {
   if (!admits_any(server, rule)) return false;
   const auto routes = tcp_routes(view_, rule, server.port, server.full_name());
@@ -127,8 +128,13 @@ bool GatewayListener::add_bytes(const GatewayServer& server, const VirtualServic
     if (!match_hosts(hosts, &chain)) return false;
     terminate_tls(view_, server.server->tls(), false, chain.mutable_transport_socket());
   }
-  add_target(view_.mesh(), routes.front().target, &chain);
-  *listener_.add_filter_chains() = std::move(chain);
+  for (const TcpRoute& route : routes) {
+    lds::FilterChain* added = listener_.add_filter_chains();
+    *added = chain;
+    match_route({{}, {}, route.sources, {}}, added);
+    add_target(view_.mesh(), route.target, added);
+    if (route.sources.empty()) break;
+  }
   return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include "api/names.h"
 #include "control/listeners.h"
+#include "control/tls_parts.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/listener/v3/listener_components.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -23,7 +24,8 @@ namespace rds = envoy::config::route::v3;
 namespace {
 
 enum class Carry : std::uint8_t { kHttp, kTcp };
-enum class Tls : std::uint8_t { kMutual, kPlain, kForeign };  // kForeign: the workload's own TLS
+// kForeign: the workload's own TLS; kOwn: of a Sidecar's ingress.
+enum class Tls : std::uint8_t { kMutual, kPlain, kForeign, kOwn };
 
 // Where the chains of one port (or of all others) lead.
 struct Target {
@@ -32,7 +34,8 @@ struct Target {
   std::string tcp_chain_name;
   std::string cluster;
   std::string stat_prefix;
-  std::string operation;  // of the span
+  std::string operation;                           // of the span
+  const schema::ServerTLSSettings* tls = nullptr;  // of a Sidecar's ingress
   bool match_port = true;
 };
 
@@ -100,6 +103,8 @@ void InboundBuilder::chain(const Target& target, Carry carry, Tls tls,
   for (const std::string_view alpn : alpns) match->add_application_protocols(std::string(alpn));
   if (tls == Tls::kMutual) {
     downstream_mtls(view_.mesh(), chain->mutable_transport_socket());
+  } else if (tls == Tls::kOwn) {
+    terminate_tls(view_, *target.tls, carry == Carry::kHttp, chain->mutable_transport_socket());
   }
   if (carry == Carry::kTcp) {
     add_tcp_proxy(view_.mesh(), target.cluster, chain);
@@ -126,6 +131,9 @@ void InboundBuilder::detecting_chains(const Target& target, MtlsMode mode) {
 }
 
 void InboundBuilder::chains(const Target& target, Protocol protocol, MtlsMode mode) {
+  if (target.tls != nullptr) {
+    return chain(target, is_http(protocol) ? Carry::kHttp : Carry::kTcp, Tls::kOwn, {});
+  }
   if (protocol == Protocol::kDetect) {
     detecting_chains(target, mode);
     return;
@@ -158,7 +166,8 @@ void InboundBuilder::listener_filters(const std::map<std::uint16_t, InboundPort>
   std::vector<std::uint16_t> no_http{api::kInboundCapturePort};
   for (const auto& [number, port] : ports) {
     if (port.protocol != Protocol::kDetect) no_http.push_back(number);
-    if (port.mode == MtlsMode::kDisable && is_tcp(port.protocol)) no_tls.push_back(number);
+    const bool plain = port.mode == MtlsMode::kDisable && is_tcp(port.protocol);
+    if (plain && port.tls() == nullptr) no_tls.push_back(number);
   }
   const auto fill = [&](const std::vector<std::uint16_t>& off, lds::ListenerFilter* filter) {
     if (off.size() == 1) {
@@ -182,7 +191,8 @@ Target target_of(std::uint16_t number, const InboundPort& port) {
           name,
           api::inbound_cluster(number),
           fmt::format("inbound_0.0.0.0_{};", number),
-          fmt::format("{}:{}/*", host, called)};
+          fmt::format("{}:{}/*", host, called),
+          port.tls()};
 }
 
 lds::Listener InboundBuilder::build_bound(std::uint16_t number, const InboundPort& port) {
@@ -226,6 +236,13 @@ lds::Listener InboundBuilder::build() {
 }
 
 }  // namespace
+
+const schema::ServerTLSSettings* InboundPort::tls() const {
+  if (ingress == nullptr || !ingress->has_tls() || mode != MtlsMode::kDisable) return nullptr;
+  using Spec = schema::ServerTLSSettings;
+  const bool own = ingress->tls().mode() == Spec::SIMPLE || ingress->tls().mode() == Spec::MUTUAL;
+  return own ? &ingress->tls() : nullptr;
+}
 
 bool InboundPort::bound() const {
   return ingress != nullptr && ingress->capture_mode() == schema::NONE;

@@ -8,7 +8,8 @@
 
 namespace mizzen::schema {
 class IstioIngressListener;
-}
+class ServerTLSSettings;
+}  // namespace mizzen::schema
 
 namespace mizzen::control {
 
@@ -20,6 +21,9 @@ struct InboundPort {
   const schema::IstioIngressListener* ingress = nullptr;  // of the proxy's Sidecar
   // A socket of its own instead of the captured connections.
   bool bound() const;
+  // TLS that ends here for callers outside the mesh; null without, and where the mesh's own mutual
+  // TLS is not switched off for the port.
+  const schema::ServerTLSSettings* tls() const;
 };
 
 // By the port on which the workload listens; what a Sidecar says of ingress goes before services.

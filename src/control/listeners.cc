@@ -19,7 +19,8 @@ namespace core = envoy::config::core::v3;
 namespace {
 
 std::string_view passthrough(const MeshConfig& mesh) {
-  return mesh.registry_only ? api::kBlackHoleCluster : api::kPassthroughCluster;
+  if (mesh.registry_only) return api::kBlackHoleCluster;
+  return mesh.egress_proxy.empty() ? api::kPassthroughCluster : std::string_view(mesh.egress_proxy);
 }
 
 void start_outbound(const MeshConfig& mesh, const OutboundListener& outbound,

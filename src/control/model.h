@@ -126,6 +126,7 @@ struct MeshConfig {
   std::string access_log_format;  // empty: Istio's own text format
   bool access_log_json = false;   // then the format, if there is one, is a JSON object
   bool registry_only = false;     // outboundTrafficPolicy
+  std::string egress_proxy;       // cluster for what nobody knows; empty: where it wants to go
   bool auto_mtls = true;
   std::int64_t connect_timeout_ms = 10'000;
   std::int64_t detection_timeout_ms = 0;  // protocolDetectionTimeout; 0 waits for the client

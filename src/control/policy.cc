@@ -32,15 +32,26 @@ void overlay_whole(const schema::TrafficPolicy& source, Policy* policy) {
     policy->retry_budget = source.retry_budget();
     policy->has_retry_budget = true;
   }
+  if (source.has_tunnel()) {
+    policy->tunnel = source.tunnel();
+    policy->has_tunnel = true;
+  }
+  if (source.has_proxy_protocol()) {
+    policy->proxy_protocol = source.proxy_protocol();
+    policy->has_proxy_protocol = true;
+  }
 }
 
 // A port's settings replace those of the policy around them, also where they say nothing.
 void overlay_port(const schema::TrafficPolicy& policy, std::uint16_t port, Policy* out) {
   for (const auto& level : policy.port_level_settings()) {
     if (level.port().number() != port) continue;
-    Policy own;
-    own.retry_budget = out->retry_budget;
-    own.has_retry_budget = out->has_retry_budget;
+    Policy own = *out;  // what ports do not have stays
+    own.balancer.Clear();
+    own.pool.Clear();
+    own.outlier.Clear();
+    own.tls.Clear();
+    own.has_outlier = own.has_tls = false;
     overlay(level, &own);
     *out = std::move(own);
     return;

@@ -18,9 +18,13 @@ struct Policy {
   schema::OutlierDetection outlier;
   schema::ClientTLSSettings tls;
   schema::TrafficPolicy::RetryBudget retry_budget;
+  schema::TrafficPolicy::TunnelSettings tunnel;
+  schema::TrafficPolicy::ProxyProtocol proxy_protocol;
   bool has_outlier = false;
   bool has_tls = false;
   bool has_retry_budget = false;
+  bool has_tunnel = false;
+  bool has_proxy_protocol = false;
 };
 
 // `rule` may be null; an unknown subset gives the rule's own policy.

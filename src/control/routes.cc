@@ -50,7 +50,8 @@ void add_rest(const MeshConfig& mesh, rds::RouteConfiguration* config) {
     route->mutable_direct_response()->set_status(502);
     return;
   }
-  route->mutable_route()->set_cluster(std::string(api::kPassthroughCluster));
+  route->mutable_route()->set_cluster(
+      mesh.egress_proxy.empty() ? std::string(api::kPassthroughCluster) : mesh.egress_proxy);
   route->mutable_route()->mutable_timeout();
   route->mutable_route()->mutable_max_stream_duration()->mutable_grpc_timeout_header_max();
 }

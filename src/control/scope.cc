@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "api/names.h"
 #include "control/hosts.h"
 #include "control/http_route.h"
 #include "istio/networking.pb.h"
@@ -64,7 +65,8 @@ class Scope {
   void add(const std::shared_ptr<const Service>& service, std::uint16_t port, bool called);
   void select_rules(const std::vector<std::vector<Import>>& imports);
   void add_destinations(const VirtualServiceRule& rule);
-  void add_destination(const VirtualServiceRule& rule, const schema::Destination& destination);
+  void add_destination(std::string_view name_space, const schema::Destination& destination);
+  std::string egress_proxy(const SidecarRule& sidecar) const;
 
   const Proxy& proxy_;
   std::shared_ptr<Snapshot> out_;
@@ -142,25 +144,24 @@ void Scope::select(const EgressSpec& listener, const std::vector<Import>& import
 }
 
 // Services that a VirtualService leads to are reached even where no listener names them.
-void Scope::add_destination(const VirtualServiceRule& rule,
-                            const schema::Destination& destination) {
-  const auto found =
-      seen_.find(resolve_host(destination.host(), rule.name_space, out_->mesh.domain));
+void Scope::add_destination(std::string_view name_space, const schema::Destination& destination) {
+  const auto found = seen_.find(resolve_host(destination.host(), name_space, out_->mesh.domain));
   if (found == seen_.end()) return;
   add(found->second, static_cast<std::uint16_t>(destination.port().number()), false);
 }
 
 void Scope::add_destinations(const VirtualServiceRule& rule) {
   for (const auto& http : rule.spec->http()) {
-    for (const auto& route : http.route()) add_destination(rule, route.destination());
-    for (const auto& mirror : http.mirrors()) add_destination(rule, mirror.destination());
-    if (http.has_mirror()) add_destination(rule, http.mirror());
+    for (const auto& route : http.route()) add_destination(rule.name_space, route.destination());
+    for (const auto& mirror : http.mirrors())
+      add_destination(rule.name_space, mirror.destination());
+    if (http.has_mirror()) add_destination(rule.name_space, http.mirror());
   }
   for (const auto& tcp : rule.spec->tcp()) {
-    for (const auto& route : tcp.route()) add_destination(rule, route.destination());
+    for (const auto& route : tcp.route()) add_destination(rule.name_space, route.destination());
   }
   for (const auto& tls : rule.spec->tls()) {
-    for (const auto& route : tls.route()) add_destination(rule, route.destination());
+    for (const auto& route : tls.route()) add_destination(rule.name_space, route.destination());
   }
 }
 
@@ -183,12 +184,22 @@ void Scope::select_rules(const std::vector<std::vector<Import>>& imports) {
   }
 }
 
+// The cluster of the Sidecar's egressProxy, or nothing.
+std::string Scope::egress_proxy(const SidecarRule& sidecar) const {
+  const auto& policy = sidecar.spec->outbound_traffic_policy();
+  if (!policy.has_egress_proxy()) return {};
+  const auto& to = policy.egress_proxy();
+  return api::outbound_cluster(static_cast<std::uint16_t>(to.port().number()), to.subset(),
+                               resolve_host(to.host(), sidecar.name_space, out_->mesh.domain));
+}
+
 void Scope::apply(const SidecarRule& sidecar) {
   out_->sidecar = &sidecar;
   const schema::Sidecar& spec = *sidecar.spec;
   if (spec.has_outbound_traffic_policy()) {
     out_->mesh.registry_only =
         spec.outbound_traffic_policy().mode() == schema::OutboundTrafficPolicy::REGISTRY_ONLY;
+    out_->mesh.egress_proxy = egress_proxy(sidecar);
   }
   if (spec.egress().empty()) return;
   seen_ = std::exchange(out_->services, {});
@@ -202,6 +213,9 @@ void Scope::apply(const SidecarRule& sidecar) {
     select(listener, imports.back());
   }
   select_rules(imports);
+  if (spec.outbound_traffic_policy().has_egress_proxy()) {
+    add_destination(sidecar.name_space, spec.outbound_traffic_policy().egress_proxy());
+  }
 }
 
 }  // namespace

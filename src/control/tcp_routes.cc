@@ -43,6 +43,12 @@ TcpTarget target_of(const View& view, const VirtualServiceRule& rule, const Rout
     if (out.clusters.empty()) {
       const auto name = api::parse_cluster_name(cluster);
       if (name) out.policy = policy_of(view, name->host, name->subset, name->port);
+      // Of several destinations no subset's own tunnel counts, as in Istio: the connection has one.
+      if (name && routes.size() > 1) {
+        const Policy whole = policy_of(view, name->host, "", name->port);
+        out.policy.tunnel = whole.tunnel;
+        out.policy.has_tunnel = whole.has_tunnel;
+      }
     }
     out.clusters.emplace_back(cluster,
                               routes.size() > 1 ? static_cast<std::uint32_t>(route.weight()) : 0);
@@ -81,7 +87,7 @@ class Chains {
       : mesh_(mesh), shared_(shared), listener_(listener) {}
 
   void add(TcpRoute route) {
-    const std::string subnets = join(route.subnets, ",");
+    const std::string subnets = join(route.subnets, ",") + "|" + join(route.sources, ",");
     const auto seen = [&](const std::string& host) {
       return !seen_.insert(host + "|" + subnets).second;
     };
@@ -90,7 +96,8 @@ class Chains {
     } else if (std::erase_if(route.sni_hosts, seen) > 0 && route.sni_hosts.empty()) {
       return;
     }
-    const bool rest = shared_ && route.sni_hosts.empty() && route.subnets.empty();
+    const bool rest =
+        shared_ && route.sni_hosts.empty() && route.subnets.empty() && route.sources.empty();
     lds::FilterChain* chain =
         rest ? listener_->mutable_default_filter_chain() : listener_->add_filter_chains();
     match_route(route, chain);
@@ -118,7 +125,7 @@ void add_service_chains(const View& view, const OutboundTarget& target, bool sha
     for (TcpRoute& route :
          tls ? tls_routes(view, *rule, port, kMesh) : tcp_routes(view, *rule, port, kMesh)) {
       // Where tls routes say anything, other server names are not served: as in Istio.
-      if (tls || route.subnets.empty()) default_needed = false;
+      if (tls || (route.subnets.empty() && route.sources.empty())) default_needed = false;
       add(std::move(route));
       if (!tls && !default_needed) return;
     }
@@ -126,7 +133,7 @@ void add_service_chains(const View& view, const OutboundTarget& target, bool sha
   if (!default_needed) return;
   std::vector<std::string> names;
   if (tls && shared) names.push_back(target.service->host);
-  add({std::move(names), {}, service_target(view, *target.service, port)});
+  add({std::move(names), {}, {}, service_target(view, *target.service, port)});
 }
 
 }  // namespace
@@ -135,7 +142,7 @@ TcpTarget any_tcp_target(const View& view, const OutboundListener& outbound) {
   const Service& service = *outbound.targets.front().service;
   for (const VirtualServiceRule* rule : rules_for(view, service)) {
     for (TcpRoute& route : tcp_routes(view, *rule, outbound.port, kMesh)) {
-      if (route.subnets.empty()) return std::move(route.target);
+      if (route.subnets.empty() && route.sources.empty()) return std::move(route.target);
     }
   }
   return service_target(view, service, outbound.port);
@@ -148,7 +155,9 @@ std::vector<TcpRoute> tls_routes(const View& view, const VirtualServiceRule& rul
     if (route.route().empty()) continue;
     for (const schema::TLSMatchAttributes& match : route.match()) {
       if (!applies(match, view, rule, port, gateway)) continue;
-      out.push_back({copy(match.sni_hosts()), copy(match.destination_subnets()),
+      out.push_back({copy(match.sni_hosts()),
+                     copy(match.destination_subnets()),
+                     {},
                      target_of(view, rule, route.route(), port)});
     }
   }
@@ -160,17 +169,22 @@ std::vector<TcpRoute> tcp_routes(const View& view, const VirtualServiceRule& rul
   std::vector<TcpRoute> out;
   for (const schema::TCPRoute& route : rule.spec->tcp()) {
     if (route.route().empty()) continue;
+    const TcpTarget target = target_of(view, rule, route.route(), port);
     bool all = route.match().empty();
     std::vector<std::string> subnets;
     for (const schema::L4MatchAttributes& match : route.match()) {
       if (!applies(match, view, rule, port, gateway)) continue;
+      if (!match.source_subnet().empty()) {
+        out.push_back({{}, copy(match.destination_subnets()), {match.source_subnet()}, target});
+        continue;
+      }
       all = all || match.destination_subnets().empty();
       subnets.insert(subnets.end(), match.destination_subnets().begin(),
                      match.destination_subnets().end());
     }
     if (!all && subnets.empty()) continue;
     if (all) subnets.clear();
-    out.push_back({{}, std::move(subnets), target_of(view, rule, route.route(), port)});
+    out.push_back({{}, std::move(subnets), {}, target});
     if (all) break;
   }
   return out;
@@ -181,6 +195,30 @@ TcpTarget service_target(const View& view, const Service& service, std::uint16_t
           policy_of(view, service.host, "", port)};
 }
 
+namespace {
+
+void set_range(const std::string& subnet, envoy::config::core::v3::CidrRange* range) {
+  const std::size_t slash = subnet.find('/');
+  const std::string address = subnet.substr(0, slash);
+  const std::uint32_t whole = address.find(':') == std::string::npos ? 32 : 128;
+  range->set_address_prefix(address);
+  range->mutable_prefix_len()->set_value(
+      slash == std::string::npos
+          ? whole
+          : parse_int<std::uint32_t>(std::string_view(subnet).substr(slash + 1)).value_or(whole));
+}
+
+void add_tunnel(const schema::TrafficPolicy::TunnelSettings& spec,
+                envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy* proxy) {
+  const bool v6 = spec.target_host().find(':') != std::string::npos;
+  auto* tunnel = proxy->mutable_tunneling_config();
+  tunnel->set_hostname((v6 ? "[" + spec.target_host() + "]" : spec.target_host()) + ":" +
+                       std::to_string(spec.target_port()));
+  tunnel->set_use_post(spec.protocol() == "POST");
+}
+
+}  // namespace
+
 void match_route(const TcpRoute& route, lds::FilterChain* chain) {
   for (const std::string& host : route.sni_hosts) {
     if (host == "*") {
@@ -190,15 +228,10 @@ void match_route(const TcpRoute& route, lds::FilterChain* chain) {
     chain->mutable_filter_chain_match()->add_server_names(lower(host));
   }
   for (const std::string& subnet : route.subnets) {
-    const std::size_t slash = subnet.find('/');
-    const std::string address = subnet.substr(0, slash);
-    const std::uint32_t whole = address.find(':') == std::string::npos ? 32 : 128;
-    auto* range = chain->mutable_filter_chain_match()->add_prefix_ranges();
-    range->set_address_prefix(address);
-    range->mutable_prefix_len()->set_value(
-        slash == std::string::npos
-            ? whole
-            : parse_int<std::uint32_t>(std::string_view(subnet).substr(slash + 1)).value_or(whole));
+    set_range(subnet, chain->mutable_filter_chain_match()->add_prefix_ranges());
+  }
+  for (const std::string& subnet : route.sources) {
+    set_range(subnet, chain->mutable_filter_chain_match()->add_source_prefix_ranges());
   }
 }
 
@@ -222,6 +255,9 @@ void add_target(const MeshConfig& mesh, const TcpTarget& target, lds::FilterChai
   if (tcp.has_idle_timeout()) *proxy.mutable_idle_timeout() = tcp.idle_timeout();
   if (tcp.has_max_connection_duration()) {
     *proxy.mutable_max_downstream_connection_duration() = tcp.max_connection_duration();
+  }
+  if (target.policy.has_tunnel && !target.clusters.empty()) {
+    add_tunnel(target.policy.tunnel, &proxy);
   }
   if (target.policy.balancer.consistent_hash().use_source_ip()) {
     proxy.add_hash_policy()->mutable_source_ip();

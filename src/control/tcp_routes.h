@@ -21,6 +21,7 @@ struct TcpTarget {
 struct TcpRoute {
   std::vector<std::string> sni_hosts;  // of tls routes; empty: any
   std::vector<std::string> subnets;    // of the destination; empty: any
+  std::vector<std::string> sources;    // subnets of the client; empty: any
   TcpTarget target;
 };
 

@@ -42,7 +42,7 @@ void certificate_files(const std::string& chain, const std::string& key,
   certificate->mutable_private_key()->set_filename(key);
 }
 
-// The gateway's own certificate.
+// The gateway's own certificates: clients choose by name and kind of key.
 void own_certificates(const schema::ServerTLSSettings& spec, tls::CommonTlsContext* common) {
   const auto by_name = [&](const std::string& credential) {
     secret_by_ads(credential_resource(credential),
@@ -51,10 +51,11 @@ void own_certificates(const schema::ServerTLSSettings& spec, tls::CommonTlsConte
   if (!spec.credential_name().empty()) {
     by_name(spec.credential_name());
   } else if (!spec.credential_names().empty()) {
-    by_name(spec.credential_names(0));
+    for (const std::string& credential : spec.credential_names()) by_name(credential);
   } else if (!spec.tls_certificates().empty()) {
-    const auto& first = spec.tls_certificates(0);
-    certificate_files(first.server_certificate(), first.private_key(), common);
+    for (const auto& one : spec.tls_certificates()) {
+      certificate_files(one.server_certificate(), one.private_key(), common);
+    }
   } else {
     certificate_files(spec.server_certificate(), spec.private_key(), common);
   }
@@ -77,12 +78,16 @@ std::string authority_file(const schema::ServerTLSSettings& spec) {
 void verify_clients(const schema::ServerTLSSettings& spec, tls::CommonTlsContext* common) {
   tls::CertificateValidationContext context;
   demand_names(spec.subject_alt_names(), &context);
+  for (const std::string& hash : spec.verify_certificate_spki()) {
+    context.add_verify_certificate_spki(hash);
+  }
   for (const std::string& hash : spec.verify_certificate_hash()) {
     context.add_verify_certificate_hash(hash);
   }
   if (spec.insecure_skip_verify()) {
     context.set_trust_chain_verification(tls::CertificateValidationContext::ACCEPT_UNTRUSTED);
   }
+  if (!spec.ca_crl().empty()) context.mutable_crl()->set_filename(spec.ca_crl());
   const std::string credential = authority_credential(spec);
   if (credential.empty()) {
     context.mutable_trusted_ca()->set_filename(authority_file(spec));
@@ -104,6 +109,7 @@ void verify_server(const schema::ClientTLSSettings& spec, tls::CommonTlsContext*
   }
   tls::CertificateValidationContext context;
   demand_names(spec.subject_alt_names(), &context);
+  if (!spec.ca_crl().empty()) context.mutable_crl()->set_filename(spec.ca_crl());
   if (spec.credential_name().empty()) {
     context.mutable_trusted_ca()->set_filename(
         spec.ca_certificates().empty() ? kSystemRoots : spec.ca_certificates());

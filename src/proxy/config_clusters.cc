@@ -1,6 +1,4 @@
 #include <fmt/format.h>
-#include <google/protobuf/empty.pb.h>
-#include <google/protobuf/unknown_field_set.h>
 
 #include <algorithm>
 
@@ -9,6 +7,7 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/core/v3/proxy_protocol.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config_compile.h"
 #include "proxy/config_parts.h"
@@ -18,6 +17,7 @@ namespace mizzen::proxy {
 namespace {
 
 using Proto = envoy::config::cluster::v3::Cluster;
+using envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 using envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 Status compile_type(const Proto& proto, Cluster& cluster) {
@@ -222,6 +222,8 @@ void compile_common_http(const envoy::config::core::v3::HttpProtocolOptions& pro
   if (proto.has_max_requests_per_connection()) {
     cluster.max_requests_per_connection = proto.max_requests_per_connection().value();
   }
+  const Duration most = duration_of(proto.max_connection_duration());
+  if (most > Duration::zero()) cluster.max_connection_duration = most;
 }
 
 void compile_protocols(const envoy::config::core::v3::Http1ProtocolOptions& http1,
@@ -308,31 +310,15 @@ std::shared_ptr<const UpstreamTls> with_auto(std::shared_ptr<const UpstreamTls> 
   return copy;
 }
 
-// ProxyProtocolUpstreamTransport {ProxyProtocolConfig config = 1; TransportSocket transport_socket
-// = 2}, which is none of the generated classes: true, and `inner` what stands inside.
+// True when the socket writes a PROXY header first; `inner` is the one that it wraps then.
 Result<bool> compile_proxy_header(const envoy::config::core::v3::TransportSocket& socket,
+                                  const CompileContext& context,
                                   envoy::config::core::v3::TransportSocket& inner,
                                   Cluster& cluster) {
-  constexpr std::string_view kType =
-      "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
-  if (!socket.typed_config().type_url().ends_with(kType)) return false;
-  google::protobuf::Empty outer;
-  if (!outer.ParseFromString(socket.typed_config().value())) {
-    return fail(Code::kInvalid, "transport_socket: not a ProxyProtocolUpstreamTransport");
-  }
-  envoy::config::core::v3::ProxyProtocolConfig config;
-  const auto& fields = outer.GetReflection()->GetUnknownFields(outer);
-  for (int i = 0; i < fields.field_count(); ++i) {
-    const auto& field = fields.field(i);
-    if (field.type() != google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED) continue;
-    const bool read = field.number() == 1   ? config.ParseFromString(field.length_delimited())
-                      : field.number() == 2 ? inner.ParseFromString(field.length_delimited())
-                                            : true;
-    if (!read) return fail(Code::kInvalid, "transport_socket.config: cannot be read");
-  }
-  if (config.has_pass_through_tlvs()) {
-    return fail(Code::kUnsupported, "transport_socket.config.pass_through_tlvs: is not supported");
-  }
+  if (!socket.typed_config().Is<ProxyProtocolUpstreamTransport>()) return false;
+  MIZZEN_TRY(auto outer, unpack<ProxyProtocolUpstreamTransport>(socket.typed_config(), context));
+  const envoy::config::core::v3::ProxyProtocolConfig& config = outer.config();
+  inner = outer.transport_socket();
   cluster.proxy_header = config.version() == envoy::config::core::v3::ProxyProtocolConfig::V2
                              ? ProxyHeaderVersion::kV2
                              : ProxyHeaderVersion::kV1;
@@ -343,13 +329,17 @@ Status compile_sockets(const Proto& proto, const CompileContext& context, bool a
                        bool auto_san, Cluster& cluster) {
   if (proto.has_transport_socket()) {
     envoy::config::core::v3::TransportSocket inner;
-    MIZZEN_TRY(const bool wrapped, compile_proxy_header(proto.transport_socket(), inner, cluster));
+    MIZZEN_TRY(const bool wrapped,
+               compile_proxy_header(proto.transport_socket(), context, inner, cluster));
     MIZZEN_TRY(auto tls, compile_upstream_tls(wrapped ? inner : proto.transport_socket(), context));
     cluster.tls = with_auto(std::move(tls), auto_sni, auto_san);
   }
   for (int i = 0; i < proto.transport_socket_matches_size(); ++i) {
     const auto& match = proto.transport_socket_matches(i);
-    auto tls = compile_upstream_tls(match.transport_socket(), context);
+    envoy::config::core::v3::TransportSocket inner;
+    MIZZEN_TRY(const bool wrapped,
+               compile_proxy_header(match.transport_socket(), context, inner, cluster));
+    auto tls = compile_upstream_tls(wrapped ? inner : match.transport_socket(), context);
     if (!tls) {
       return std::unexpected(tls.error().in(fmt::format("transport_socket_matches[{}]", i)));
     }

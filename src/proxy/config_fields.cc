@@ -102,8 +102,9 @@ constexpr Entry kFilterEntries[] = {
      "connection_idle_interval"},
     {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
      "stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts "
-     "hash_policy max_downstream_connection_duration",
+     "hash_policy max_downstream_connection_duration tunneling_config",
      "access_log_flush_interval flush_access_log_on_connected access_log_options"},
+    {"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig", "hostname use_post"},
     {"envoy.extensions.filters.network.rbac.v3.RBAC",
      "rules shadow_rules shadow_rules_stat_prefix stat_prefix enforcement_type"},
     {"envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers",
@@ -154,8 +155,8 @@ constexpr Entry kRouteEntries[] = {
     {"envoy.config.route.v3.Route",
      "name match route redirect direct_response non_forwarding_action metadata decorator "
      "typed_per_filter_config request_headers_to_add request_headers_to_remove "
-     "response_headers_to_add response_headers_to_remove",
-     "tracing per_request_buffer_limit_bytes stat_prefix"},
+     "response_headers_to_add response_headers_to_remove stat_prefix",
+     "tracing per_request_buffer_limit_bytes"},
     {"envoy.config.route.v3.RouteMatch",
      "prefix path safe_regex connect_matcher path_separated_prefix case_sensitive "
      "runtime_fraction headers query_parameters grpc"},
@@ -234,6 +235,9 @@ constexpr Entry kClusterEntries[] = {
      "failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time_jitter "
      "always_eject_one_host",
      "successful_active_health_check_uneject_host monitors"},
+    {"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+     "config transport_socket"},
+    {"envoy.config.core.v3.ProxyProtocolConfig", "version"},
     {"envoy.config.core.v3.BindConfig", "source_address",
      "freebind socket_options extra_source_addresses additional_source_addresses "
      "local_address_selector"},
@@ -270,7 +274,8 @@ constexpr Entry kTlsEntries[] = {
     {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate", "certificate_chain private_key",
      "watched_directory ocsp_staple signed_certificate_timestamp"},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
-     "trusted_ca verify_certificate_hash match_typed_subject_alt_names match_subject_alt_names crl "
+     "trusted_ca verify_certificate_hash verify_certificate_spki match_typed_subject_alt_names "
+     "match_subject_alt_names crl "
      "trust_chain_verification system_root_certs",
      "watched_directory allow_expired_certificate only_verify_leaf_cert_crl max_verify_depth"},
     {"envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context"},

@@ -289,6 +289,14 @@ Result<std::shared_ptr<const TcpSettings>> compile_tcp(
   if (proto.has_max_downstream_connection_duration()) {
     settings->max_duration = timeout_of(proto.max_downstream_connection_duration());
   }
+  if (proto.has_tunneling_config()) {
+    const auto& tunnel = proto.tunneling_config();
+    if (tunnel.hostname().empty() || tunnel.hostname().find('%') != std::string::npos) {
+      return fail(Code::kUnsupported,
+                  "tunneling_config.hostname: must be written out as host:port, without commands");
+    }
+    settings->tunnel = {tunnel.hostname(), tunnel.use_post()};
+  }
   for (const auto& policy : proto.hash_policy()) {
     if (!policy.has_source_ip()) {
       return fail(Code::kUnsupported, "hash_policy: only source_ip is supported");

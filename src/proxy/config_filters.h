@@ -48,6 +48,12 @@ struct TcpSettings {
   std::optional<Duration> idle_timeout = std::chrono::hours(1);  // absent: none
   std::optional<Duration> max_duration;                          // of a connection
   std::uint32_t max_connect_attempts = 1;
+  // tunneling_config: the bytes go as the body of an HTTP request to the cluster.
+  struct Tunnel {
+    std::string target;  // "host:port"
+    bool post = false;   // instead of CONNECT
+  };
+  std::optional<Tunnel> tunnel;
   std::vector<route::HashPolicy> hash;
   std::vector<AccessLog> access_logs;
 };

@@ -350,6 +350,7 @@ Result<route::Route> compile_route(const proto::Route& from, const CompileContex
   route::Route route;
   route.name = from.name();
   route.operation = from.decorator().operation();
+  route.stat_prefix = from.stat_prefix();
   route.source = metadata_text(from.metadata(), api::kIstioMetadata, "config");
   MIZZEN_CHECKED(compile_match(from.match(), route.match));
   switch (from.action_case()) {

@@ -72,6 +72,13 @@ Status compile_checks(const tls::CertificateValidationContext& proto, TlsCommon&
     }
     to.verify_certificate_hash.push_back(std::move(digest));
   }
+  for (const auto& written : proto.verify_certificate_spki()) {
+    if (written.size() != 44) {
+      return fail(Code::kInvalid,
+                  "verify_certificate_spki: '" + written + "' is not a SHA-256 digest in base64");
+    }
+    to.verify_certificate_spki.push_back(written);
+  }
   to.accept_untrusted =
       proto.trust_chain_verification() == tls::CertificateValidationContext::ACCEPT_UNTRUSTED;
   return {};
@@ -80,13 +87,13 @@ Status compile_checks(const tls::CertificateValidationContext& proto, TlsCommon&
 Status compile_inline_trust(const tls::CertificateValidationContext& proto, TlsCommon& to) {
   auto secret = std::make_shared<Secret>();
   MIZZEN_TRY(secret->trusted_ca, data_of(proto.trusted_ca()));
-  MIZZEN_TRY(secret->crl, data_of(proto.crl()));
+  MIZZEN_TRY(to.crl, data_of(proto.crl()));
   if (proto.has_system_root_certs() && secret->trusted_ca.empty()) {
     envoy::config::core::v3::DataSource system;
     system.set_filename("/etc/ssl/certs/ca-certificates.crt");
     MIZZEN_TRY(secret->trusted_ca, data_of(system));
   }
-  if (!secret->trusted_ca.empty() || !secret->crl.empty()) to.validation = std::move(secret);
+  if (!secret->trusted_ca.empty()) to.validation = std::move(secret);
   return compile_checks(proto, to);
 }
 
@@ -116,21 +123,23 @@ Status compile_trust(const tls::CommonTlsContext& proto, const CompileContext& c
 Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
                                  const CompileContext& context) {
   TlsCommon common;
-  int certificates =
-      proto.tls_certificates_size() + proto.tls_certificate_sds_secret_configs_size();
-  if (certificates > 1) {
-    return fail(Code::kUnsupported,
-                "tls_certificates: more than one certificate per context is "
-                "not supported by this proxy");
-  }
-  if (proto.tls_certificates_size() == 1) {
+  const auto take = [&common](std::string name, std::shared_ptr<const Secret> inlined) {
+    if (common.certificate_secret.empty() && !common.certificate) {
+      common.certificate_secret = std::move(name);
+      common.certificate = std::move(inlined);
+    } else {
+      common.more_certificates.push_back({std::move(name), std::move(inlined)});
+    }
+  };
+  for (const auto& inlined : proto.tls_certificates()) {
     auto secret = std::make_shared<Secret>();
-    MIZZEN_CHECKED(compile_certificate(proto.tls_certificates(0), *secret));
+    MIZZEN_CHECKED(compile_certificate(inlined, *secret));
     secret->version_hash = fnv1a(secret->certificate_chain);
-    common.certificate = std::move(secret);
-  } else if (proto.tls_certificate_sds_secret_configs_size() == 1) {
-    common.certificate_secret = proto.tls_certificate_sds_secret_configs(0).name();
-    MIZZEN_CHECKED(note_secret(proto.tls_certificate_sds_secret_configs(0), context));
+    take({}, std::move(secret));
+  }
+  for (const auto& named : proto.tls_certificate_sds_secret_configs()) {
+    MIZZEN_CHECKED(note_secret(named, context));
+    take(named.name(), nullptr);
   }
   MIZZEN_CHECKED(compile_trust(proto, context, common));
   common.alpn.assign(proto.alpn_protocols().begin(), proto.alpn_protocols().end());
@@ -140,7 +149,14 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
     if (!common.cipher_suites.empty()) common.cipher_suites += ':';
     common.cipher_suites += suite;
   }
-  common.version_hash = fnv1a(proto.SerializeAsString());
+  // With what the files say that it names.
+  std::string all = proto.SerializeAsString() + common.crl;
+  if (common.certificate) all += common.certificate->certificate_chain;
+  for (const auto& more : common.more_certificates) {
+    if (more.inlined) all += more.inlined->certificate_chain;
+  }
+  if (common.validation) all += common.validation->trusted_ca;
+  common.version_hash = fnv1a(all);
   return common;
 }
 
@@ -188,6 +204,9 @@ Result<std::shared_ptr<const UpstreamTls>> compile_upstream_tls(
   MIZZEN_TRY(auto proto, unpack<tls::UpstreamTlsContext>(socket.typed_config(), context));
   auto made = std::make_shared<UpstreamTls>();
   MIZZEN_TRY(made->common, compile_common(proto.common_tls_context(), context));
+  if (!made->common.more_certificates.empty()) {
+    return fail(Code::kUnsupported, "tls_certificates: a client shows one certificate; write one");
+  }
   made->sni = proto.sni();
   return made;
 }

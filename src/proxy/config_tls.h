@@ -29,12 +29,21 @@ struct TlsCommon {
   // Own certificate: a secret by name, or an inline one; both empty: none (client only).
   std::string certificate_secret;
   std::shared_ptr<const Secret> certificate;
+  // Further ones of a server, chosen by SNI and kind of key: by name, or inline.
+  struct More {
+    std::string secret;
+    std::shared_ptr<const Secret> inlined;
+  };
+  std::vector<More> more_certificates;
   // Trust: a secret by name, or an inline one; both empty: the peer is not verified.
   std::string validation_secret;
   std::shared_ptr<const Secret> validation;
   // When not empty, one of the peer's SANs must match one of these.
   std::vector<route::StringMatcher> san;
+  // When either is not empty, the peer's certificate or its key must be listed.
   std::vector<std::string> verify_certificate_hash;  // lower-case hex of SHA-256
+  std::vector<std::string> verify_certificate_spki;  // base64 of SHA-256
+  std::string crl;                                   // PEM, beside that of the trust's secret
   bool accept_untrusted = false;
   std::vector<std::string>
       alpn;  // as in xDS; the private ALPN of Mizzen is added by the data plane

@@ -111,6 +111,8 @@ struct RequestInfo {
   std::uint64_t bytes_sent = 0;
   std::uint32_t attempts = 0;
   std::string_view route_name;
+  std::string_view route_stat_prefix;  // not empty: the route is counted by itself
+  std::string_view virtual_host;
   std::string_view cluster_name;  // empty: no cluster was chosen
   const Cluster* cluster = nullptr;
   const UpstreamInfo* upstream = nullptr;  // null: no host was chosen

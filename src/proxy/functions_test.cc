@@ -8,6 +8,7 @@
 #include "proxy/proxy_protocol.h"
 #include "proxy/rate_limit.h"
 #include "proxy/retry.h"
+#include "proxy/stats.h"
 #include "proxy/stream_headers.h"
 
 namespace mizzen::proxy {
@@ -302,6 +303,31 @@ TEST(Retry, OnlyTheRequestsThatThePolicyNames) {
   EXPECT_FALSE(retries_request(policy, request));
   request.method = "GET";
   EXPECT_TRUE(retries_request(policy, request));
+}
+
+TEST(Stats, RoutesWithAPrefixAreCountedByThemselves) {
+  const SelfFacts self;
+  Stats stats(self);
+  const ConnectionInfo connection;
+  RequestInfo request;
+  request.connection = &connection;
+  request.virtual_host = "reviews:9080";
+  request.status = 200;
+  stats.request_done(request);
+  request.route_stat_prefix = "critical";
+  stats.request_done(request);
+  request.status = 503;
+  stats.request_done(request);
+  const std::string text = stats.report().prometheus();
+  const std::string labels = "envoy_virtual_host=\"reviews:9080\",envoy_route=\"critical\"";
+  for (const std::string& line :
+       {std::string("# TYPE envoy_vhost_route_upstream_rq counter\n"),
+        "envoy_vhost_route_upstream_rq_total{" + labels + "} 2\n",
+        "envoy_vhost_route_upstream_rq_completed{" + labels + "} 2\n",
+        "envoy_vhost_route_upstream_rq{" + labels + ",envoy_response_code=\"503\"} 1\n",
+        "envoy_vhost_route_upstream_rq_xx{" + labels + ",envoy_response_code_class=\"2\"} 1\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  }
 }
 
 }  // namespace

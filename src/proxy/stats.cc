@@ -171,8 +171,12 @@ std::string StatsReport::prometheus() const {
     counter("istio_tcp_received_bytes_total", &TcpSeries::received_bytes);
     counter("istio_tcp_sent_bytes_total", &TcpSeries::sent_bytes);
   }
+  std::string_view family;
   for (const auto& [name, value] : counters) {
-    plain(name, "counter", [&] { fmt::format_to(to, "{} {}\n", name, value); });
+    const std::string_view own = std::string_view(name).substr(0, name.find('{'));
+    if (own != family) fmt::format_to(to, "# TYPE {} counter\n", own);
+    family = own;
+    fmt::format_to(to, "{} {}\n", name, value);
   }
   for (const auto& [name, value] : gauges) {
     plain(name, "gauge", [&] { fmt::format_to(to, "{} {}\n", name, value); });
@@ -289,6 +293,24 @@ void Stats::request_done(const RequestInfo& request) {
   series.duration_ms.add(std::chrono::duration<double, std::milli>(request.duration).count());
   series.request_bytes.add(static_cast<double>(request.bytes_received));
   series.response_bytes.add(static_cast<double>(request.bytes_sent));
+  if (!request.route_stat_prefix.empty()) count_route(request);
+}
+
+// As Envoy names them: vhost.<virtual host>.route.<stat_prefix>.upstream_rq_*
+void Stats::count_route(const RequestInfo& request) {
+  std::string labels;
+  append_label(labels, "envoy_virtual_host", request.virtual_host);
+  append_label(labels, "envoy_route", request.route_stat_prefix);
+  const auto add = [&](std::string_view name, std::string_view label, int value) {
+    std::string full = labels;
+    if (!label.empty()) append_label(full, label, std::to_string(value));
+    ++routes_[fmt::format("envoy_vhost_route_{}{{{}}}", name, full)];
+  };
+  add("upstream_rq_total", {}, 0);
+  if (request.status == 0) return;
+  add("upstream_rq_completed", {}, 0);
+  add("upstream_rq", "envoy_response_code", request.status);
+  add("upstream_rq_xx", "envoy_response_code_class", request.status / 100);
 }
 
 TcpSeries& Stats::tcp_series(const RequestInfo& connection) {
@@ -316,6 +338,7 @@ StatsReport Stats::report() const {
   report.requests.insert(requests_.begin(), requests_.end());
   report.tcp.insert(tcp_.begin(), tcp_.end());
   for (const auto& [name, value] : counters_) report.counters[std::string(name)] = value;
+  report.counters.insert(routes_.begin(), routes_.end());
   for (const auto& [name, value] : gauges_) report.gauges[std::string(name)] = value;
   return report;
 }

@@ -76,6 +76,7 @@ class Stats {
   struct Parts;
   Parts parts(const RequestInfo& request) const;
   TcpSeries& tcp_series(const RequestInfo& connection);
+  void count_route(const RequestInfo& request);
 
   const SelfFacts& self_;
   std::unordered_map<std::string, RequestSeries, NameHash, std::equal_to<>> requests_;
@@ -83,6 +84,8 @@ class Stats {
   std::unordered_map<std::string_view, std::uint64_t> counters_;
   std::unordered_map<std::string_view, std::int64_t> gauges_;
   std::unordered_map<std::string, RequestSeries*, NameHash, std::equal_to<>> by_key_;
+  // Of routes with a stat_prefix: "name{labels}".
+  std::unordered_map<std::string, std::uint64_t, NameHash, std::equal_to<>> routes_;
   std::string key_;  // scratch
 };
 

@@ -153,7 +153,11 @@ void Stream::resolve() {
   if (table_ == nullptr) return;  // 404, with the rest of the decision empty
   bool tls = request_.scheme == "https";
   decision_ = route::match(*table_, HeadView(request_), random_, tls);
-  if (decision_.route != nullptr) info_.route_name = decision_.route->name;
+  if (decision_.route != nullptr) {
+    info_.route_name = decision_.route->name;
+    info_.route_stat_prefix = decision_.route->stat_prefix;
+    info_.virtual_host = decision_.host->name;
+  }
   if (decision_.kind != route::Decision::Kind::kForward) return;
   entry_ = snapshot_->cluster(decision_.cluster);
   if (entry_ == nullptr) return;

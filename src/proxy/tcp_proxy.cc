@@ -7,6 +7,7 @@
 #include "io/stream.h"
 #include "proxy/authorization.h"
 #include "proxy/local_reply.h"
+#include "proxy/tcp_tunnel.h"
 #include "proxy/worker.h"
 
 namespace mizzen::proxy {
@@ -138,7 +139,9 @@ void TcpProxy::connect() {
   for (const route::HashPolicy& policy : settings_->hash) {
     if (policy.kind == route::HashPolicy::Kind::kSourceIp) ask.hash = xxh64(info_.remote.ip());
   }
-  auto call = worker_.upstream().dial(ask, *this);
+  auto call = settings_->tunnel ? dial_through_http(worker_.loop(), worker_.upstream(), ask,
+                                                    *settings_->tunnel, *this)
+                                : worker_.upstream().dial(ask, *this);
   if (!call) return refuse(call.error());
   call_ = std::move(*call);
 }

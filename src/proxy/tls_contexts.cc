@@ -24,7 +24,12 @@ Result<const Secret*> find(const Snapshot& snapshot, const std::string& name,
 struct Secrets {
   const Secret* certificate = nullptr;
   const Secret* validation = nullptr;
-  std::uint64_t certificate_hash() const { return certificate ? certificate->version_hash : 0; }
+  std::vector<const Secret*> more;
+  std::uint64_t certificate_hash() const {
+    std::uint64_t hash = certificate ? certificate->version_hash : 0;
+    for (const Secret* one : more) hash = hash * 31 + one->version_hash;
+    return hash;
+  }
   std::uint64_t validation_hash() const { return validation ? validation->version_hash : 0; }
 };
 
@@ -32,6 +37,10 @@ Result<Secrets> find_secrets(const Snapshot& snapshot, const TlsCommon& common) 
   Secrets secrets;
   MIZZEN_TRY(secrets.certificate, find(snapshot, common.certificate_secret, common.certificate));
   MIZZEN_TRY(secrets.validation, find(snapshot, common.validation_secret, common.validation));
+  for (const TlsCommon::More& more : common.more_certificates) {
+    MIZZEN_TRY(const Secret* secret, find(snapshot, more.secret, more.inlined));
+    secrets.more.push_back(secret);
+  }
   // A secret was to say whom to trust and says nobody: not everybody.
   if (!common.validation_secret.empty() && secrets.validation->trusted_ca.empty() &&
       !common.accept_untrusted) {
@@ -65,16 +74,24 @@ io::PeerCheck make_check(const TlsCommon& common, const Secret* validation) {
   std::vector<route::StringMatcher> san = common.san;
   if (validation != nullptr) san.insert(san.end(), validation->san.begin(), validation->san.end());
   std::vector<std::string> hashes = common.verify_certificate_hash;
-  if (san.empty() && hashes.empty()) return {};
-  return [san, hashes](const io::PeerCertificate& peer) -> Status {
+  std::vector<std::string> keys = common.verify_certificate_spki;
+  if (san.empty() && hashes.empty() && keys.empty()) return {};
+  return [san, hashes, keys](const io::PeerCertificate& peer) -> Status {
     if (!san.empty() && !matches_san(san, peer)) {
       return fail(Code::kDenied, "verify SAN list: no SAN of the peer's certificate matches");
     }
-    if (!hashes.empty() && std::ranges::find(hashes, peer.sha256) == hashes.end()) {
-      return fail(Code::kDenied, "verify certificate hash: no match");
-    }
+    if (hashes.empty() && keys.empty()) return {};
+    // Either is enough, as in Envoy.
+    const bool listed =
+        std::ranges::find(hashes, peer.sha256) != hashes.end() ||
+        (!keys.empty() && std::ranges::find(keys, peer.spki_sha256()) != keys.end());
+    if (!listed) return fail(Code::kDenied, "verify certificate hash: no match");
     return {};
   };
+}
+
+std::string revoked(const TlsCommon& common, const Secret* validation) {
+  return validation == nullptr ? common.crl : common.crl + validation->crl;
 }
 
 io::TlsIdentity identity_of(const Secret* certificate) {
@@ -98,7 +115,9 @@ Result<io::TlsContextRef> TlsContexts::server(const Snapshot& snapshot, const Do
   }
   io::TlsServerOptions options;
   options.identity = identity_of(secrets.certificate);
+  for (const Secret* more : secrets.more) options.more_identities.push_back(identity_of(more));
   if (secrets.validation != nullptr) options.trust_bundle_pem = secrets.validation->trusted_ca;
+  options.crl_pem = revoked(common, secrets.validation);
   bool verifies = !options.trust_bundle_pem.empty() || common.accept_untrusted;
   using ClientCert = io::TlsServerOptions::ClientCert;
   options.client_cert = tls.require_client_certificate ? ClientCert::kRequired
@@ -135,6 +154,7 @@ Result<io::TlsContextRef> TlsContexts::client(const Snapshot& snapshot, const Up
   io::TlsClientOptions options;
   options.identity = identity_of(secrets.certificate);
   if (secrets.validation != nullptr) options.trust_bundle_pem = secrets.validation->trusted_ca;
+  options.crl_pem = revoked(common, secrets.validation);
   options.insecure = options.trust_bundle_pem.empty() || common.accept_untrusted;
   options.verify_host = tls.auto_san_validation;
   options.check = make_check(common, secrets.validation);

@@ -170,8 +170,9 @@ struct Route {
   DirectResponse direct;
   HeaderMutations headers;
   PerFilter per_filter;
-  std::string operation;  // decorator: the span's name
-  std::string source;     // metadata istio.config: the VirtualService's path, or empty
+  std::string operation;    // decorator: the span's name
+  std::string stat_prefix;  // not empty: the route has statistics of its own
+  std::string source;       // metadata istio.config: the VirtualService's path, or empty
 };
 
 struct VirtualHost {

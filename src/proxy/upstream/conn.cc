@@ -19,6 +19,7 @@ Conn::Conn(Pool& pool, Taken place)
     : pool_(pool),
       place_(std::move(place)),
       idle_(io::Timer::of<&Conn::on_idle>(pool.host().cluster.context().loop, this)),
+      most_(io::Timer::of<&Conn::drain>(pool.host().cluster.context().loop, this)),
       pump_(io::Task::of<&Conn::pump>(pool.host().cluster.context().loop, this)) {
   start();
 }
@@ -66,6 +67,8 @@ void Conn::on_dialled(std::expected<std::unique_ptr<io::Stream>, UpstreamFailure
   local_ = stream_->local();
   make_codec(stream_->tls());
   state_ = State::kOpen;
+  const auto& most = pool_.host().cluster.cluster().max_connection_duration;
+  if (most) most_.arm(*most);
   stream_->set_handler(this);
   in_codec_ = true;  // the calls' first events come from here: all is flushed at the end
   pool_.on_connected(*this);

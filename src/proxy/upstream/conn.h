@@ -75,6 +75,7 @@ class Conn final : private io::StreamHandler,
   std::optional<UpstreamFailure> failure_;  // known before dialling
   io::Address local_;
   io::Timer idle_;
+  io::Timer most_;  // the cluster's max_connection_duration
   io::Task pump_;
   std::size_t active_ = 0;
   std::uint32_t served_ = 0;

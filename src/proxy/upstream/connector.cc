@@ -84,7 +84,9 @@ std::expected<ConnectPlan, UpstreamFailure> plan_for(Host& host, std::string pre
   plan.preamble = std::move(preamble);
   plan.timeout = cluster.connect_timeout;
   if (cluster.keepalive) {
-    plan.keepalive = std::chrono::seconds(std::max(cluster.keepalive->time_seconds, 1U));
+    plan.keepalive = {std::chrono::seconds(cluster.keepalive->time_seconds),
+                      std::chrono::seconds(cluster.keepalive->interval_seconds),
+                      static_cast<int>(std::min(cluster.keepalive->probes, 127U))};
   }
   if (cluster.bind_source && host.address.is_ip()) {
     auto source = io::Address::parse_ip(cluster.bind_source->host, cluster.bind_source->port);

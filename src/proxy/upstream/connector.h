@@ -4,6 +4,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct ConnectPlan {
   io::Address to;
   io::Address source;  // bind before connect; unset: the system's choice
   Duration timeout{};
-  Duration keepalive{};
+  std::optional<io::ConnectOptions::Keepalive> keepalive;
   io::TlsContextRef tls;       // null: plaintext
   io::TlsClientTarget target;  // of TLS
   std::string preamble;        // written ahead of TLS: a PROXY header

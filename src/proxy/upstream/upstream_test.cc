@@ -223,6 +223,23 @@ TEST_F(UpstreamTest, MaxRequestsPerConnection) {
   EXPECT_NE(first->info.local, second->info.local);
 }
 
+TEST_F(UpstreamTest, AConnectionTakesNothingMoreAtItsAge) {
+  Server a(loop_, "a");
+  cluster_->max_connection_duration = milliseconds(100);
+  hosts({a.address});
+  a.hold = true;
+  auto first = send();
+  until([&] { return a.held.size() == 1; });
+  loop_.run_until([] { return false; }, milliseconds(150));
+  auto second = send();
+  until([&] { return a.held.size() == 2; });
+  EXPECT_EQ(a.server.connections(), 2u);
+  a.answer_all();
+  until([&] { return first->over && second->over; });
+  EXPECT_EQ(first->body + second->body, "aa");
+  until([&] { return a.server.connections() == 0; });
+}
+
 TEST_F(UpstreamTest, Http2SharesOneConnection) {
   Server a(loop_, "a");
   a.hold = true;
