@@ -27,6 +27,13 @@ const pki::Authority& root() {
   return authority;
 }
 
+std::string revocation_list() {
+  const auto leaf = *pki::Certificate::from_pem(revoked().chain_pem);
+  return *pki::make_revocation_list(root(), std::span(&leaf, 1),
+                                    system_clock().wall() - std::chrono::minutes(1),
+                                    std::chrono::hours(1));
+}
+
 Json secret_object(const std::string& key, const std::string& host) {
   const Certified made = certify(host);
   const auto slash = key.find('/');
@@ -36,7 +43,8 @@ Json secret_object(const std::string& key, const std::string& host) {
           {"data",
            {{"tls.crt", base64_encode(made.chain_pem)},
             {"tls.key", base64_encode(made.key_pem)},
-            {"ca.crt", base64_encode(root_pem())}}}};
+            {"ca.crt", base64_encode(root_pem())},
+            {"ca.crl", base64_encode(revocation_list())}}}};
 }
 
 std::shared_ptr<const proxy::Secret> own_secret(std::string_view name) {
@@ -71,6 +79,11 @@ Certified certify(const std::string& host) {
   return {leaf.to_pem(), key.to_pem()};
 }
 
+const Certified& revoked() {
+  static const Certified made = certify("revoked.client");
+  return made;
+}
+
 const std::string& files_folder() {
   struct Folder {
     Folder() : path(fs::temp_directory_path() / fmt::format("mizzen-tables-{}", getpid())) {
@@ -79,7 +92,7 @@ const std::string& files_folder() {
       std::ofstream(path / "cert.pem") << made.chain_pem;
       std::ofstream(path / "key.pem") << made.key_pem;
       std::ofstream(path / "ca.pem") << root_pem();
-      std::ofstream(path / "crl.pem") << root_pem();  // read, not used
+      std::ofstream(path / "crl.pem") << revocation_list();
     }
     ~Folder() {
       std::error_code ignored;

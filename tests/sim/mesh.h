@@ -19,6 +19,8 @@ struct Certified {
 };
 const std::string& root_pem();
 Certified certify(const std::string& host);
+// One of "revoked.client", which the root's revocation list names.
+const Certified& revoked();
 
 class Mesh {
  public:

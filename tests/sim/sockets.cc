@@ -1,5 +1,7 @@
 #include "sockets.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "api/names.h"
@@ -11,6 +13,12 @@ namespace {
 
 constexpr Duration kPatience = std::chrono::seconds(20);
 
+bool looks_at_destination(const proxy::Listener& listener) {
+  return std::ranges::any_of(listener.chains, [](const proxy::FilterChain& chain) {
+    return !chain.match.destination.empty() || chain.match.destination_port;
+  });
+}
+
 // The listener on a free port of loopback, reached by connecting to it instead of by capture.
 std::shared_ptr<const proxy::Listener> on_loopback(const proxy::Listener& listener) {
   auto copy = std::make_shared<proxy::Listener>(listener);
@@ -18,13 +26,17 @@ std::shared_ptr<const proxy::Listener> on_loopback(const proxy::Listener& listen
   copy->bind = true;
   copy->use_original_dst = false;
   copy->original_dst_filter = false;
+  // What tells connections apart by their destination is told it ahead of their bytes.
+  copy->proxy_protocol = looks_at_destination(listener);
+  copy->proxy_protocol_optional = copy->proxy_protocol;
   return copy;
 }
 
-bool looks_at_destination(const proxy::Listener& listener) {
-  return std::ranges::any_of(listener.chains, [](const proxy::FilterChain& chain) {
-    return !chain.match.destination.empty() || chain.match.destination_port;
-  });
+// The PROXY header of a connection to `destination`.
+std::string proxy_header(const io::Address& destination) {
+  const bool v4 = destination.family() == io::Family::kIpv4;
+  return fmt::format("PROXY {} {} {} 40000 {}\r\n", v4 ? "TCP4" : "TCP6", v4 ? "127.0.0.1" : "::1",
+                     destination.ip(), destination.port());
 }
 
 }  // namespace
@@ -55,6 +67,8 @@ proxy::ClusterEntry Sockets::Core::at_backend(const std::string& name,
   if (cluster->lb == proxy::LbPolicy::kClusterProvided) cluster->lb = proxy::LbPolicy::kRoundRobin;
   cluster->tls = nullptr;
   cluster->socket_matches.clear();
+  cluster->proxy_header.reset();
+  cluster->connect_timeout = kPatience;  // this machine may be busy
   cluster->http = proxy::UpstreamHttp::kHttp1;
   cluster->bind_source.reset();
   auto endpoints = std::make_shared<proxy::Endpoints>();
@@ -86,9 +100,12 @@ std::optional<Outcome> Sockets::Core::send(const Mesh& mesh, const Row& row, con
   if (row.has("via")) destination = *io::Address::parse_ip(row.text("via"), ask.port);
   const auto listener = mesh.listener(destination);
   if (!listener) return Outcome{};
-  if (listener->name != api::kVirtualOutbound && looks_at_destination(*listener)) return {};
   const io::Address to = plane_.address_of(listener->name);
-  return traffic_.send(to, row, ask);
+  if (listener->name == api::kVirtualOutbound || !looks_at_destination(*listener)) {
+    return traffic_.send(to, row, ask);
+  }
+  if (row.has("ask")) return {};
+  return traffic_.send(to, row, ask, proxy_header(destination));
 }
 
 Sockets::Sockets() : core_(std::make_unique<Core>()) {}

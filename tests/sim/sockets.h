@@ -19,8 +19,9 @@ class Sockets {
   // loopback and backends in the place of all endpoints. An error says what could not be bound.
   Status serve(const Mesh& mesh);
 
-  // Sends the row's request or opens its connection. Nothing: the row cannot be sent this way (its
-  // listener tells connections apart by an address that loopback does not have).
+  // Sends the row's request or opens its connection. Nothing: a request whose listener tells
+  // connections apart by an address that loopback does not have; a connection says it ahead of its
+  // bytes, by the PROXY protocol.
   std::optional<Outcome> send(const Mesh& mesh, const Row& row, const Ask& ask);
 
  private:

@@ -1,8 +1,8 @@
 // tables-on-envoy ENVOY FOLDER [ROWS]: the tables of FOLDER on a stock Envoy (the program ENVOY).
-// What control makes of every case is served to it by ADS, and all of it must be acknowledged; then
-// a sample of ROWS rows (50) is sent through it and must end as the rows say. Changed are only the
-// listeners' addresses (free ports of loopback) and the clusters' endpoints (backends of this
-// program, in plain text).
+// What control makes of every case is served to it by ADS, and all of it must be acknowledged, with
+// the listeners' addresses changed alone (to free ports of loopback); then the clusters lead to
+// backends of this program, in plain text, and a sample of ROWS rows (50) is sent through it and
+// must end as the rows say.
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -32,7 +32,9 @@ namespace fs = std::filesystem;
 
 constexpr Duration kPatience = std::chrono::seconds(30);
 constexpr Duration kQuiet = std::chrono::milliseconds(150);
+// Envoy refuses a port that a listener of the case before still has.
 constexpr std::uint16_t kFirstPort = 19000;
+constexpr std::uint16_t kLastPort = 29000;
 
 template <class Message>
 xds::ResourceRef resource_of(const std::string& name, const Message& message,
@@ -177,11 +179,17 @@ class Ads {
 // A case's resources as this machine can serve them.
 class LocalWorld {
  public:
-  LocalWorld(const Mesh& mesh, Traffic& traffic, int number) {
+  // All as it is, but for the listeners' addresses.
+  LocalWorld(const Mesh& mesh, int number) : number_(number) {
     world_ = std::make_shared<xds::World>(mesh.world());
     world_->version = fmt::format("{}", number);
-    clusters(mesh, traffic);
     listeners(mesh);
+  }
+  // Backends of `traffic` in the place of all endpoints, in plain text.
+  void lead_to(Traffic& traffic) {
+    world_ = std::make_shared<xds::World>(*world_);
+    world_->version = fmt::format("{} local", number_);
+    clusters(traffic);
   }
   std::shared_ptr<const xds::World> world() const { return world_; }
   // 0 for a listener that could not be moved.
@@ -202,11 +210,11 @@ class LocalWorld {
     socket->set_port_value(address.port());
   }
 
-  void clusters(const Mesh& mesh, Traffic& traffic) {
+  void clusters(Traffic& traffic) {
     auto moved = std::make_shared<xds::ResourceMap>();
     auto endpoints = std::make_shared<xds::ResourceMap>();
-    const auto& own = *mesh.world().types.at(std::string(api::kEndpointType));
-    for (const auto& [name, resource] : *mesh.world().types.at(std::string(api::kClusterType))) {
+    const auto& own = *world_->types.at(std::string(api::kEndpointType));
+    for (const auto& [name, resource] : *world_->types.at(std::string(api::kClusterType))) {
       envoy::config::cluster::v3::Cluster cluster;
       cluster.ParseFromString(resource->bytes);
       cluster.clear_transport_socket();
@@ -243,7 +251,7 @@ class LocalWorld {
 
   void listeners(const Mesh& mesh) {
     auto moved = std::make_shared<xds::ResourceMap>();
-    std::uint16_t port = kFirstPort;
+    static std::uint16_t port = kFirstPort;
     for (const auto& [name, resource] : *mesh.world().types.at(std::string(api::kListenerType))) {
       envoy::config::listener::v3::Listener listener;
       listener.ParseFromString(resource->bytes);
@@ -252,12 +260,14 @@ class LocalWorld {
       auto* socket = listener.mutable_address()->mutable_socket_address();
       socket->set_address("127.0.0.1");
       socket->set_port_value(port);
-      ports_[name] = port++;
+      ports_[name] = port;
+      port = port == kLastPort ? kFirstPort : static_cast<std::uint16_t>(port + 1);
       (*moved)[name] = resource_of(name, listener);
     }
     world_->types[std::string(api::kListenerType)] = std::move(moved);
   }
 
+  int number_;
   std::shared_ptr<xds::World> world_;
   std::map<std::string, std::uint16_t> ports_;
 };
@@ -348,26 +358,39 @@ class Run {
       complain(mesh.error().message);
       return;
     }
-    const LocalWorld local(**mesh, traffic_, ++number_);
-    const std::size_t before = ads_.errors().size();
-    ads_.offer(local.world());
-    // What is answered may lead to further subscriptions: quiet for a while is settled.
-    MonoTime quiet = traffic_.loop().now();
-    const bool settled = traffic_.loop().run_until(
-        [&] {
-          if (ads_.errors().size() > before) return true;
-          if (!ads_.settled()) quiet = traffic_.loop().now();
-          return traffic_.loop().now() - quiet > kQuiet;
-        },
-        kPatience);
-    if (!settled || ads_.errors().size() > before) {
-      complain(one.name + ": " + (settled ? ads_.errors().back() : "not acknowledged in time"));
-      return;
-    }
+    LocalWorld local(**mesh, ++number_);
+    if (!offered(one, local.world())) return;
     ++cases_;
+    if (std::ranges::none_of(one.rows, portable)) return;
+    local.lead_to(traffic_);
+    if (!offered(one, local.world())) return;
     for (const Row& row : one.rows) {
       if (portable(row) && ++seen_ % every_ == 0) send(**mesh, local, row);
     }
+  }
+
+  // False when it is refused or not answered: that was told.
+  bool offered(const Case& one, std::shared_ptr<const xds::World> world) {
+    const std::size_t before = ads_.errors().size();
+    ads_.offer(std::move(world));
+    const bool settled = settle(before);
+    if (settled && ads_.errors().size() == before) return true;
+    complain(one.name + ": " + (settled ? ads_.errors().back() : "not acknowledged in time"));
+    return false;
+  }
+
+  // What is answered may lead to further subscriptions: quiet for a while is settled. True as well
+  // when there are more errors than `before`.
+  bool settle(std::size_t before) {
+    const auto refused = [&] { return ads_.errors().size() > before; };
+    const MonoTime until = traffic_.loop().now() + kPatience;
+    while (traffic_.loop().now() < until) {
+      const auto done = [&] { return refused() || ads_.settled(); };
+      if (!traffic_.loop().run_until(done, kPatience)) return false;
+      const auto busy = [&] { return refused() || !ads_.settled(); };
+      if (!traffic_.loop().run_until(busy, kQuiet) || refused()) return true;
+    }
+    return false;
   }
 
   void send(const Mesh& mesh, const LocalWorld& local, const Row& row) {

@@ -190,9 +190,10 @@ io::Address Traffic::backend(const std::string& cluster) {
   return held->address();
 }
 
-Outcome Traffic::send(const io::Address& to, const Row& row, const Ask& ask) {
+Outcome Traffic::send(const io::Address& to, const Row& row, const Ask& ask,
+                      const std::string& preamble) {
   behave(row);
-  return row.has("ask") ? request(to, row, ask) : connect(to, row);
+  return row.has("ask") ? request(to, row, ask) : connect(to, row, preamble);
 }
 
 void Traffic::behave(const Row& row) {
@@ -208,9 +209,9 @@ Outcome Traffic::request(const io::Address& to, const Row& row, const Ask& ask) 
   if (ask.tls) {
     io::TlsClientOptions tls;
     tls.trust_bundle_pem = root_pem();
-    tls.verify_host = false;
     if (row.has("shows")) {
-      const Certified own = certify(row.text("shows"));
+      const std::string name = row.text("shows");
+      const Certified own = name == "revoked.client" ? revoked() : certify(name);
       tls.identity = {own.chain_pem, own.key_pem};
     }
     options.tls = *io::make_tls_client_context(tls);
@@ -258,9 +259,9 @@ Outcome Traffic::request(const io::Address& to, const Row& row, const Ask& ask) 
   return outcome;
 }
 
-Outcome Traffic::connect(const io::Address& to, const Row& row) {
-  ByteClient client(loop_, to,
-                    row.has("sni") ? client_hello(row.text("sni")) : "\x01\x02\x03 hello\n");
+Outcome Traffic::connect(const io::Address& to, const Row& row, const std::string& preamble) {
+  const std::string bytes = row.has("sni") ? client_hello(row.text("sni")) : "\x01\x02\x03 hello\n";
+  ByteClient client(loop_, to, preamble + bytes);
   loop_.run_until([&] { return client.over(); }, kPatience);
   Outcome outcome;
   outcome.cluster = client.received().substr(0, client.received().find('\n'));

@@ -23,13 +23,15 @@ class Traffic {
   io::Address backend(const std::string& cluster);
 
   // Sends the row's request to `to`, or opens its connection there, and tells what became of it.
-  Outcome send(const io::Address& to, const Row& row, const Ask& ask);
+  // `preamble` goes ahead of a connection's bytes.
+  Outcome send(const io::Address& to, const Row& row, const Ask& ask,
+               const std::string& preamble = {});
 
  private:
   struct Core;
   void behave(const Row& row);
   Outcome request(const io::Address& to, const Row& row, const Ask& ask);
-  Outcome connect(const io::Address& to, const Row& row);
+  Outcome connect(const io::Address& to, const Row& row, const std::string& preamble);
 
   io::EpollLoop loop_;
   std::unique_ptr<Core> core_;
