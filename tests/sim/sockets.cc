@@ -13,12 +13,6 @@ namespace {
 
 constexpr Duration kPatience = std::chrono::seconds(20);
 
-bool looks_at_destination(const proxy::Listener& listener) {
-  return std::ranges::any_of(listener.chains, [](const proxy::FilterChain& chain) {
-    return !chain.match.destination.empty() || chain.match.destination_port;
-  });
-}
-
 // The listener on a free port of loopback, reached by connecting to it instead of by capture.
 std::shared_ptr<const proxy::Listener> on_loopback(const proxy::Listener& listener) {
   auto copy = std::make_shared<proxy::Listener>(listener);
@@ -32,14 +26,19 @@ std::shared_ptr<const proxy::Listener> on_loopback(const proxy::Listener& listen
   return copy;
 }
 
-// The PROXY header of a connection to `destination`.
+}  // namespace
+
+bool looks_at_destination(const proxy::Listener& listener) {
+  return std::ranges::any_of(listener.chains, [](const proxy::FilterChain& chain) {
+    return !chain.match.destination.empty() || chain.match.destination_port;
+  });
+}
+
 std::string proxy_header(const io::Address& destination) {
   const bool v4 = destination.family() == io::Family::kIpv4;
   return fmt::format("PROXY {} {} {} 40000 {}\r\n", v4 ? "TCP4" : "TCP6", v4 ? "127.0.0.1" : "::1",
                      destination.ip(), destination.port());
 }
-
-}  // namespace
 
 class Sockets::Core {
  public:

@@ -10,6 +10,11 @@
 
 namespace mizzen::sim {
 
+// Whether the listener tells connections apart by their destination, which loopback does not have.
+bool looks_at_destination(const proxy::Listener& listener);
+// The PROXY header of a connection to `destination`, for those listeners.
+std::string proxy_header(const io::Address& destination);
+
 class Sockets {
  public:
   Sockets();

@@ -19,10 +19,12 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "mesh.h"
 #include "net/grpc.h"
 #include "net/http_server.h"
+#include "sockets.h"
 #include "traffic.h"
 
 namespace mizzen::sim {
@@ -125,8 +127,8 @@ class Ads {
     const bool listeners = std::ranges::any_of(types, [](const xds::TypeStatus& type) {
       return type.type_url == api::kListenerType && !type.nonce_acked.empty();
     });
-    return listeners && std::ranges::all_of(types, [](const xds::TypeStatus& type) {
-             return type.nonce_sent == type.nonce_acked;
+    return listeners && std::ranges::all_of(types, [&](const xds::TypeStatus& type) {
+             return type.nonce_sent == type.nonce_acked || nothing_of(type.type_url);
            });
   }
 
@@ -154,6 +156,11 @@ class Ads {
       if (!response) return;
       call->send(*response);
     }
+  }
+  // An empty answer about what it does not watch any more, Envoy does not acknowledge.
+  bool nothing_of(const std::string& type_url) const {
+    const auto found = world_->types.find(type_url);
+    return found == world_->types.end() || found->second->empty();
   }
   static void serve(std::shared_ptr<net::GrpcStream> call,
                     std::shared_ptr<control::StreamProtocol> protocol,
@@ -256,6 +263,9 @@ class LocalWorld {
       envoy::config::listener::v3::Listener listener;
       listener.ParseFromString(resource->bytes);
       listener.clear_use_original_dst();
+      if (mesh.live()->listener(name) && looks_at_destination(*mesh.live()->listener(name))) {
+        tell_destination(&listener);
+      }
       listener.mutable_bind_to_port()->set_value(true);
       auto* socket = listener.mutable_address()->mutable_socket_address();
       socket->set_address("127.0.0.1");
@@ -265,6 +275,17 @@ class LocalWorld {
       (*moved)[name] = resource_of(name, listener);
     }
     world_->types[std::string(api::kListenerType)] = std::move(moved);
+  }
+
+  static void tell_destination(envoy::config::listener::v3::Listener* listener) {
+    envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol config;
+    config.set_allow_requests_without_proxy_protocol(true);
+    auto* filter = listener->add_listener_filters();
+    filter->set_name("envoy.filters.listener.proxy_protocol");
+    filter->mutable_typed_config()->PackFrom(config);
+    for (int i = listener->listener_filters_size() - 1; i > 0; --i) {
+      listener->mutable_listener_filters()->SwapElements(i, i - 1);
+    }
   }
 
   int number_;
@@ -398,11 +419,14 @@ class Run {
     const auto listener = mesh.listener(mesh.destination(ask));
     const std::uint16_t port = listener ? local.port_of(listener->name) : 0;
     if (port == 0 || listener->name == api::kVirtualOutbound) return;
+    const bool told = looks_at_destination(*listener);
+    if (told && row.has("ask")) return;
+    const std::string preamble = told ? proxy_header(mesh.destination(ask)) : std::string();
     // A listener that was changed may need a moment until its socket listens.
     std::vector<std::string> wrong;
     const MonoTime until = traffic_.loop().now() + std::chrono::seconds(10);
     do {
-      wrong = differences(row, ask, traffic_.send(io::Address::loopback(port), row, ask));
+      wrong = differences(row, ask, traffic_.send(io::Address::loopback(port), row, ask, preamble));
       traffic_.loop().run_until([] { return false; },
                                 wrong.empty() ? Duration::zero() : std::chrono::milliseconds(50));
     } while (!wrong.empty() && traffic_.loop().now() < until);

@@ -91,6 +91,7 @@ class Backend {
       } else {
         stream_->set_handler(nullptr);
         stream_->write(owner_.cluster_ + "\n");
+        stream_->shutdown_write();  // or the proxy keeps the connection, and its place in limits
       }
     }
     void on_writable() override {}
