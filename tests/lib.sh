@@ -50,27 +50,44 @@ needs_manifests() { # needs_manifests NAME: false, saying so, without the upstre
 start_cluster() {
   MIZZEN_HOME=$(mktemp -d)
   export MIZZEN_HOME
-  trap 'status=$?; mizzenctl down >/dev/null 2>&1 || true; rm -rf "$MIZZEN_HOME"; exit $status' EXIT INT TERM
+  trap 'status=$?; end_cluster; exit $status' EXIT INT TERM
   mizzenctl up "$@"
   eval "$(mizzenctl env)"
 }
+end_cluster() { mizzenctl down >/dev/null 2>&1 || true; rm -rf "$MIZZEN_HOME"; }
 
-# Steady load while things change: load_start, then load_is_clean (every answer was 200) or load_stop.
+inject_default() { kubectl label namespace default istio-injection=enabled --overwrite >/dev/null; }
+
+self_signed() { # self_signed COMMON_NAME DNS_NAME KEY_FILE CERTIFICATE_FILE
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$1" \
+    -addext "subjectAltName=DNS:$2" -keyout "$3" -out "$4" 2>/dev/null
+}
+
+# Steady load while things change: load_start CLIENT..., commands that print status codes and are run over and over;
+# then load_is_clean (every answer was 200) or load_stop.
+ask_page() { curl -s -m 10 -o /dev/null -w '%{http_code}\n' "http://$GATEWAY_URL/productpage" || echo "curl $?"; }
 load_start() {
-  rm -f "$MIZZEN_HOME/load" "$MIZZEN_HOME/load.stop"
-  ( while [ ! -e "$MIZZEN_HOME/load.stop" ]; do
-      curl -s -m 10 -o /dev/null -w '%{http_code}\n' "http://$GATEWAY_URL/productpage" || echo "curl $?"
-    done >"$MIZZEN_HOME/load" ) &
-  load_pid=$!
+  local client
+  rm -rf "$MIZZEN_HOME/load"
+  mkdir "$MIZZEN_HOME/load"
+  touch "$MIZZEN_HOME/load/go"
+  load_pids=()
+  for client in "${@:-ask_page}"; do
+    while [ -e "$MIZZEN_HOME/load/go" ]; do $client; done >"$MIZZEN_HOME/load/$client.${#load_pids[@]}" &
+    load_pids+=($!)
+  done
 }
 load_stop() {
-  touch "$MIZZEN_HOME/load.stop"
-  wait "$load_pid"
-  sort "$MIZZEN_HOME/load" | uniq -c
+  local pid
+  rm "$MIZZEN_HOME/load/go"
+  for pid in "${load_pids[@]}"; do # not `wait`: a check runs in a subshell, whose children they are not
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  done
+  sort "$MIZZEN_HOME"/load/* | uniq -c
 }
 load_is_clean() {
   load_stop
-  [ "$(sort -u "$MIZZEN_HOME/load")" = 200 ]
+  [ "$(sort -u "$MIZZEN_HOME"/load/*)" = 200 ]
 }
 
 # kill_container POD PROGRAM: SIGKILL to a program of a pod, from outside: the first process of a PID

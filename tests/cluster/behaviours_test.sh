@@ -7,7 +7,7 @@ needs_manifests behaviours || finish || exit 1
 [ -n "${MIZZEN_MANIFESTS:-}" ] || exit 0
 
 start_cluster
-kubectl label namespace default istio-injection=enabled --overwrite >/dev/null
+inject_default
 kubectl create namespace plain >/dev/null
 check "httpbin applies" kubectl apply -f "$MIZZEN_MANIFESTS/samples/httpbin/httpbin.yaml"
 check "a caller with a sidecar" kubectl apply -f "$MIZZEN_MANIFESTS/samples/curl/curl.yaml"

@@ -8,7 +8,7 @@ needs_manifests bookinfo || finish || exit 1
 networking=$MIZZEN_MANIFESTS/bookinfo/networking
 
 start_cluster
-kubectl label namespace default istio-injection=enabled --overwrite >/dev/null
+inject_default
 check "bookinfo applies" kubectl apply -f "$MIZZEN_MANIFESTS/bookinfo/platform/kube/bookinfo.yaml"
 check "its gateway applies" kubectl apply -f "$networking/bookinfo-gateway.yaml"
 check "curl sample applies" kubectl apply -f "$MIZZEN_MANIFESTS/samples/curl/curl.yaml"

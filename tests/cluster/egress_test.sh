@@ -5,27 +5,18 @@
 source "$(dirname "$0")/../lib.sh"
 
 start_cluster
-kubectl label namespace default istio-injection=enabled --overwrite >/dev/null
-outside=$(mktemp -d)
-servers=()
-end_servers() { [ ${#servers[@]} -eq 0 ] || kill "${servers[@]}" 2>/dev/null || true; rm -rf "$outside"; }
-trap 'status=$?; end_servers; mizzenctl down >/dev/null 2>&1 || true; rm -rf "$MIZZEN_HOME"; exit $status' EXIT INT TERM
+inject_default
+# shellcheck source=tests/cluster/outside.sh
+source "$(dirname "$0")/outside.sh"
 
-free_port() { # a port of the machine that nobody listens on
-  local port
-  while port=$((RANDOM % 10000 + 21000)); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
-  done
-}
 # Servers of the machine, outside the mesh: HTTP, two of TCP, TLS that asks for a certificate.
 web=$(free_port) db1=$(free_port) db2=$(free_port) tls=$(free_port)
-mizzen-samples httpbin --port "$web" >/dev/null 2>&1 & servers+=($!)
-mizzen-samples tcp-echo "$db1" one >/dev/null 2>&1 & servers+=($!)
-mizzen-samples tcp-echo "$db2" two >/dev/null 2>&1 & servers+=($!)
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=outside.example.com \
-  -addext subjectAltName=DNS:outside.example.com -keyout "$outside/key" -out "$outside/cert" 2>/dev/null
-openssl s_server -accept "$tls" -cert "$outside/cert" -key "$outside/key" -www -Verify 1 \
-  -verify_return_error -CAfile "$outside/cert" >/dev/null 2>&1 & servers+=($!)
+serve mizzen-samples httpbin --port "$web"
+serve mizzen-samples tcp-echo "$db1" one
+serve mizzen-samples tcp-echo "$db2" two
+self_signed outside.example.com outside.example.com "$outside/key" "$outside/cert"
+serve openssl s_server -accept "$tls" -cert "$outside/cert" -key "$outside/key" -www -Verify 1 \
+  -verify_return_error -CAfile "$outside/cert"
 
 kubectl apply -f - >/dev/null <<'YAML'
 apiVersion: v1
@@ -91,12 +82,6 @@ check "ALLOW_ANY: outside HTTP passes" within 20 has '"url"' get "http://host.mi
 check "and is seen as PassthroughCluster" within 5 last_log 'PassthroughCluster'
 check "ALLOW_ANY: outside TCP passes" has '^one hi' talk host.mizzen.internal "$db1"
 
-mesh_config() { # mesh_config TEXT: lines more for the mesh, in place of those of last time
-  local mesh
-  mesh=$(kubectl get configmap istio -n istio-system -o jsonpath='{.data.mesh}' | sed '/^# more/,$d')
-  kubectl create configmap istio -n istio-system --from-literal=mesh="$(printf '%s\n# more\n%s\n' "$mesh" "$1")" \
-    --dry-run=client -o yaml | kubectl apply -f - >/dev/null
-}
 check "REGISTRY_ONLY applies" mesh_config 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'
 check "an unknown host on an HTTP port gets 502" within 20 has '^502$' code -H 'Host: nowhere.example.com' http://httpbin:8000/get
 check "and the log says block_all" within 5 last_log '502 .*block_all'
@@ -105,39 +90,10 @@ check "and the log says UH and BlackHoleCluster" within 5 last_log ' UH .*BlackH
 check "the mesh itself is still there" has '^200$' code http://httpbin:8000/get
 
 # --- ServiceEntries -------------------------------------------------------------------------------
-kubectl apply -f - >/dev/null <<YAML
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: web}
-spec:
-  hosts: [web.example.com]
-  location: MESH_EXTERNAL
-  resolution: DNS
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  endpoints: [{address: host.mizzen.internal, ports: {http: $web}}]
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: mysql}
-spec:
-  hosts: [mysql.example.com]
-  addresses: [192.0.2.10]
-  location: MESH_EXTERNAL
-  resolution: DNS
-  ports: [{number: 3306, name: mysql, protocol: MYSQL}]
-  endpoints: [{address: host.mizzen.internal, ports: {mysql: $db1}}]
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: range}
-spec:
-  hosts: [range.example.com]
-  addresses: [198.51.100.0/24]
-  location: MESH_EXTERNAL
-  resolution: DNS_ROUND_ROBIN
-  ports: [{number: 4000, name: tcp, protocol: TCP}]
-  endpoints: [{address: host.mizzen.internal, ports: {tcp: $db2}}]
----
+service_entry web web.example.com HTTP 80 "$web"
+service_entry mysql mysql.example.com MYSQL 3306 "$db1" 'resolution: DNS' 'addresses: [192.0.2.10]'
+service_entry range range.example.com TCP 4000 "$db2" 'resolution: DNS_ROUND_ROBIN' 'addresses: [198.51.100.0/24]'
+kubectl apply -f - >/dev/null <<'YAML'
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: selected}
@@ -179,78 +135,20 @@ check "and follows its removal" bash -c 'kubectl delete workloadentry vm >/dev/n
 check "with 503" within 10 has '^503$' code http://vm/get
 
 # --- the egress gateway ---------------------------------------------------------------------------
-kubectl apply -f - >/dev/null <<'YAML'
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: egress}
-spec:
-  selector: {istio: egressgateway}
-  servers:
-  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [web.example.com]}
-  - {port: {number: 443, name: tcp, protocol: TCP}, hosts: ["*"]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: web}
-spec:
-  hosts: [web.example.com]
-  gateways: [mesh, egress]
-  http:
-  - match: [{gateways: [mesh], port: 80}]
-    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, port: {number: 80}}}]
-  - match: [{gateways: [egress], port: 80}]
-    route: [{destination: {host: web.example.com, port: {number: 80}}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: mysql}
-spec:
-  hosts: [mysql.example.com]
-  gateways: [mesh, egress]
-  tcp:
-  - match: [{gateways: [mesh], port: 3306}]
-    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, port: {number: 443}}}]
-  - match: [{gateways: [egress], port: 443}]
-    route: [{destination: {host: mysql.example.com, port: {number: 3306}}}]
-YAML
-gateway_log() { kubectl logs -n istio-system deploy/istio-egressgateway --tail=8 | grep -E "$1"; }
-through_gateway() { get_at web.example.com:80 http://web.example.com/get >/dev/null && gateway_log 'outbound\|80\|\|web.example.com'; }
+through_egress http web web.example.com 80 80
+through_egress tcp mysql mysql.example.com 3306 443
+through_gateway() { get_at web.example.com:80 http://web.example.com/get >/dev/null && egress_log 'outbound\|80\|\|web.example.com'; }
 check "HTTP goes out by the egress gateway" within 20 through_gateway
-tcp_through_gateway() { talk 192.0.2.10 3306 | grep '^one hi' && gateway_log 'outbound\|3306\|\|mysql.example.com'; }
+tcp_through_gateway() { talk 192.0.2.10 3306 | grep '^one hi' && egress_log 'outbound\|3306\|\|mysql.example.com'; }
 check "TCP goes out by the egress gateway" within 20 tcp_through_gateway
 kubectl delete virtualservice,gateway --all >/dev/null
 
 # --- TLS that the mesh originates ---------------------------------------------------------------------
 kubectl create secret generic -n istio-system outside --from-file=tls.crt="$outside/cert" \
   --from-file=tls.key="$outside/key" --from-file=ca.crt="$outside/cert" >/dev/null
-kubectl apply -f - >/dev/null <<YAML
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: outside}
-spec:
-  hosts: [outside.example.com]
-  location: MESH_EXTERNAL
-  resolution: DNS
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  endpoints: [{address: host.mizzen.internal, ports: {http: $tls}}]
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: egress}
-spec: {selector: {istio: egressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: outside}
-spec:
-  hosts: [outside.example.com]
-  gateways: [mesh, egress]
-  http:
-  - match: [{gateways: [mesh], port: 80}]
-    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, port: {number: 80}}}]
-  - match: [{gateways: [egress], port: 80}]
-    route: [{destination: {host: outside.example.com, port: {number: 80}}}]
----
+service_entry outside outside.example.com HTTP 80 "$tls"
+through_egress http outside outside.example.com 80 80
+kubectl apply -f - >/dev/null <<'YAML'
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: outside}
@@ -290,25 +188,8 @@ kubectl delete sidecar --all >/dev/null
 check "without Sidecars all is as before" within 20 has '^200$' code http://httpbin:8000/get
 
 # --- names that the agent answers ---------------------------------------------------------------------
-kubectl apply -f - >/dev/null <<YAML
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: db1}
-spec:
-  hosts: [db1.example.com]
-  resolution: DNS
-  ports: [{number: 3306, name: tcp, protocol: TCP}]
-  endpoints: [{address: host.mizzen.internal, ports: {tcp: $db1}}]
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: db2}
-spec:
-  hosts: [db2.example.com]
-  resolution: DNS
-  ports: [{number: 3306, name: tcp, protocol: TCP}]
-  endpoints: [{address: host.mizzen.internal, ports: {tcp: $db2}}]
-YAML
+service_entry db1 db1.example.com TCP 3306 "$db1"
+service_entry db2 db2.example.com TCP 3306 "$db2"
 resolve() { kubectl exec deploy/resolver -c client -- getent ahostsv4 "$1"; }
 check "an entry without an address has one" within 20 has '^240\.240\.' resolve db1.example.com
 check "two databases of one port are told apart: the first" within 10 has '^one hi' talk db1.example.com 3306 resolver

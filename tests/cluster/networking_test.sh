@@ -9,7 +9,7 @@ networking=$MIZZEN_MANIFESTS/bookinfo/networking
 platform=$MIZZEN_MANIFESTS/bookinfo/platform/kube
 
 start_cluster
-kubectl label namespace default istio-injection=enabled --overwrite >/dev/null
+inject_default
 kubectl apply -f "$platform/bookinfo.yaml" >/dev/null
 kubectl apply -f "$MIZZEN_MANIFESTS/samples/curl/curl.yaml" >/dev/null
 check "bookinfo becomes ready" kubectl wait --for=condition=Ready pods --all --timeout=90s
@@ -141,8 +141,7 @@ kubectl delete ingress bookinfo >/dev/null
 certificate() { # certificate NAME: a Secret for secure.example.com whose subject is NAME
   local folder=$MIZZEN_HOME/certs
   mkdir -p "$folder"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$1" \
-    -addext 'subjectAltName=DNS:secure.example.com' -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null
+  self_signed "$1" secure.example.com "$folder/key.pem" "$folder/cert.pem"
   kubectl -n istio-system create secret tls secure --cert "$folder/cert.pem" --key "$folder/key.pem" --dry-run=client -o yaml |
     kubectl apply -f - >/dev/null
 }

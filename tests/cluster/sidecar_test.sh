@@ -26,7 +26,8 @@ check "and gets ready by itself" within 30 ready "$pod"
 check "the page is served again" within 15 page_is_whole
 load_stop >/dev/null
 load_start
-sleep 2  # of load, no wait for a condition
+answered() { [ "$(cat "$MIZZEN_HOME"/load/*.* | wc -l)" -ge "$1" ]; }
+within 20 answered 40
 check "without a failed request from then on" load_is_clean
 
 # One connection, a request every 0.1 s until the connection ends or `stop` appears.
