@@ -1,5 +1,7 @@
 #include "cli/dump.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace mizzen::cli {
@@ -7,7 +9,50 @@ namespace {
 
 const Json kNull;
 
+// Whose keys are not names of fields: fields of Envoy's API that are maps of messages, and those
+// that are structs all the way down.
+constexpr std::string_view kMaps[] = {"typed_per_filter_config", "typed_extension_protocol_options",
+                                      "typed_filter_metadata", "named_endpoints"};
+constexpr std::string_view kStructs[] = {"filter_metadata", "json_format", "static_layer"};
+
+std::string json_name(std::string_view field) {
+  std::string name;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '_' && i + 1 < field.size()) {
+      const char next = field[++i];
+      name += next >= 'a' && next <= 'z' ? static_cast<char>(next - 'a' + 'A') : next;
+    } else {
+      name += field[i];
+    }
+  }
+  return name;
+}
+
+Json renamed(const Json& value, bool keys_stay) {
+  if (value.is_array()) {
+    Json out = Json::array();
+    for (const Json& item : value) out.push_back(renamed(item, false));
+    return out;
+  }
+  if (!value.is_object()) return value;
+  const std::string type = text_at(value, {"@type"});
+  const bool wraps = type.ends_with("TypedStruct") || type.ends_with("protobuf.Struct");
+  Json out = Json::object();
+  for (const auto& [key, item] : value.items()) {
+    const bool free =
+        std::ranges::find(kStructs, key) != std::end(kStructs) || (wraps && key == "value");
+    const bool map = std::ranges::find(kMaps, key) != std::end(kMaps);
+    Json& place = out[keys_stay ? key : json_name(key)];
+    place = free ? item : renamed(item, map);
+    // Elsewhere a message, here a struct.
+    if (key == "node" && item.contains("metadata")) place["metadata"] = item["metadata"];
+  }
+  return out;
+}
+
 }  // namespace
+
+Json with_json_names(const Json& message) { return renamed(message, false); }
 
 const Json& at(const Json& value, std::initializer_list<const char*> path) {
   const Json* here = &value;

@@ -39,6 +39,10 @@ class Dump {
 // Value at a path of keys; null when a step is missing.
 const Json& at(const Json& value, std::initializer_list<const char*> path);
 std::string text_at(const Json& value, std::initializer_list<const char*> path);
+// A message with its fields' names as protobuf's JSON has them, and istioctl prints them
+// ("numRetries"); a proxy's pages have those of the .proto files. Keys of maps and of free-form
+// structs stay.
+Json with_json_names(const Json& message);
 // `metadata.filter_metadata.istio.config` ends in "/<namespace>/<kind>/<name>": gives
 // "<name>.<namespace>".
 std::string istio_config_of(const Json& resource);

@@ -27,7 +27,7 @@ struct ProxyConfigArguments {
 
 Json array_of(const std::vector<Json>& items) {
   Json out = Json::array();
-  for (const Json& item : items) out.push_back(item);
+  for (const Json& item : items) out.push_back(with_json_names(item));
   return out;
 }
 
@@ -48,7 +48,7 @@ Result<std::string> endpoints(Session& session, const PodName& pod,
         arguments.filter.cluster.empty() || text_at(cluster, {"name"}) == arguments.filter.cluster;
     if (wanted) chosen.push_back(cluster);
   }
-  return format_as(chosen, arguments.output);
+  return format_as(with_json_names(chosen), arguments.output);
 }
 
 // What a dump alone can tell; `hosts` is the table of endpoints, for kAll.
@@ -74,7 +74,8 @@ Result<std::string> show_dump(const std::string& text, std::string_view hosts, S
       return brief ? secret_table(dump.secrets())
                    : format_as(array_of(dump.secrets()), arguments.output);
     case Section::kBootstrap:
-      return format_as(dump.bootstrap(), brief ? "json" : std::string_view(arguments.output));
+      return format_as(with_json_names(dump.bootstrap()),
+                       brief ? "json" : std::string_view(arguments.output));
     case Section::kAll: {
       if (!brief) return format_as(Json::parse(text, nullptr, false), arguments.output);
       return cluster_table(filter_clusters(dump.clusters(), filter)) + "\n" +

@@ -88,6 +88,23 @@ TEST(Dump, RefusesWhatIsNoDump) {
   EXPECT_FALSE(Dump::parse("[]"));
 }
 
+TEST(Dump, FieldsHaveTheirJsonNames) {
+  const Json message = Json::parse(R"({
+    "virtual_hosts": [{"per_try_timeout": "1s",
+                       "typed_per_filter_config": {"envoy.a_b": {"max_age": 1}}}],
+    "metadata": {"filter_metadata": {"istio": {"a_b": {"c_d": 1}}}},
+    "node": {"user_agent_name": "x", "metadata": {"CLUSTER_ID": "a", "a_b": 1}},
+    "typed_config": {"@type": "type.googleapis.com/xds.type.v3.TypedStruct", "type_url": "u",
+                     "value": {"a_b": 1}}})");
+  EXPECT_EQ(with_json_names(message), Json::parse(R"({
+    "virtualHosts": [{"perTryTimeout": "1s",
+                      "typedPerFilterConfig": {"envoy.a_b": {"maxAge": 1}}}],
+    "metadata": {"filterMetadata": {"istio": {"a_b": {"c_d": 1}}}},
+    "node": {"userAgentName": "x", "metadata": {"CLUSTER_ID": "a", "a_b": 1}},
+    "typedConfig": {"@type": "type.googleapis.com/xds.type.v3.TypedStruct", "typeUrl": "u",
+                     "value": {"a_b": 1}}})"));
+}
+
 TEST(ClusterName, Parses) {
   auto name = parse_cluster_name("outbound|80|v1|a.b");
   ASSERT_TRUE(name);
