@@ -234,7 +234,7 @@ void Process::stop(int signal) {
   if (replaced_) {
     // The one that took over is told; what is still open here has as long as it has.
     signal_children(signal);
-    return data_plane_.hand_over(drain_time_, [this] { loop_.stop(); });
+    return data_plane_.drain([this] { loop_.stop(); });
   }
   if (draining_) return loop_.stop();
   draining_ = true;

@@ -148,7 +148,9 @@ class Codec {
   // Bytes of this stream's body not yet drained.
   virtual std::size_t buffered(StreamId id) const = 0;
 
-  // Graceful end: no new streams, those there are go on (GOAWAY, "connection: close").
+  // Graceful end: no new streams, those there are go on (GOAWAY, "connection: close"). HTTP/1
+  // servers: an answer whose head has left already said that another may follow, so one more
+  // request is taken, whose answer says "connection: close".
   virtual void drain() = 0;
   // Nothing more will happen here: close when output() is empty.
   virtual bool finished() const = 0;

@@ -14,9 +14,7 @@ class Client final : public Connection<ClientCodec> {
  public:
   using Connection::Connection;
 
-  bool can_submit() const override {
-    return stream_ == nullptr && in_ == In::kHead && keep_alive_ && !draining_;
-  }
+  bool can_submit() const override { return stream_ == nullptr && in_ == In::kHead && keep_alive_; }
 
   StreamId submit(const RequestHead& head, bool end, StreamEvents* events) override {
     ++id_;
@@ -71,7 +69,7 @@ class Client final : public Connection<ClientCodec> {
   std::size_t max_streams() const override { return 1; }
 
   void drain() override {
-    draining_ = true;
+    keep_alive_ = false;
     if (stream_ == nullptr && in_ == In::kHead) {
       in_ = In::kClosed;
       note_work();

@@ -39,7 +39,7 @@ void Connection<Interface>::settle() {
   while (true) {
     if (stream_ != nullptr && in_ == In::kWaiting && output_done_ && out_.empty()) {
       StreamEvents* done = std::exchange(stream_, nullptr);
-      in_ = keep_alive_ && !draining_ ? In::kHead : In::kClosed;
+      in_ = keep_alive_ ? In::kHead : In::kClosed;
       held_ = 0;
       above_mark_ = false;
       done->on_complete();

@@ -62,7 +62,6 @@ class Connection : public Interface {
   BodyFraming out_framing_ = BodyFraming::kNone;
   bool output_done_ = false;
   bool keep_alive_ = true;
-  bool draining_ = false;
 
  private:
   std::size_t run(std::string_view input);

@@ -58,6 +58,7 @@ class Server final : public Connection<ServerCodec> {
     note_work();
   }
 
+  // An answer whose head has left promised another: that one says that it is the last.
   void drain() override {
     draining_ = true;
     if (stream_ == nullptr && in_ == In::kHead) {
@@ -132,6 +133,7 @@ class Server final : public Connection<ServerCodec> {
 
   Nobody nobody_;
   std::string upgrade_;  // what the request asked for
+  bool draining_ = false;
   bool connect_ = false;
   bool head_request_ = false;
   bool http10_ = false;

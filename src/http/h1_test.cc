@@ -305,6 +305,37 @@ TEST(H1Server, Responses) {
   check(cases);
 }
 
+// What a client was told holds: only an answer that says so is the last.
+TEST(H1Server, ADrainIsAnnounced) {
+  for (const bool head_has_left : {false, true}) {
+    SCOPED_TRACE(head_has_left ? "after the head" : "before the head");
+    ConnectionRecorder recorder;
+    auto server = make_h1_server({}, &recorder);
+    ResponseHead head;
+    head.status = 200;
+    head.headers.add("content-length", "2");
+    const auto ask = [&] {
+      ASSERT_TRUE(server->feed("GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
+      ASSERT_FALSE(recorder.requests.empty());
+    };
+    ask();
+    const StreamId id = recorder.requests.back().id;
+    if (!head_has_left) server->drain();
+    server->respond(id, head, false);
+    if (head_has_left) server->drain();
+    server->send_data(id, "ok", true);
+    const bool told = pull(*server).contains("connection: close");
+    EXPECT_EQ(told, !head_has_left);
+    EXPECT_EQ(server->finished(), told);
+    if (!head_has_left) continue;
+    ask();
+    server->respond(recorder.requests.back().id, head, false);
+    server->send_data(recorder.requests.back().id, "ok", true);
+    EXPECT_TRUE(pull(*server).contains("connection: close"));
+    EXPECT_TRUE(server->finished());
+  }
+}
+
 TEST(H1Server, HoldsInputBackUntilConsumed) {
   ConnectionRecorder recorder;
   CodecOptions options;

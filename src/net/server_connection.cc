@@ -3,6 +3,12 @@
 #include "net/server_exchange.h"
 
 namespace mizzen::net {
+namespace {
+
+// For a request more, where the client could not be told that the last one was the last.
+constexpr Duration kDrainIdle = std::chrono::milliseconds(500);
+
+}  // namespace
 
 ServerConnection::ServerConnection(io::Loop& loop, std::unique_ptr<io::Stream> stream, bool tls,
                                    Owner owner)
@@ -70,7 +76,10 @@ void ServerConnection::on_pumped() {
 
 void ServerConnection::arm() {
   timer_.cancel();
-  if (!busy_ && owner_.options->idle_timeout.count() > 0) timer_.arm(owner_.options->idle_timeout);
+  if (busy_) return;
+  Duration idle = owner_.options->idle_timeout;
+  if (draining_ && (idle.count() == 0 || idle > kDrainIdle)) idle = kDrainIdle;
+  if (idle.count() > 0) timer_.arm(idle);
 }
 
 void ServerConnection::on_timeout() {

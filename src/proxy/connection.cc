@@ -11,7 +11,6 @@ namespace mizzen::proxy {
 namespace {
 
 constexpr int kMostReads = 8;  // of 64 KiB, before others get their turn
-constexpr Duration kDrainIdle = std::chrono::milliseconds(500);
 constexpr Duration kLinger = std::chrono::seconds(1);
 
 std::string_view text(std::span<const std::byte> bytes) {
@@ -196,13 +195,14 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
   Stream& started = *stream;
   streams_.push_front(std::move(stream));
   started.set_place(streams_.begin());
-  started.start(end);
-  limit_.cancel();
   ++requests_;
   bool enough = settings_->max_requests_per_connection != 0 &&
                 requests_ >= settings_->max_requests_per_connection;
   bool old = ends_at_ != MonoTime{} && worker_.loop().now() >= ends_at_;
+  // Before the start: a request that is answered at once is to say that it was the last.
   if (enough || old || worker_.draining()) codec_->drain();
+  started.start(end);
+  limit_.cancel();
   return &started;
 }
 
@@ -231,11 +231,11 @@ void Connection::on_chain(const std::shared_ptr<const Listener>& listener,
 }
 
 // Where nobody can be told, a request may be on its way: it is answered yet, and told that it was
-// the last.
+// the last. So is the next one after an answer whose head has left.
 void Connection::drain() {
   const bool silent = codec_ == nullptr ||
                       (codec_->open_streams() == 0 && codec_->protocol() != http::Protocol::kHttp2);
-  if (silent) return timer_.arm(kDrainIdle);
+  if (silent) return arm_idle();
   codec_->drain();
   on_work();
 }
@@ -310,6 +310,10 @@ void Connection::arm_idle() {
   if (ends_at_ != MonoTime{}) {
     Duration left = std::max(ends_at_ - worker_.loop().now(), Duration{0});
     idle = idle ? std::min(*idle, left) : left;
+  }
+  const bool told = codec_ != nullptr && codec_->protocol() == http::Protocol::kHttp2;
+  if (auto draining = worker_.drain_idle(); draining && !told) {
+    idle = idle ? std::min(*idle, *draining) : *draining;
   }
   if (idle) timer_.arm(*idle);
 }

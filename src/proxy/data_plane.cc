@@ -14,6 +14,7 @@
 namespace mizzen::proxy {
 
 constexpr Duration kDrainCheck = std::chrono::milliseconds(20);
+constexpr Duration kDrainIdle = std::chrono::milliseconds(500);
 constexpr Duration kLoadCheck = std::chrono::milliseconds(500);
 
 namespace {
@@ -183,23 +184,25 @@ void DataPlane::collect_sockets(std::function<void(SocketsByKey)> done) {
 }
 
 void DataPlane::drain(std::function<void()> done) {
-  start_draining(options_.drain_time, options_.drain_quiet.count() > 0, std::move(done));
+  start_draining(options_.drain_time, kDrainIdle, options_.drain_quiet.count() > 0,
+                 std::move(done));
 }
 
 void DataPlane::hand_over(Duration limit, std::function<void()> done) {
   options_.drain_quiet = {};
   options_.drain_least = {};
-  start_draining(limit, false, std::move(done));
+  start_draining(limit, std::min(options_.drain_time, limit), false, std::move(done));
 }
 
-void DataPlane::start_draining(Duration limit, bool keep_accepting, std::function<void()> done) {
+void DataPlane::start_draining(Duration limit, Duration idle, bool keep_accepting,
+                               std::function<void()> done) {
   accepting_ = accepting_ && keep_accepting;
   drained_ = std::move(done);
   drain_from_ = quiet_since_ = main_.now();
   drain_until_ = drain_from_ + limit;
   for (auto& thread : threads_) {
     Worker* worker = thread->worker.get();
-    thread->loop.post([worker, keep_accepting] { worker->drain(keep_accepting); });
+    thread->loop.post([worker, keep_accepting, idle] { worker->drain(keep_accepting, idle); });
   }
   drain_timer_.arm(kDrainCheck);
 }

@@ -54,8 +54,9 @@ class DataPlane {
   // Sums all workers' statistics; `done` is called on the main loop, never from inside.
   void collect(std::function<void(StatsReport)> done);
 
-  // Tells open connections to finish (GOAWAY, "connection: close"); `done` is called when none is
-  // left (for DataPlaneOptions::drain_quiet) or the drain time has passed.
+  // Tells open connections to finish (GOAWAY, "connection: close"); one that cannot be told gets
+  // half a second for one more request. `done` is called when none is left (for
+  // DataPlaneOptions::drain_quiet) or the drain time has passed.
   void drain(std::function<void()> done);
 
   // Replacing this process by another one. Takes the listening sockets of the one before: listeners
@@ -64,7 +65,8 @@ class DataPlane {
   void drop_adopted() { adopted_.clear(); }
   // Copies of all listening sockets; `done` is called on the main loop, never from inside.
   void collect_sockets(std::function<void(SocketsByKey)> done);
-  // As drain(), but nothing is accepted any more, and what is open has `limit` to end.
+  // As drain(), but nothing is accepted any more, what is open has `limit` to end, and who cannot
+  // be told has the drain time for one more request. drain() after it shortens both.
   void hand_over(Duration limit, std::function<void()> done);
   std::size_t connections() const;  // downstream, over all workers, about
   // What the workers share of each cluster. Lives as long as this.
@@ -73,7 +75,8 @@ class DataPlane {
  private:
   struct Thread;
   void check_drained();
-  void start_draining(Duration limit, bool keep_accepting, std::function<void()> done);
+  void start_draining(Duration limit, Duration idle, bool keep_accepting,
+                      std::function<void()> done);
   Status open_sockets(const std::string& key, const Listener& listener,
                       const SocketAddr& configured,
                       std::vector<std::vector<ListenSocket>>& sockets);

@@ -170,7 +170,7 @@ TEST(Machine, DrainEndsIdleConnections) {
   bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
   bench.ask(kGet);
   EXPECT_EQ(bench.worker->sessions(), 1u);
-  bench.worker->drain(false);
+  bench.worker->drain(false, std::chrono::milliseconds(500));
   bench.loop.advance(std::chrono::seconds(1));
   bench.received();
   EXPECT_TRUE(bench.closed);
@@ -185,17 +185,71 @@ TEST(Machine, ARequestOnItsWayWhileDrainingIsAnswered) {
   bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
   bench.up->script.push_back([](auto& call) { call.answer(200, "two"); });
   EXPECT_TRUE(bench.ask(kGet).ends_with("one"));
-  bench.worker->drain(false);
+  bench.worker->drain(false, std::chrono::milliseconds(500));
   bench.loop.settle();
   std::string answer = bench.ask(kGet);
   EXPECT_TRUE(answer.ends_with("two")) << answer;
   EXPECT_NE(answer.find("connection: close"), std::string::npos) << answer;
 }
 
+TEST(Machine, AnAnswerWhoseHeadHasLeftBeforeTheDrainIsNotTheLast) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  UpstreamEvents* answering = nullptr;
+  bench.up->script.push_back([&](auto& call) {
+    answering = &call.events;
+    call.later([&call] {
+      http::ResponseHead head;
+      head.status = 200;
+      head.headers.add("content-length", "3");
+      call.events.on_upstream_head(std::move(head), false);
+    });
+  });
+  bench.up->script.push_back([](auto& call) { call.answer(200, "two"); });
+  std::string first = bench.ask(kGet);
+  EXPECT_EQ(first.find("connection: close"), std::string::npos) << first;
+  bench.worker->drain(false, std::chrono::seconds(5));
+  bench.loop.settle();
+  answering->on_upstream_data("one", true);
+  bench.loop.settle();
+  EXPECT_EQ(bench.received(), "one");
+  bench.loop.advance(std::chrono::seconds(4));
+  bench.received();
+  EXPECT_FALSE(bench.closed);
+  std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.ends_with("two")) << answer;
+  EXPECT_NE(answer.find("connection: close"), std::string::npos) << answer;
+  EXPECT_TRUE(bench.closed);
+}
+
+TEST(Machine, ADrainThatIsNeededSoonerEndsIdleConnectionsSooner) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  bench.ask(kGet);
+  bench.worker->drain(false, std::chrono::seconds(60));
+  bench.worker->drain(false, std::chrono::milliseconds(500));
+  bench.loop.advance(std::chrono::seconds(1));
+  bench.received();
+  EXPECT_TRUE(bench.closed);
+}
+
+TEST(Machine, AnAnswerAtOnceWhileDrainingSaysThatItIsTheLast) {
+  Bench bench;
+  bench.configure({route_to("/here", "c")});
+  bench.worker->drain(true, std::chrono::milliseconds(500));
+  bench.connect();
+  std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 404")) << answer;
+  EXPECT_NE(answer.find("connection: close"), std::string::npos) << answer;
+}
+
 TEST(Machine, DrainingStillServesOneRequestPerConnection) {
   Bench bench;
   bench.configure({route_to("/", "c")});
-  bench.worker->drain(true);
+  bench.worker->drain(true, std::chrono::milliseconds(500));
   bench.connect();
   bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
   std::string answer = bench.ask(kGet);

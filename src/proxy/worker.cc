@@ -106,10 +106,10 @@ bool Worker::accept_internal(std::string_view listener, std::unique_ptr<io::Stre
   return true;
 }
 
-void Worker::drain(bool keep_accepting) {
+void Worker::drain(bool keep_accepting, Duration idle) {
   if (!keep_accepting) listeners_.clear();
-  if (draining_) return;
-  draining_ = true;
+  if (drain_idle_ && *drain_idle_ <= idle) return;
+  drain_idle_ = idle;
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     Session& session = **at++;
     session.drain();

@@ -62,9 +62,10 @@ class Worker {
   // False when there is no such listener.
   bool accept_internal(std::string_view listener, std::unique_ptr<io::Stream> stream,
                        const ConnectionInfo& outer, const io::Address& meant);
-  // Open sessions finish; what is accepted from now on ends after one request. Without
-  // `keep_accepting` the listening sockets close.
-  void drain(bool keep_accepting);
+  // Open sessions finish; what is accepted from now on ends after one request. A connection whose
+  // client could not be told waits for one more request, `idle` long. Without `keep_accepting` the
+  // listening sockets close. Again with a shorter `idle`: that is what holds.
+  void drain(bool keep_accepting, Duration idle);
   // Copies of the listening sockets, to give to another process.
   std::vector<ListenSocket> copy_sockets() const;
 
@@ -82,7 +83,8 @@ class Worker {
   Stats& stats() { return stats_; }
   AccessLogFiles& access_log() { return access_log_; }
   const LiveConfigRef& config() const { return config_; }
-  bool draining() const { return draining_; }
+  bool draining() const { return drain_idle_.has_value(); }
+  std::optional<Duration> drain_idle() const { return drain_idle_; }  // set while draining
   // One read's worth of bytes, for use within one call.
   std::span<std::byte> scratch() { return scratch_; }
   std::uint64_t random();
@@ -108,7 +110,7 @@ class Worker {
   std::atomic<std::size_t> count_{0};
   std::vector<Connection*> to_flush_;
   bool flush_planned_ = false;
-  bool draining_ = false;
+  std::optional<Duration> drain_idle_;
   std::uint64_t random_state_;
   std::int64_t date_second_ = -1;
   std::string date_;
