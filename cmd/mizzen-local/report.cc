@@ -11,6 +11,7 @@
 #include "home.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "local/network/pod_network.h"
 #include "local/network/relay.h"
 #include "local/runtime/cluster.h"
 
@@ -101,19 +102,24 @@ int tunnel(const std::string& dir) {
   io::EpollLoop loop;
   Relays relays(loop);
   std::vector<std::unique_ptr<Forwarder>> open;
-  for (auto [outside, service] : {std::pair{80, "80"}, {443, "443"}}) {
+  for (auto [outside, service] :
+       {std::pair{std::uint16_t{80}, "80"}, {std::uint16_t{443}, "443"}}) {
     int port = ingress_port(state, service);
     if (port == 0) continue;
-    auto socket = io::listen_socket(io::Address::loopback(static_cast<std::uint16_t>(outside)));
     auto to = io::Address::loopback(static_cast<std::uint16_t>(port));
-    auto forwarder = socket ? Forwarder::start(relays, std::move(*socket), [to] { return to; })
-                            : Result<std::unique_ptr<Forwarder>>(std::unexpected(socket.error()));
-    if (!forwarder) {
-      fmt::print(stderr, "mizzen-local: port {}: {}\n", outside, forwarder.error().message);
-      return 1;
+    // The second is what the service's status says.
+    for (const auto& where :
+         {io::Address::loopback(outside), io::Address::from_ipv4(kDoorAddress, outside)}) {
+      auto socket = io::listen_socket(where);
+      auto forwarder = socket ? Forwarder::start(relays, std::move(*socket), [to] { return to; })
+                              : Result<std::unique_ptr<Forwarder>>(std::unexpected(socket.error()));
+      if (!forwarder) {
+        fmt::print(stderr, "mizzen-local: {}: {}\n", where.to_string(), forwarder.error().message);
+        return 1;
+      }
+      open.push_back(std::move(*forwarder));
+      fmt::print("{} leads to the ingress on {}\n", where.to_string(), port);
     }
-    open.push_back(std::move(*forwarder));
-    fmt::print("127.0.0.1:{} leads to the ingress on {}\n", outside, port);
   }
   fmt::print("Until you press Ctrl-C.\n");
   std::fflush(nullptr);

@@ -43,6 +43,16 @@ ingress() { # by the node port, as documents have it
   curl -s -m 5 "http://$(minikube ip):$(kubectl -n istio-system get svc istio-ingressgateway -o jsonpath='{.spec.ports[?(@.name=="http2")].nodePort}')/productpage"
 }
 check "the page answers at minikube's address and the node port" within 30 has 'Simple Bookstore App' ingress
+by_the_tunnel() { # by the load balancer's address and the service's port, as documents have it
+  curl -s -m 5 "http://$(kubectl -n istio-system get svc istio-ingressgateway -o jsonpath='{.status.loadBalancer.ingress[0].ip}'):$(kubectl -n istio-system get svc istio-ingressgateway -o jsonpath='{.spec.ports[?(@.name=="http2")].port}')/productpage"
+}
+if [ "$(id -u)" -eq 0 ]; then
+  minikube tunnel >/dev/null 2>&1 &
+  check "with minikube tunnel, at the load balancer's address and port 80" within 10 has 'Simple Bookstore App' by_the_tunnel
+  kill $!
+else
+  skip "minikube tunnel" "ports 80 and 443 take root"
+fi
 check "minikube service prints addresses" has '^http://127.0.0.1:[0-9]+$' minikube service istio-ingressgateway -n istio-system --url
 check "a service without a node port is named" fails_with 'SVC_NOT_FOUND' minikube service nothing
 check "addons are listed" has '^istio +disabled' minikube addons list
