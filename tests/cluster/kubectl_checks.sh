@@ -13,6 +13,21 @@ table() { # table: lines of NAME | REGEX | COMMAND; "!" before the regex: the co
   done 3<&0 </dev/null
 }
 
+follow() { # follow REGEX COMMAND...: what the command prints until a line matches; it is ended then
+  local regex=$1 output pid
+  output=$(mktemp -p "$dir")
+  shift
+  "$@" >"$output" 2>&1 </dev/null &
+  pid=$!
+  for _ in $(seq 80); do
+    ! grep -qE "$regex" "$output" || break
+    sleep 0.1
+  done
+  kill "$pid" 2>/dev/null || true
+  cat "$output"
+}
+export -f follow
+
 check_kubectl() {
   local program=$1 minor dir ns
   minor=$("$program" version --client -o json | sed -n 's/.*"minor": "\([0-9]*\).*/\1/p')
@@ -24,6 +39,7 @@ check_kubectl() {
   "$program" config view --raw >"$dir/config"
   local PATH=$dir:$PATH HOME=$dir KUBECONFIG=$dir/config # HOME is for its caches
   export PATH HOME KUBECONFIG dir ns
+  mkfifo "$dir/silence" # opened for both, input that neither comes nor ends
   "$program" config set-context --current --namespace="$ns" >/dev/null
   write_manifests
   table <<'T'
@@ -87,19 +103,19 @@ sort and wide                   | NODE                                      | ku
 go-template                     | ^one$                                     | kubectl get pod one -o go-template='{{.metadata.name}}'
 get all                         | deployment.apps/web                       | kubectl get all
 get events                      | Started container                         | kubectl get events
-get -w                          | ^one .*Running                            | timeout 2 kubectl get pod one -w || true
+get -w                          | ^one .*Running                            | follow Running kubectl get pod one -w
 top says what is missing        | !Metrics (API )?not available             | kubectl top pods
 exec                            | ^in$                                      | kubectl exec one -- echo in
 exec takes input                | ^through$                                 | echo through | kubectl exec -i one -- cat
 exec gives the exit code        | ^7$                                       | kubectl exec one -- sh -c 'exit 7' 2>/dev/null; echo $?
-exec on a terminal              | ^[0-9]+ 77                                | script -qec 'stty rows 33 cols 77; kubectl exec -it one -- sh -c "sleep 0.3; stty size"' /dev/null < <(sleep 4)
-attach                          | UTC                                       | timeout 3 kubectl attach one || true
+exec on a terminal              | ^[0-9]+ 77                                | script -qec 'stty rows 33 cols 77; timeout --foreground 8 kubectl exec -it one -- sh -c "until stty size | grep 77; do sleep 0.1; done"' /dev/null <>$dir/silence
+attach                          | UTC                                       | follow UTC kubectl attach one
 run with input                  | typed                                     | kubectl delete pod in --ignore-not-found --now >/dev/null 2>&1; echo typed | timeout 20 kubectl run in --image=busybox --restart=Never -i --rm -- cat
-run on a terminal               | SIZE [0-9]+ 91                            | kubectl delete pod tty --ignore-not-found --now >/dev/null 2>&1; script -qec 'stty rows 30 cols 91; timeout 20 kubectl run tty --image=busybox --restart=Never -it --rm -- sh -c "sleep 1.5; echo SIZE $(stty size)"' /dev/null < <(sleep 9)
+run on a terminal               | SIZE [0-9]+ 91                            | kubectl delete pod tty --ignore-not-found --now >/dev/null 2>&1; script -qec 'stty rows 30 cols 91; timeout --foreground 20 kubectl run tty --image=busybox --restart=Never -it --rm -- sh -c "until stty size | grep -q 91; do sleep 0.1; done; echo SIZE \$(stty size)"' /dev/null <>$dir/silence
 logs --tail                     | ^3$                                       | kubectl logs one --tail=3 | wc -l
 logs --since                    | ^some$                                    | n=$(kubectl logs one --since=2s | wc -l); [ $n -gt 2 ] && [ $n -lt 25 ] && echo some
 logs by label                   | UTC                                       | kubectl logs -l run=one --tail=2
-logs -f                         | ^lines$                                   | n=$(timeout 2 kubectl logs -f one --tail=1 | wc -l); [ $n -gt 3 ] && echo lines
+logs -f                         | ^lines$                                   | timeout 8 kubectl logs -f one --tail=1 | head -n 4 | grep -c UTC | sed 's/^4$/lines/'
 logs --timestamps               | ^20..-..-..T                              | kubectl logs one --timestamps --tail=1
 cp in and out                   | ^carried$                                 | echo carried >$dir/f; kubectl cp $dir/f one:/tmp/f && kubectl cp one:/tmp/f $dir/g >/dev/null && cat $dir/g
 port-forward                    | "url"                                     | kubectl port-forward deployment/web :8080 >$dir/pf & p=$!; trap "kill $p" EXIT; until grep -q Forwarding $dir/pf; do sleep 0.1; done; curl -s localhost:$(sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p' $dir/pf)/get
@@ -118,7 +134,7 @@ events                          | Started container                         | ku
 explain as a tree               | perTryTimeout                             | kubectl explain virtualservice.spec --recursive
 create cronjob                  | cronjob.batch/cron (created%configured)   | kubectl create cronjob cron --image=busybox --schedule='* * * * *' --dry-run=client -o yaml -- date | kubectl apply -f -
 a job from a cronjob            | condition met                             | kubectl create job manual --from=cronjob/cron >/dev/null 2>&1; kubectl wait --for=condition=complete job/manual --timeout=10s
-delete, leaving orphans         | ^1$                                       | kubectl create deployment o --image=busybox -- sleep 100 >/dev/null; sleep 0.5; kubectl delete deployment o --cascade=orphan >/dev/null; kubectl get rs --no-headers -l app=o | wc -l
+delete, leaving orphans         | ^1$                                       | kubectl create deployment o --image=busybox -- sleep 100 >/dev/null; kubectl rollout status deployment/o --timeout=8s >/dev/null; kubectl delete deployment o --cascade=orphan >/dev/null; kubectl get rs --no-headers -l app=o | wc -l
 T
   fi
   check "$version: describe of every kind" describe_all
