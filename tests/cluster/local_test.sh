@@ -82,6 +82,21 @@ check "a deployment rolls out" kubectl rollout status deploy/web --timeout=30s
 check "a client is ready" kubectl wait --for=condition=Ready pod/client --timeout=30s
 check "a service answers by its name" has '"url"' "${client[@]}" http://web/get
 check "a headless service has its pods' addresses" has '10\.244\..*10\.244\.' bash -c 'kubectl exec client -- getent ahostsv4 heads | tr "\n" " "'
+kubectl apply -f - >/dev/null <<'YAML'
+apiVersion: v1
+kind: Service
+metadata: {name: by-hand}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: by-hand}
+subsets: [{addresses: [{ip: 10.244.9.9}], ports: [{name: http, port: 8080}]}]
+YAML
+slices() { kubectl get endpointslices -l kubernetes.io/service-name=by-hand -o jsonpath='<{..endpoints..addresses}>'; }
+check "Endpoints written by hand have a slice" within 10 has '10.244.9.9' slices
+kubectl delete endpoints by-hand >/dev/null
+check "which goes with them" within 10 has '^<>$' slices
 check "a pod meets itself at its own service" within 10 has '"url"' "${web[@]}" curl -sS -m 2 http://web/get
 check "init containers run first and share volumes" has 'written first' "${web[@]}" cat /shared/note
 check "a ConfigMap is a volume" has 'from a ConfigMap' "${web[@]}" cat /settings/file.txt

@@ -58,8 +58,10 @@ Status Services::start() {
     schedule_rules();
   }));
   watches_.push_back(std::move(services));
-  MIZZEN_TRY(auto endpoints,
-             store_.watch("endpoints", {}, [this](const Event&) { schedule_rules(); }));
+  MIZZEN_TRY(auto endpoints, store_.watch("endpoints", {}, [this](const Event& event) {
+    queue_.add({"services", namespace_of(*event.object), name_of(*event.object)});
+    schedule_rules();
+  }));
   watches_.push_back(std::move(endpoints));
   MIZZEN_TRY(auto pods, store_.watch("pods", {}, [this](const Event& event) { pod_event(event); }));
   watches_.push_back(std::move(pods));
@@ -100,7 +102,12 @@ void Services::service(const Key& key, const Json& object) {
     auto pods = store_.list("pods", key.ns);
     Json subsets = endpoint_subsets(object, pods);
     write_endpoints(object, subsets);
-    write_slices(object, subsets);
+    write_slices(object, subsets, 1);  // for watchers that wait for it
+  } else {
+    // Endpoints that a user wrote are mirrored, as Kubernetes does: control planes read slices.
+    Object written = store_.get({"endpoints", key.ns, key.name});
+    const Json subsets = written ? at_path(*written, {"subsets"}) : Json();
+    write_slices(object, subsets.is_array() ? subsets : Json::array(), 0);
   }
   if (wants_doors(object))
     open_doors(object);
@@ -126,17 +133,19 @@ void Services::write_endpoints(const Json& service, const Json& subsets) {
   (void)store_.create("endpoints", std::move(object));
 }
 
-// One slice per subset; the first always there, for watchers that wait for it.
-void Services::write_slices(const Json& service, const Json& subsets) {
+// One slice per subset, `least` even when there are fewer.
+void Services::write_slices(const Json& service, const Json& subsets, std::size_t least) {
   const std::string resource = "endpointslices.discovery.k8s.io";
   std::string ns = namespace_of(service);
-  std::size_t wanted = std::max<std::size_t>(1, subsets.size());
+  std::size_t wanted = std::max(least, subsets.size());
   std::string stem = name_of(service) + "-" + short_suffix(fnv1a(uid_of(service)));
+  const auto key = [&](std::size_t i) {
+    return Key{resource, ns, i == 0 ? stem : fmt::format("{}-{}", stem, i)};
+  };
   for (std::size_t i = 0; i < wanted; ++i) {
-    std::string name = i == 0 ? stem : fmt::format("{}-{}", stem, i);
     Json slice =
-        endpoint_slice(service, name, i < subsets.size() ? subsets[i] : Json::object(), {});
-    auto changed = store_.modify({resource, ns, name}, [&](Json& object) {
+        endpoint_slice(service, key(i).name, i < subsets.size() ? subsets[i] : Json::object(), {});
+    auto changed = store_.modify(key(i), [&](Json& object) {
       if (object["endpoints"] == slice["endpoints"] && object["ports"] == slice["ports"])
         return false;
       object["endpoints"] = slice["endpoints"];
@@ -145,10 +154,7 @@ void Services::write_slices(const Json& service, const Json& subsets) {
     });
     if (!changed) (void)store_.create(resource, std::move(slice));
   }
-  for (std::size_t i = wanted; store_.get({resource, ns, fmt::format("{}-{}", stem, i)}) != nullptr;
-       ++i) {
-    (void)store_.remove({resource, ns, fmt::format("{}-{}", stem, i)});
-  }
+  for (std::size_t i = wanted; store_.get(key(i)) != nullptr; ++i) (void)store_.remove(key(i));
 }
 
 // The API server is no pod: its endpoint is the node.
@@ -161,7 +167,7 @@ void Services::publish_kubernetes() {
        Json::array({Json{{"name", "https"}, {"port", api_server_.port()}, {"protocol", "TCP"}}})}};
   Json subsets = Json::array({subset});
   write_endpoints(*service, subsets);
-  write_slices(*service, subsets);
+  write_slices(*service, subsets, 1);
 }
 
 void Services::load_balancer_status(const Key& key, const Json& service) {

@@ -50,7 +50,7 @@ class Services {
   void reconcile(const Key& key);
   void service(const Key& key, const Json& object);
   void write_endpoints(const Json& service, const Json& subsets);
-  void write_slices(const Json& service, const Json& subsets);
+  void write_slices(const Json& service, const Json& subsets, std::size_t least);
   void publish_kubernetes();
   void load_balancer_status(const Key& key, const Json& service);
   void pod_event(const Event& event);
