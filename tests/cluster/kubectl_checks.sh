@@ -121,7 +121,7 @@ cp in and out                   | ^carried$                                 | ec
 port-forward                    | "url"                                     | kubectl port-forward deployment/web :8080 >$dir/pf & p=$!; trap "kill $p" EXIT; until grep -q Forwarding $dir/pf; do sleep 0.1; done; curl -s localhost:$(sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p' $dir/pf)/get
 proxy                           | "gitVersion"                              | kubectl proxy --port=0 >$dir/px & p=$!; trap "kill $p" EXIT; until grep -q Starting $dir/px; do sleep 0.1; done; curl -s localhost:$(sed 's/.*://' $dir/px)/version
 delete with a grace period      | deleted                                   | kubectl delete pod one --grace-period=1 --wait=false
-wait for the deletion           | condition met%NotFound                    | kubectl wait --for=delete pod/one --timeout=10s || kubectl get pod one 2>&1 | grep NotFound
+wait for the deletion           | NotFound                                  | kubectl wait --for=delete pod/one --timeout=10s; kubectl get pod one 2>&1 || true
 delete by force                 | force deleted                             | kubectl run gone --image=busybox -- sleep 100 >/dev/null; kubectl delete pod gone --force --grace-period=0
 delete, dependents first        | ^0$                                       | kubectl delete deployment web --cascade=foreground >/dev/null; kubectl get rs --no-headers -l app=web 2>/dev/null | wc -l
 T
