@@ -97,6 +97,7 @@ Process::Process(const Flags& flags, proxy::Bootstrap bootstrap,
       predecessor_(std::move(predecessor)) {}
 
 Status Process::start() {
+  data_plane_.on_asked([this](const std::vector<std::string>& names) { feed_.want(names); });
   MIZZEN_CHECKED(add_to(feed_.store(), bootstrap_));
   feed_.touch();
   if (bootstrap_.workload) {

@@ -112,6 +112,12 @@ inline constexpr std::string_view kSecretType =
 // Istio's names for the agent's DNS (NDS); its message is in protos/istio/nds.proto.
 inline constexpr std::string_view kNameTableType =
     "type.googleapis.com/istio.networking.nds.v1.NameTable";
+// Ours: what a proxy of on-demand scope calls, by name ("reviews:9080", "10.96.0.12:9080",
+// "[fd00::1]:80",
+// "*:9080" for the port as such). A message without fields: that it is there says that the mesh
+// knows the name, and that all of it was sent before; delta ADS alone.
+inline constexpr std::string_view kDestinationType =
+    "type.googleapis.com/mizzen.xds.v1.Destination";
 inline constexpr std::string_view kDeltaAdsMethod =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 inline constexpr std::string_view kSotwAdsMethod =
@@ -156,6 +162,10 @@ inline constexpr std::string_view kPreviousPrioritiesType =
 inline constexpr std::string_view kIstioMetadata = "istio";
 inline constexpr std::string_view kTransportSocketMatchMetadata = "envoy.transport_socket_match";
 inline constexpr std::string_view kLbMetadata = "envoy.lb";
+// Ours, on listeners: {"on_demand": true} where destinations that they do not know are to be asked
+// for.
+inline constexpr std::string_view kMizzenMetadata = "mizzen";
+inline constexpr std::string_view kOnDemandField = "on_demand";
 
 // --- ALPN ------------------------------------------------------------------------------------
 inline constexpr std::string_view kAlpnMizzenH2 = "mizzen-h2";  // private, between two Mizzens
@@ -198,6 +208,8 @@ inline constexpr std::string_view kDnsCapture = "DNS_CAPTURE";
 inline constexpr std::string_view kDnsAutoAllocate = "DNS_AUTO_ALLOCATE";
 // Ours: "true" when the proxy is a Mizzen.
 inline constexpr std::string_view kMizzen = "MIZZEN";
+// Ours: "true" when the proxy asks for what it calls (kDestinationType), and wants no more.
+inline constexpr std::string_view kOnDemandScope = "ON_DEMAND_SCOPE";
 }  // namespace node
 
 // Node ids are "sidecar~10.1.0.4~productpage-v1-x.default~default.svc.cluster.local".

@@ -197,27 +197,25 @@ cds::Cluster outbound(const View& view, const DestinationRuleRule* rule, const S
   return cluster;
 }
 
-void outbound_clusters(const View& view, xds::ResourceMap* resources) {
-  for (const auto& [host, service] : view.snapshot.services) {
-    if (!service->visible_to(view.proxy.name_space)) continue;
-    const DestinationRuleRule* rule = view.snapshot.destination_rule(host, view.proxy);
-    const std::vector<SubsetView> subsets = subsets_of(rule);
-    for (const ServicePort& port : service->ports) {
-      if (port.protocol == Protocol::kUdp) continue;
-      for (const SubsetView& subset : subsets) {
-        const cds::Cluster cluster = outbound(view, rule, subset, *service, port);
-        add_resource(cluster.name(), cluster, resources,
-                     cluster.has_eds_cluster_config() ? cluster.name() : std::string());
-      }
-    }
-  }
-}
-
 }  // namespace
 
-Resources translate_common_clusters(const Snapshot& snapshot, const Proxy& proxy) {
+Resources service_clusters(const Snapshot& snapshot, const Proxy& proxy, const Service& service) {
   auto resources = std::make_shared<xds::ResourceMap>();
-  outbound_clusters(View{snapshot, proxy}, resources.get());
+  const DestinationRuleRule* rule = snapshot.destination_rule(service.host, proxy);
+  const std::vector<SubsetView> subsets = subsets_of(rule);
+  for (const ServicePort& port : service.ports) {
+    if (port.protocol == Protocol::kUdp) continue;
+    for (const SubsetView& subset : subsets) {
+      const cds::Cluster cluster = outbound(View{snapshot, proxy}, rule, subset, service, port);
+      add_resource(cluster.name(), cluster, resources.get(),
+                   cluster.has_eds_cluster_config() ? cluster.name() : std::string());
+    }
+  }
+  return resources;
+}
+
+Resources fixed_clusters(const Snapshot& snapshot, const Proxy& proxy) {
+  auto resources = std::make_shared<xds::ResourceMap>();
   const auto add = [&](const cds::Cluster& cluster) {
     add_resource(cluster.name(), cluster, resources.get());
   };
@@ -241,7 +239,11 @@ void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::Resourc
 }
 
 Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy) {
-  auto resources = std::make_shared<xds::ResourceMap>(*translate_common_clusters(snapshot, proxy));
+  auto resources = std::make_shared<xds::ResourceMap>(*fixed_clusters(snapshot, proxy));
+  for (const auto& [host, service] : snapshot.services) {
+    if (!service->visible_to(proxy.name_space)) continue;
+    resources->merge(xds::ResourceMap(*service_clusters(snapshot, proxy, *service)));
+  }
   add_own_clusters(snapshot, proxy, resources.get());
   return resources;
 }

@@ -21,9 +21,28 @@ struct Discovery::Stream {
   Proxy proxy;
   bool queued = false;
   WallTime connected{};
-  std::shared_ptr<const Snapshot> snapshot;  // of `world`
-  std::shared_ptr<const xds::World> world;
+  std::shared_ptr<const Workload> workload;  // its pod, as `proxy` has it
+  Served served;
+  std::vector<std::string> names;  // that it asks for
 };
+
+namespace {
+
+// Of one proxy: more than it may ever hold at once.
+constexpr std::size_t kMostNames = 20'000;
+
+}  // namespace
+
+namespace {
+
+void take_workload(const Workload& workload, Proxy* proxy) {
+  proxy->labels = workload.labels;
+  proxy->locality = workload.locality;
+  if (!workload.address.empty()) proxy->address = workload.address;
+  if (proxy->service_account.empty()) proxy->service_account = workload.service_account;
+}
+
+}  // namespace
 
 Proxy make_proxy(const xds::NodeInfo& node, const Store& store) {
   Proxy proxy;
@@ -36,6 +55,7 @@ Proxy make_proxy(const xds::NodeInfo& node, const Store& store) {
   proxy.version = object::string_at(meta, {api::node::kIstioVersion});
   proxy.capture = object::string_at(meta, {api::node::kInterceptionMode}, "REDIRECT") != "NONE";
   proxy.dns_capture = object::string_at(meta, {api::node::kDnsCapture}) == "true";
+  proxy.on_demand = object::string_at(meta, {api::node::kOnDemandScope}) == "true";
   proxy.auto_address =
       proxy.dns_capture && object::string_at(meta, {api::node::kDnsAutoAllocate}) == "true";
   proxy.labels = read_labels(object::find(meta, {api::node::kLabels}));
@@ -47,10 +67,7 @@ Proxy make_proxy(const xds::NodeInfo& node, const Store& store) {
     proxy.name = id->pod + "." + id->name_space;
   }
   if (const auto workload = store.workload(proxy.name_space, proxy.pod)) {
-    proxy.labels = workload->labels;
-    proxy.locality = workload->locality;
-    if (!workload->address.empty()) proxy.address = workload->address;
-    if (proxy.service_account.empty()) proxy.service_account = workload->service_account;
+    take_workload(*workload, &proxy);
   }
   return proxy;
 }
@@ -131,6 +148,7 @@ Status Discovery::greet(Stream& stream) {
                             node.id));
   }
   stream.proxy = make_proxy(node, store_);
+  stream.workload = store_.workload(stream.proxy.name_space, stream.proxy.pod);
   if (stream.proven && stream.proxy.name_space != stream.identity.name_space) {
     return fail(Code::kUnauthenticated,
                 fmt::format("node {} is of namespace {}, its credentials are {}", stream.proxy.name,
@@ -168,7 +186,18 @@ void Discovery::receive(Stream& stream, std::string_view message) {
     log::warning("ads", "{} refused {}: {}", stream.proxy.name, xds::short_type(received->type_url),
                  received->error);
   }
-  pump(stream);
+  const bool asks = received->type_url == api::kDestinationType &&
+                    (!received->subscribed.empty() || !received->unsubscribed.empty());
+  if (!asks) return pump(stream);
+  // The world must hold what was asked for before a word is said about it.
+  stream.names = stream.protocol->names(api::kDestinationType);
+  if (stream.names.size() > kMostNames) {
+    stream.call->finish({http::GrpcCode::kResourceExhausted,
+                         fmt::format("more than {} destinations asked for", kMostNames)});
+    return;
+  }
+  stream.served.asked = true;
+  if (started_ && target_ != nullptr) push(stream);
 }
 
 void Discovery::close(std::uint64_t id) {
@@ -184,7 +213,9 @@ void Discovery::start() {
   started_ = true;
   for (auto& [id, stream] : streams_) {
     // Pods may have been unknown when the proxy came.
-    if (stream->identified) stream->proxy = make_proxy(stream->protocol->node(), store_);
+    if (!stream->identified) continue;
+    stream->proxy = make_proxy(stream->protocol->node(), store_);
+    stream->workload = store_.workload(stream->proxy.name_space, stream->proxy.pod);
   }
   target_ = store_.snapshot();
   enqueue_all();
@@ -198,7 +229,7 @@ void Discovery::schedule_endpoints() {
     if (!*alive) return;
     endpoints_scheduled_ = false;
     // Rules that are still coming in wait for their own quiet.
-    target_ = quiet_timer_ == 0 ? store_.snapshot() : store_.endpoint_snapshot();
+    target_ = store_.endpoint_snapshot();
     enqueue_all();
   });
 }
@@ -259,24 +290,28 @@ void Discovery::turn() {
 
 void Discovery::push(Stream& stream) {
   const std::shared_ptr<const Snapshot> snapshot = target_;
-  if (stream.snapshot == snapshot) {
+  if (stream.served.snapshot == snapshot && !stream.served.asked) {
     pump(stream);
     return;
   }
-  Proxy proxy = make_proxy(stream.protocol->node(), store_);
+  const auto workload = store_.workload(stream.proxy.name_space, stream.proxy.pod);
   // A pod that is gone while its proxy still speaks keeps what it had.
-  if (proxy.labels.empty()) {
-    proxy.labels = stream.proxy.labels;
-    proxy.locality = stream.proxy.locality;
+  if (workload != stream.workload && workload != nullptr) {
+    Proxy proxy = stream.proxy;
+    take_workload(*workload, &proxy);
+    const bool same = proxy.labels == stream.proxy.labels &&
+                      proxy.address == stream.proxy.address &&
+                      proxy.locality == stream.proxy.locality;
+    stream.proxy = std::move(proxy);
+    stream.workload = workload;
+    if (!same) stream.served = Served();
   }
-  const bool same = proxy.labels == stream.proxy.labels && proxy.address == stream.proxy.address &&
-                    proxy.locality == stream.proxy.locality;
-  stream.proxy = std::move(proxy);
-  stream.world = generator_.world(snapshot, stream.proxy, stream.proven,
-                                  same ? stream.snapshot : nullptr, same ? stream.world : nullptr);
-  stream.snapshot = snapshot;
-  ++counters_.pushes;
-  stream.protocol->offer(stream.world);
+  const auto before = stream.served.world;
+  generator_.serve(snapshot, stream.proxy, stream.proven, stream.names, &stream.served);
+  if (stream.served.world != before) {
+    ++counters_.pushes;
+    stream.protocol->offer(stream.served.world);
+  }
   pump(stream);
 }
 
@@ -309,7 +344,7 @@ std::vector<ProxyStatus> Discovery::proxies() const {
 
 std::shared_ptr<const xds::World> Discovery::world_of(std::string_view name) const {
   for (const auto& [id, stream] : streams_) {
-    if (stream->proxy.name == name) return stream->world;
+    if (stream->proxy.name == name) return stream->served.world;
   }
   return nullptr;
 }

@@ -112,15 +112,45 @@ class TokenOnlyApi final : public kube::Client {
 class FakeProxy {
  public:
   FakeProxy(io::Loop& loop, const io::Address& server, const std::string& pod,
-            net::HeaderList metadata)
+            net::HeaderList metadata, const std::string& node = "{}",
+            const std::vector<std::string>& destinations = {})
       : http_(loop, {.base = *net::parse_base_url("http://" + server.to_string()),
                      .version = net::HttpVersion::kHttp2}),
         grpc_(http_),
-        client_(xds::node_bytes({.id = "sidecar~10.1.0.21~" + pod + "~x", .metadata_json = "{}"})) {
+        client_(xds::node_bytes({.id = "sidecar~10.1.0.21~" + pod + "~x", .metadata_json = node})) {
+    if (!destinations.empty()) client_.subscribe(api::kDestinationType, destinations);
     client_.subscribe_all(api::kClusterType);
     client_.subscribe_all(api::kListenerType);
     client_.subscribe(api::kEndpointType, {kEndpoints});
     client_.subscribe(api::kRouteType, {"9080"});
+    open(metadata);
+  }
+
+  void reopen() {
+    call_.reset();
+    client_.on_closed();
+    updates.clear();
+    open({});
+  }
+
+  bool has(std::string_view type, const std::string& name) const {
+    return client_.versions(type).contains(name);
+  }
+
+  void ask(const std::string& destination) {
+    client_.subscribe(api::kDestinationType, {destination});
+    pump();
+  }
+
+  std::vector<std::string> missing;  // destinations
+  std::vector<std::string> removed;  // of any type
+  static constexpr const char* kEndpoints = "outbound|9080||reviews.default.svc.cluster.local";
+  std::optional<http::GrpcStatus> closed;
+  std::vector<std::string> updates;  // types, in order of arrival
+  std::string refuse;
+
+ private:
+  void open(const net::HeaderList& metadata) {
     net::GrpcCallbacks callbacks;
     callbacks.on_message = [this](std::string_view message) { receive(message); };
     callbacks.on_closed = [this](http::GrpcStatus status) { closed = status; };
@@ -128,21 +158,14 @@ class FakeProxy {
     client_.on_open();
     pump();
   }
-
-  bool has(std::string_view type, const std::string& name) const {
-    return client_.versions(type).contains(name);
-  }
-
-  static constexpr const char* kEndpoints = "outbound|9080||reviews.default.svc.cluster.local";
-  std::optional<http::GrpcStatus> closed;
-  std::vector<std::string> updates;  // types, in order of arrival
-  std::string refuse;
-
- private:
   void receive(std::string_view message) {
     Result<xds::Update> update = client_.receive(message);
     ASSERT_TRUE(update) << update.error().message;
     updates.emplace_back(xds::short_type(update->type_url));
+    removed.insert(removed.end(), update->removed.begin(), update->removed.end());
+    if (update->type_url == api::kDestinationType) {
+      missing.insert(missing.end(), update->removed.begin(), update->removed.end());
+    }
     std::vector<xds::Rejection> rejections;
     if (update->type_url == refuse) rejections.push_back({"x", "no such thing"});
     client_.answer(*update, rejections);
@@ -240,6 +263,46 @@ TEST_F(Ads, RulesWaitForQuietWhileEndpointsDoNot) {
   apply(kSecondEndpoint);
   ASSERT_TRUE(wait([&] { return proxy->updates.size() == 2 && synced(); }));
   EXPECT_EQ(proxy->updates, (std::vector<std::string>{"EDS", "RDS"}));
+}
+
+constexpr const char* kOnDemand = R"({"ON_DEMAND_SCOPE": "true"})";
+constexpr const char* kReviewsCluster = FakeProxy::kEndpoints;
+
+TEST_F(Ads, TellsWhatIsAskedForBeforeTheAnswer) {
+  FakeProxy proxy(loop_, address_, "reviews-v1-a.default", {}, kOnDemand);
+  ASSERT_TRUE(wait([&] { return proxy.has(api::kListenerType, "virtualOutbound"); }));
+  EXPECT_FALSE(proxy.has(api::kListenerType, "0.0.0.0_9080"));
+  EXPECT_FALSE(proxy.has(api::kClusterType, kReviewsCluster));
+  EXPECT_TRUE(proxy.has(api::kClusterType, "inbound|9080||"));
+  ASSERT_TRUE(wait([&] { return synced(); }));
+  proxy.updates.clear();
+  proxy.ask("reviews:9080");
+  ASSERT_TRUE(wait([&] { return proxy.has(api::kDestinationType, "reviews:9080"); }));
+  EXPECT_EQ(proxy.updates, (std::vector<std::string>{"CDS", "EDS", "LDS", "RDS",
+                                                     std::string(api::kDestinationType)}));
+  EXPECT_TRUE(proxy.has(api::kRouteType, "9080"));
+  proxy.ask("ratings:9080");
+  ASSERT_TRUE(wait([&] { return !proxy.missing.empty(); }));
+  apply(R"(
+apiVersion: v1
+kind: Service
+metadata: {name: ratings, namespace: default}
+spec: {clusterIP: 10.96.0.13, ports: [{name: http, port: 9080}]}
+)");
+  ASSERT_TRUE(wait([&] { return proxy.has(api::kDestinationType, "ratings:9080"); }));
+}
+
+TEST_F(Ads, AProxyThatComesBackLosesNothing) {
+  FakeProxy proxy(loop_, address_, "reviews-v1-a.default", {}, kOnDemand, {"reviews:9080"});
+  ASSERT_TRUE(wait([&] { return proxy.has(api::kDestinationType, "reviews:9080"); }));
+  ASSERT_TRUE(proxy.has(api::kClusterType, kReviewsCluster));
+  proxy.removed.clear();
+  proxy.reopen();
+  proxy.ask("nowhere:1");
+  ASSERT_TRUE(wait([&] { return !proxy.missing.empty(); }));
+  EXPECT_EQ(proxy.removed, std::vector<std::string>{"nowhere:1"});
+  EXPECT_TRUE(proxy.has(api::kClusterType, kReviewsCluster));
+  EXPECT_EQ(proxy.updates.back(), api::kDestinationType);
 }
 
 TEST_F(Ads, RecordsRefusals) {

@@ -105,24 +105,30 @@ bool speaks_mutual_tls(const Snapshot& snapshot, const Endpoint& endpoint) {
          MtlsMode::kDisable;
 }
 
+Resources service_endpoints(const Snapshot& snapshot, const Proxy& proxy, const Service& service) {
+  auto resources = std::make_shared<xds::ResourceMap>();
+  const bool eds =
+      service.resolution == Resolution::kEndpoints ||
+      (service.resolution == Resolution::kPassthrough && proxy.kind == ProxyKind::kGateway);
+  if (!eds) return resources;
+  const DestinationRuleRule* rule = snapshot.destination_rule(service.host, proxy);
+  const std::vector<SubsetView> subsets = subsets_of(rule);
+  for (const ServicePort& port : service.ports) {
+    if (port.protocol == Protocol::kUdp) continue;
+    for (const SubsetView& subset : subsets) {
+      const eds::ClusterLoadAssignment out =
+          assign_endpoints(View{snapshot, proxy}, rule, service, port, subset);
+      add_resource(out.cluster_name(), out, resources.get());
+    }
+  }
+  return resources;
+}
+
 Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy) {
   auto resources = std::make_shared<xds::ResourceMap>();
   for (const auto& [host, service] : snapshot.services) {
     if (!service->visible_to(proxy.name_space)) continue;
-    const bool eds =
-        service->resolution == Resolution::kEndpoints ||
-        (service->resolution == Resolution::kPassthrough && proxy.kind == ProxyKind::kGateway);
-    if (!eds) continue;
-    const DestinationRuleRule* rule = snapshot.destination_rule(host, proxy);
-    const std::vector<SubsetView> subsets = subsets_of(rule);
-    for (const ServicePort& port : service->ports) {
-      if (port.protocol == Protocol::kUdp) continue;
-      for (const SubsetView& subset : subsets) {
-        const eds::ClusterLoadAssignment out =
-            assign_endpoints(View{snapshot, proxy}, rule, *service, port, subset);
-        add_resource(out.cluster_name(), out, resources.get());
-      }
-    }
+    resources->merge(xds::ResourceMap(*service_endpoints(snapshot, proxy, *service)));
   }
   return resources;
 }

@@ -1,40 +1,77 @@
-// Worlds for proxies: translation with what proxies have in common done once per snapshot. One
-// thread.
+// Worlds for proxies: translation with what proxies have in common done once per snapshot, and what
+// a change cannot have touched not done again. One thread.
 #pragma once
 
 #include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
+#include "control/learned_scope.h"
 #include "control/snapshot.h"
 #include "control/translate.h"
 #include "xds/resource.h"
 
 namespace mizzen::control {
 
+// What one proxy was given last, and what it was made of. The owner keeps it between calls, and
+// makes a new one when the proxy itself (labels, address, place) is another.
+struct Served {
+  std::shared_ptr<const Snapshot> snapshot;
+  std::shared_ptr<const xds::World> world;
+  Resources listeners;     // that it shares with others
+  Resources clusters;      // likewise
+  Resources destinations;  // kDestinationType
+  Wanted wanted;           // of on-demand scope
+  std::uint64_t directory = 0;
+  bool asked = true;  // its names have changed since
+};
+
+// What of two snapshots differs.
+struct Difference {
+  bool rules = false;                // anything but services
+  std::set<std::string> configured;  // services, by host, but for those of `endpoints`
+  std::set<std::string> endpoints;   // services whose endpoints alone differ
+};
+Difference difference(const Snapshot& before, const Snapshot& now);
+
 class Generator {
  public:
-  // Everything that `proxy` should have under `snapshot`. `before` is its previous world (or null):
-  // what cannot have changed since is taken from it. `before_snapshot` is the one it was made from.
-  // `with_secrets` false for a caller that has not proven who it is.
-  std::shared_ptr<const xds::World> world(const std::shared_ptr<const Snapshot>& snapshot,
-                                          const Proxy& proxy, bool with_secrets,
-                                          const std::shared_ptr<const Snapshot>& before_snapshot,
-                                          const std::shared_ptr<const xds::World>& before);
+  // Brings `served` to `snapshot`: everything that `proxy` should have. `with_secrets` false for a
+  // caller that has not proven who it is. `names` are those that it asks for (kDestinationType);
+  // they count when the proxy's scope is on demand.
+  void serve(const std::shared_ptr<const Snapshot>& snapshot, const Proxy& proxy, bool with_secrets,
+             const std::vector<std::string>& names, Served* served);
 
  private:
-  // What the proxies of a namespace (and of the same labels and place, where those matter) have in
-  // common.
-  struct Common {
-    std::shared_ptr<const Snapshot> scope;  // what they may see
+  // Resources of one set of services.
+  struct Part {
     Resources listeners;
     Resources routes;  // of sidecars; null for gateways, whose labels always matter
     Resources clusters;
     Resources endpoints;
-    Resources names;             // null until a proxy asks for it
+    Resources secrets;  // likewise
+    std::vector<std::string> hosts;
+    std::map<std::uint16_t, SharedPort> shared_ports;
+    bool outside = false;        // rules in it ask what other services there are
     std::uint64_t snapshot = 0;  // the number of the one that it was made of
+  };
+  // What the proxies of a namespace (and of the same labels and place, where those matter) have in
+  // common.
+  struct Common {
+    std::shared_ptr<const Snapshot> scope;  // what they may see
+    std::unique_ptr<Directory> directory;   // null until one of them asks
+    std::uint64_t directory_number = 0;
+    std::unordered_map<std::string, Resources> clusters;   // by host
+    std::unordered_map<std::string, Resources> endpoints;  // by host
+    Part whole;
+    std::map<Wanted, Part> parts;
+    Resources names;  // null until a proxy asks for it
+    std::uint64_t snapshot = 0;
   };
   struct Key {
     std::string name_space;
@@ -44,18 +81,26 @@ class Generator {
     std::string locality;
     auto operator<=>(const Key&) const = default;
   };
+  void take(const std::shared_ptr<const Snapshot>& snapshot);
   Common& common(const Proxy& proxy);
-  // `now`, or `before` when they say the same; resources that did not change are shared with it.
-  static Resources settle(const Resources& before, Resources now);
+  void resolve(Common& common, const Proxy& proxy, const std::vector<std::string>& names,
+               Served* served);
+  Part& part_for(Common& common, const Proxy& proxy, bool learns, const Wanted& wanted);
+  void translate(Common& common, const Proxy& proxy, const Snapshot& scope, Part* part);
+  void translate_endpoints(Common& common, const Proxy& proxy, Part* part);
+  const Resources& clusters_of(Common& common, const Proxy& proxy, const Service& service);
+  const Resources& endpoints_of(Common& common, const Proxy& proxy, const Service& service);
+  bool keeps_own(const Proxy& proxy, const Snapshot& snapshot, const Served& served) const;
 
   std::shared_ptr<const Snapshot> snapshot_;
+  Difference difference_;             // of it and the one before
+  std::uint64_t before_ = 0;          // the number of that
+  std::uint64_t rules_changed_ = 0;   // the number of the last one with other rules
+  std::uint64_t config_changed_ = 0;  // or with other services
+  std::uint64_t last_directory_ = 0;
   bool labels_matter_ = false;
   bool localities_matter_ = false;
   std::map<Key, Common> common_;
 };
-
-// Whether nothing that listeners and routes of `proxy` are made of differs between the two: a
-// change of endpoints alone, of other workloads than its own.
-bool same_configuration(const Snapshot& before, const Snapshot& now, const Proxy& proxy);
 
 }  // namespace mizzen::control

@@ -32,6 +32,13 @@ void start_outbound(const MeshConfig& mesh, const OutboundListener& outbound,
   inspection_time(mesh, listener);
 }
 
+void say_on_demand(const Proxy& proxy, lds::Listener* listener) {
+  if (!proxy.on_demand) return;
+  auto& fields =
+      (*listener->mutable_metadata()->mutable_filter_metadata())[std::string(api::kMizzenMetadata)];
+  (*fields.mutable_fields())[std::string(api::kOnDemandField)].set_bool_value(true);
+}
+
 template <class Inspector>
 void add_inspector(std::string_view name, lds::Listener* listener) {
   lds::ListenerFilter* filter = listener->add_listener_filters();
@@ -66,11 +73,13 @@ lds::Listener outbound_listener(const View& view, const std::string& name,
                listener.mutable_default_filter_chain());
     return listener;
   }
+  if (outbound.kind == OutboundKind::kPort) say_on_demand(view.proxy, &listener);
   if (outbound.http) add_http_chain(view, name, fmt::format("{}", outbound.port), &listener);
   add_tcp_chains(view, outbound, &listener);
-  const bool by_sni = std::ranges::any_of(listener.filter_chains(), [](const auto& chain) {
-    return chain.filter_chain_match().server_names_size() > 0;
-  });
+  const bool by_sni =
+      outbound.tls || std::ranges::any_of(listener.filter_chains(), [](const auto& chain) {
+        return chain.filter_chain_match().server_names_size() > 0;
+      });
   if (by_sni) {
     add_inspector<envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector>(
         api::kTlsInspector, &listener);
@@ -94,6 +103,7 @@ lds::Listener capture_listener(const View& view) {
   listener.set_traffic_direction(core::OUTBOUND);
   set_socket_address(listener.mutable_address(), "0.0.0.0", api::kOutboundCapturePort);
   listener.mutable_use_original_dst()->set_value(view.proxy.capture);
+  say_on_demand(view.proxy, &listener);
   lds::FilterChain* loop = listener.add_filter_chains();
   loop->set_name("virtualOutbound-blackhole");
   loop->mutable_filter_chain_match()->mutable_destination_port()->set_value(

@@ -166,6 +166,7 @@ struct Proxy {
   bool capture = true;        // INTERCEPTION_MODE is not NONE
   bool dns_capture = false;   // its agent answers the workload's DNS queries
   bool auto_address = false;  // and gives entries without an address their own
+  bool on_demand = false;     // it asks for what it calls, and is told that alone
 };
 
 }  // namespace mizzen::control

@@ -19,6 +19,7 @@ class Planner {
  public:
   Planner(const Snapshot& snapshot, const Proxy& proxy) : snapshot_(snapshot), proxy_(proxy) {}
   void add(const Service& service, const ServicePort& port);
+  void add(std::uint16_t port, const SharedPort& asked);
   OutboundPlan take();
 
  private:
@@ -89,6 +90,12 @@ void Planner::add(const Service& service, const ServicePort& port) {
   }
 }
 
+void Planner::add(std::uint16_t port, const SharedPort& asked) {
+  OutboundListener& listener = shared(port);
+  listener.http = listener.http || asked.http;
+  listener.tls = asked.tls;
+}
+
 OutboundPlan Planner::take() {
   for (auto& [name, listener] : plan_) {
     std::ranges::stable_sort(listener.targets, {},
@@ -118,6 +125,7 @@ OutboundPlan plan_outbound(const Snapshot& snapshot, const Proxy& proxy) {
     if (!service->visible_to(proxy.name_space) || !service->external_name.empty()) continue;
     for (const ServicePort& port : service->ports) planner.add(*service, port);
   }
+  for (const auto& [port, asked] : snapshot.shared_ports) planner.add(port, asked);
   return planner.take();
 }
 

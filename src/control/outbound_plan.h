@@ -30,6 +30,7 @@ struct OutboundListener {
   std::uint16_t port = 0;
   bool bind_to_port = false;
   bool http = false;                    // of kPort: HTTP by route "<port>"
+  bool tls = false;                     // of kPort: server names count, of services not there too
   std::vector<OutboundTarget> targets;  // oldest first; kDetectService has one
 
   bool has_route() const { return kind == OutboundKind::kDetectService || http; }

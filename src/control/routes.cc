@@ -117,8 +117,9 @@ bool serves_http(const Service& service, std::uint16_t port) {
 }
 
 bool SidecarRoutes::known(std::string_view host) const {
-  if (!host.starts_with('*')) return view_.snapshot.service(host) != nullptr;
-  return std::ranges::any_of(view_.snapshot.services, [&](const auto& entry) {
+  const Snapshot& all = view_.snapshot.everything();
+  if (!host.starts_with('*')) return all.service(host) != nullptr;
+  return std::ranges::any_of(all.services, [&](const auto& entry) {
     return host_covers(host, entry.first) && entry.second->visible_to(view_.proxy.name_space);
   });
 }
@@ -127,7 +128,7 @@ bool SidecarRoutes::known(std::string_view host) const {
 // VirtualService names, or port 80.
 bool SidecarRoutes::serves_outside(const VirtualServiceRule& rule, std::uint16_t port) const {
   bool any = false;
-  for (const auto& [host, service] : view_.snapshot.services) {
+  for (const auto& [host, service] : view_.snapshot.everything().services) {
     if (!service->visible_to(view_.proxy.name_space)) continue;
     const bool named = std::ranges::any_of(rule.spec->hosts(), [&](const std::string& written) {
       return host_covers(resolve_host(written, rule.name_space, view_.mesh().domain), host);

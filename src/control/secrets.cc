@@ -19,8 +19,9 @@ void add_secret(const View& view, const std::string& credential, xds::ResourceMa
   const std::string name = credential_resource(credential);
   const std::string key =
       view.proxy.name_space + "/" + name.substr(api::kKubernetesSecretPrefix.size());
-  const auto found = view.snapshot.tls_secrets.find(key);
-  if (found != view.snapshot.tls_secrets.end() && !found->second.certificate.empty()) {
+  const auto& secrets = view.snapshot.everything().tls_secrets;
+  const auto found = secrets.find(key);
+  if (found != secrets.end() && !found->second.certificate.empty()) {
     tls::Secret secret;
     secret.set_name(name);
     secret.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_bytes(
@@ -29,10 +30,10 @@ void add_secret(const View& view, const std::string& credential, xds::ResourceMa
     add_resource(name, secret, resources);
   }
   // The clients' authority stands beside the certificate, or in a secret of its own.
-  const TlsSecret* ca = found == view.snapshot.tls_secrets.end() ? nullptr : &found->second;
+  const TlsSecret* ca = found == secrets.end() ? nullptr : &found->second;
   if (ca == nullptr || ca->ca.empty()) {
-    const auto own = view.snapshot.tls_secrets.find(key + std::string(api::kCacertSuffix));
-    if (own != view.snapshot.tls_secrets.end()) ca = &own->second;
+    const auto own = secrets.find(key + std::string(api::kCacertSuffix));
+    if (own != secrets.end()) ca = &own->second;
   }
   if (ca == nullptr || ca->ca.empty()) return;
   tls::Secret secret;

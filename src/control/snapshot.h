@@ -70,6 +70,13 @@ struct EgressListener {
   bool bind_to_port = false;  // a socket of its own, not fed by captured connections
 };
 
+// What connections to a port that no address tells apart are looked at for.
+struct SharedPort {
+  bool http = false;
+  bool tls = false;  // the server name decides
+  bool operator==(const SharedPort&) const = default;
+};
+
 using Services = std::map<std::string, std::shared_ptr<const Service>, std::less<>>;  // by host
 using Instances = std::unordered_map<std::string, std::vector<Instance>>;             // by address
 
@@ -96,6 +103,12 @@ struct Snapshot {
   std::shared_ptr<const Snapshot> whole;
   const SidecarRule* sidecar = nullptr;
   std::map<std::uint16_t, EgressListener> egress;
+
+  // Only in what one proxy asked for (learned_scope.h): all that it may see, and the ports that it
+  // asked for, as they are there.
+  std::shared_ptr<const Snapshot> asked_of;
+  std::map<std::uint16_t, SharedPort> shared_ports;
+  const Snapshot& everything() const { return asked_of ? *asked_of : *this; }
 
   const Service* service(std::string_view host) const;
   const std::vector<Instance>* instances_at(const std::string& address) const;

@@ -23,6 +23,9 @@ class DeltaProtocol final : public StreamProtocol {
   void offer(std::shared_ptr<const xds::World> world) override { server_.offer(std::move(world)); }
   std::optional<std::string> next() override { return server_.next(); }
   const xds::NodeInfo& node() const override { return server_.node(); }
+  std::vector<std::string> names(std::string_view type_url) const override {
+    return server_.names(type_url);
+  }
   std::vector<xds::TypeStatus> status() const override { return server_.status(); }
 
  private:
@@ -38,6 +41,11 @@ class StateProtocol final : public StreamProtocol {
   void offer(std::shared_ptr<const xds::World> world) override { world_ = std::move(world); }
   std::optional<std::string> next() override;
   const xds::NodeInfo& node() const override { return node_; }
+  std::vector<std::string> names(std::string_view type_url) const override {
+    const auto found = types_.find(std::string(type_url));
+    if (found == types_.end()) return {};
+    return {found->second.names.begin(), found->second.names.end()};
+  }
   std::vector<xds::TypeStatus> status() const override;
 
  private:

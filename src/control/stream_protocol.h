@@ -21,6 +21,8 @@ class StreamProtocol {
   virtual void offer(std::shared_ptr<const xds::World> world) = 0;
   virtual std::optional<std::string> next() = 0;
   virtual const xds::NodeInfo& node() const = 0;
+  // The names of a type that are subscribed to, sorted.
+  virtual std::vector<std::string> names(std::string_view type_url) const = 0;
   virtual std::vector<xds::TypeStatus> status() const = 0;
 };
 

@@ -19,7 +19,10 @@ Resources translate_listeners(const Snapshot& snapshot, const Proxy& proxy);
 // own.
 Resources translate_common_listeners(const Snapshot& snapshot, const Proxy& proxy);
 void add_own_listeners(const Snapshot& snapshot, const Proxy& proxy, xds::ResourceMap* resources);
-Resources translate_common_clusters(const Snapshot& snapshot, const Proxy& proxy);
+// Clusters by what they are made of: those that every proxy of a kind has, those of one service
+// that the proxy sees, and what is the proxy's own.
+Resources fixed_clusters(const Snapshot& snapshot, const Proxy& proxy);
+Resources service_clusters(const Snapshot& snapshot, const Proxy& proxy, const Service& service);
 void add_own_clusters(const Snapshot& snapshot, const Proxy& proxy, xds::ResourceMap* resources);
 
 // Whether any rule tells callers apart by their labels.
@@ -35,6 +38,8 @@ Resources translate_routes(const Snapshot& snapshot, const Proxy& proxy);
 Resources translate_clusters(const Snapshot& snapshot, const Proxy& proxy);
 // envoy.config.endpoint.v3.ClusterLoadAssignment: one per EDS cluster of translate_clusters.
 Resources translate_endpoints(const Snapshot& snapshot, const Proxy& proxy);
+// Those of one service that the proxy sees.
+Resources service_endpoints(const Snapshot& snapshot, const Proxy& proxy, const Service& service);
 // envoy.extensions.transport_sockets.tls.v3.Secret: what the servers of a gateway name.
 Resources translate_secrets(const Snapshot& snapshot, const Proxy& proxy);
 

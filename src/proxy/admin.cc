@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/names.h"
@@ -76,7 +77,7 @@ const AdminServer::Entry* AdminServer::find(std::string_view path) {
   return nullptr;
 }
 
-AdminServer::AdminServer(io::Loop& loop, const ConfigFeed& feed, const Bootstrap& bootstrap,
+AdminServer::AdminServer(io::Loop& loop, ConfigFeed& feed, const Bootstrap& bootstrap,
                          AdminHooks hooks)
     : loop_(loop),
       feed_(feed),
@@ -171,7 +172,29 @@ void AdminServer::explain(const ExchangeRef& exchange) {
     exchange->respond(400, kText, asked.error().message + "\n");
     return;
   }
-  exchange->respond(200, kJson, proxy::explain(*make_live_config(snapshot()), *asked).dump(1));
+  explain_when_known(exchange, *asked, {});
+}
+
+// As the request would, it waits for what the control plane has to say about the destination.
+void AdminServer::explain_when_known(const ExchangeRef& exchange, const ExplainRequest& asked,
+                                     const std::vector<std::string>& before) {
+  const LiveConfigRef config = make_live_config(snapshot());
+  const std::vector<std::string> names = unknown_destinations(*config, asked);
+  std::vector<std::string> all = before;
+  all.insert(all.end(), names.begin(), names.end());
+  const bool in_vain = !names.empty() && std::ranges::find(before, names.front()) != before.end();
+  if (names.empty() || in_vain) {
+    nlohmann::json said = proxy::explain(*config, asked);
+    if (!before.empty()) said["askedFor"] = before;
+    if (in_vain) {
+      said["outcome"] = "the control plane did not say in time where this is: 503, flag SU";
+    }
+    exchange->respond(200, kJson, said.dump(1));
+    return;
+  }
+  feed_.when_known(names, [this, alive = std::weak_ptr<int>(alive_), exchange, asked, all] {
+    if (!alive.expired()) explain_when_known(exchange, asked, all);
+  });
 }
 
 void AdminServer::certs(const ExchangeRef& exchange) {

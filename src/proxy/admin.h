@@ -7,12 +7,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "io/loop.h"
 #include "net/http_server.h"
 #include "proxy/admin_dump.h"
 #include "proxy/config_feed.h"
+#include "proxy/explain.h"
 #include "proxy/stats.h"
 #include "proxy/xds_source.h"
 
@@ -39,7 +41,7 @@ struct AdminHooks {
 class AdminServer {
  public:
   // All that is given outlives this.
-  AdminServer(io::Loop& loop, const ConfigFeed& feed, const Bootstrap& bootstrap, AdminHooks hooks);
+  AdminServer(io::Loop& loop, ConfigFeed& feed, const Bootstrap& bootstrap, AdminHooks hooks);
   ~AdminServer();
 
   Result<io::Address> listen(const SocketAddr& address);
@@ -61,6 +63,8 @@ class AdminServer {
   void clusters(const ExchangeRef& exchange);
   void listeners(const ExchangeRef& exchange);
   void explain(const ExchangeRef& exchange);
+  void explain_when_known(const ExchangeRef& exchange, const ExplainRequest& asked,
+                          const std::vector<std::string>& before);
   void certs(const ExchangeRef& exchange);
   void renew(const ExchangeRef& exchange);
   void server_info(const ExchangeRef& exchange);
@@ -77,11 +81,12 @@ class AdminServer {
   void add_own(StatsReport& report) const;
 
   io::Loop& loop_;
-  const ConfigFeed& feed_;
+  ConfigFeed& feed_;
   const Bootstrap& bootstrap_;
   AdminHooks hooks_;
   MonoTime started_;
   std::unique_ptr<net::HttpServer> server_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace mizzen::proxy

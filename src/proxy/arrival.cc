@@ -5,6 +5,7 @@
 #include "io/tls.h"
 #include "proxy/authorization.h"
 #include "proxy/connection.h"
+#include "proxy/destinations.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/tcp_proxy.h"
 
@@ -98,7 +99,39 @@ bool Arrival::take_proxy_header() {
   return true;
 }
 
+// What is not captured has the listener's own port, and nothing behind it.
 void Arrival::begin() {
+  const Listener& entry = *info_.listener;
+  const bool own = !entry.addresses.empty() && entry.addresses[0].port == info_.local.port();
+  if (entry.use_original_dst && entry.on_demand && !own && info_.local.is_ip() &&
+      !config_->listens_at(info_.local) &&
+      look_up({info_.local.to_string(), port_name(info_.local.port())},
+              &Arrival::follow_destination)) {
+    return;
+  }
+  follow_destination();
+}
+
+bool Arrival::look_up(std::vector<std::string> names, void (Arrival::*then)()) {
+  std::erase_if(names, [&](const std::string& name) {
+    return config_->snapshot->knows(name, worker_.loop().now());
+  });
+  if (names.empty()) return false;
+  state_ = State::kLooking;
+  stream_->pause_reading(true);
+  lookup_ = std::make_unique<Lookup>(worker_, std::move(names), [this, then](bool known) {
+    worker_.loop().dispose(std::move(lookup_));
+    stream_->pause_reading(false);
+    state_ = State::kInspecting;
+    if (!known) return refuse(Flag::kSU, "destination_unknown");
+    config_ = worker_.config();
+    if (auto today = config_->listener(info_.listener->name)) info_.listener = std::move(today);
+    (this->*then)();
+  });
+  return true;
+}
+
+void Arrival::follow_destination() {
   const Listener& entry = *info_.listener;
   if (entry.use_original_dst) {
     if (auto target = config_->hand_off(info_.local)) {
@@ -193,6 +226,11 @@ void Arrival::choose() {
   config_ = worker_.config();
   if (auto today = config_->listener(info_.listener->name)) info_.listener = std::move(today);
   chain_ = chain_for(*info_.listener, info_);
+  const bool by_name = chain_ != nullptr && !chain_->match.server_names.empty();
+  if (info_.listener->on_demand && !by_name && !info_.server_name.empty()) {
+    auto name = destination_name(info_.server_name, info_.local.port());
+    if (name && look_up({std::move(*name)}, &Arrival::choose)) return;
+  }
   if (chain_ == nullptr) return refuse(Flag::kNR, "filter_chain_not_found");
   info_.chain_name = chain_->name;
   if (chain_->tls == nullptr) return hand_over();
@@ -279,6 +317,7 @@ void Arrival::drain() {}
 void Arrival::finish() {
   state_ = State::kDone;
   timer_.cancel();
+  lookup_.reset();
   if (stream_) stream_->set_handler(nullptr);
   worker_.remove(*this);
 }

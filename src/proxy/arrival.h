@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "io/stream.h"
+#include "proxy/lookup.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -23,19 +24,23 @@ class Arrival final : public Session, private io::StreamHandler {
   const ConnectionInfo& info() const override { return info_; }
 
  private:
-  enum class State : std::uint8_t { kInspecting, kHandshaking, kDone };
+  enum class State : std::uint8_t { kInspecting, kLooking, kHandshaking, kDone };
   void on_readable() override;
   void on_writable() override {}
   void on_open() override;
   void on_error(const Error& error) override;
   void on_timeout();
 
-  void begin();              // with the addresses that count
+  void begin();  // with the addresses that count
+  void follow_destination();
   bool take_proxy_header();  // false: not whole yet, or refused
   void inspect();
   // Looks at `bytes`; false when more are needed.
   bool identify(std::string_view bytes, bool at_end);
   void choose();
+  // True: the control plane is asked for those of `names` that it has not spoken about; `then` goes
+  // on when it has.
+  bool look_up(std::vector<std::string> names, void (Arrival::*then)());
   void hand_over();
   void refuse(Flag flag, std::string_view details);
   void finish();
@@ -50,6 +55,7 @@ class Arrival final : public Session, private io::StreamHandler {
   bool look_for_http_ = false;
   State state_ = State::kInspecting;
   io::Timer timer_;
+  std::unique_ptr<Lookup> lookup_;
 };
 
 }  // namespace mizzen::proxy

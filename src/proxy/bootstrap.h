@@ -68,6 +68,7 @@ struct Bootstrap {
   std::optional<DynamicType> dynamic_clusters;
   std::optional<DynamicType> dynamic_listeners;
   std::optional<WorkloadSettings> workload;
+  bool on_demand = false;  // asks the control plane for what is called (ON_DEMAND_SCOPE)
   std::optional<unsigned> concurrency;  // of PROXY_CONFIG; 0: one worker per core
   std::string wire;  // the whole as envoy.config.bootstrap.v3.Bootstrap, for config_dump
   std::vector<std::string> warnings;

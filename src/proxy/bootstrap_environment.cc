@@ -210,6 +210,9 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
   std::string pod = value_of(environment, "POD_NAME", "unknown");
   Bootstrap made;
   json metadata = node_metadata(environment, config);
+  made.on_demand =
+      role == "sidecar" && text_in(metadata, api::node::kOnDemandScope.data(), "") != "false";
+  if (made.on_demand) metadata[std::string(api::node::kOnDemandScope)] = "true";
   made.node.id = api::to_string(
       api::NodeId{std::string(role), address, pod, name_space,
                   domain.empty() ? name_space + ".svc.cluster.local" : std::string(domain)});

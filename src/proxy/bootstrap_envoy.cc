@@ -25,24 +25,26 @@ json cluster_on(std::string_view name, const std::string& socket) {
 
 std::string envoy_bootstrap(const Bootstrap& made, const std::string& ads_socket,
                             const std::string& sds_socket) {
+  // It would not ask for anything.
+  json metadata = json::parse(made.node.metadata_json, nullptr, false);
+  metadata.erase(std::string(api::node::kOnDemandScope));
   json by_ads = {
       {"ads", json::object()}, {"resource_api_version", "V3"}, {"initial_fetch_timeout", "0s"}};
   json service = {{"envoy_grpc", {{"cluster_name", api::kXdsCluster}}}};
-  json bootstrap = {{"node",
-                     {{"id", made.node.id},
-                      {"cluster", made.node.cluster},
-                      {"metadata", json::parse(made.node.metadata_json, nullptr, false)}}},
-                    {"dynamic_resources",
-                     {{"lds_config", by_ads},
-                      {"cds_config", by_ads},
-                      {"ads_config",
-                       {{"api_type", "DELTA_GRPC"},
-                        {"transport_api_version", "V3"},
-                        {"set_node_on_first_message_only", true},
-                        {"grpc_services", json::array({service})}}}}},
-                    {"static_resources",
-                     {{"clusters", json::array({cluster_on(api::kXdsCluster, ads_socket),
-                                                cluster_on(api::kSdsCluster, sds_socket)})}}}};
+  json bootstrap = {
+      {"node",
+       {{"id", made.node.id}, {"cluster", made.node.cluster}, {"metadata", std::move(metadata)}}},
+      {"dynamic_resources",
+       {{"lds_config", by_ads},
+        {"cds_config", by_ads},
+        {"ads_config",
+         {{"api_type", "DELTA_GRPC"},
+          {"transport_api_version", "V3"},
+          {"set_node_on_first_message_only", true},
+          {"grpc_services", json::array({service})}}}}},
+      {"static_resources",
+       {{"clusters", json::array({cluster_on(api::kXdsCluster, ads_socket),
+                                  cluster_on(api::kSdsCluster, sds_socket)})}}}};
   if (made.admin && !made.admin->pipe) {
     bootstrap["admin"] = {
         {"address",

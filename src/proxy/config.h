@@ -3,6 +3,7 @@
 // that did not change are shared between snapshots, so that a pointer comparison says "unchanged".
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "proxy/config_address.h"
 #include "proxy/config_cluster.h"
 #include "proxy/config_filters.h"
@@ -36,13 +38,35 @@ struct NameHash {
 template <class T>
 using ByName = std::unordered_map<std::string, T, NameHash, std::equal_to<>>;
 
+// A destination that the control plane has spoken about (destinations.h): all that it has to say is
+// in the snapshot. Workers note its use.
+class KnownDestination {
+ public:
+  void use(MonoTime now) { used_.store(now.time_since_epoch().count(), std::memory_order_relaxed); }
+  MonoTime last_use() const { return MonoTime(Duration(used_.load(std::memory_order_relaxed))); }
+
+ private:
+  std::atomic<Duration::rep> used_{0};
+};
+using KnownDestinations = ByName<std::shared_ptr<KnownDestination>>;
+using KnownDestinationsRef = std::shared_ptr<const KnownDestinations>;
+
 struct Snapshot {
   std::uint64_t generation = 0;  // grows with every snapshot of this process
   std::vector<std::shared_ptr<const Listener>> listeners;  // only live (warmed) ones
   ByName<ClusterEntry> clusters;                           // only live (warmed) ones
   ByName<route::TableRef> routes;                          // RDS tables by name
   ByName<std::shared_ptr<const Secret>> secrets;
+  KnownDestinationsRef destinations;  // by name; null: none was ever asked for
 
+  // Whether the control plane has spoken about this destination.
+  bool knows(std::string_view name, MonoTime now) const {
+    if (!destinations) return false;
+    auto found = destinations->find(name);
+    if (found == destinations->end()) return false;
+    found->second->use(now);
+    return true;
+  }
   const ClusterEntry* cluster(std::string_view name) const {
     auto found = clusters.find(name);
     return found == clusters.end() ? nullptr : &found->second;

@@ -63,6 +63,7 @@ struct Listener {
   bool use_original_dst = false;      // hands connections to the listener of their destination
   bool original_dst_filter = false;   // restores the destination (SO_ORIGINAL_DST)
   bool transparent = false;
+  bool on_demand = false;  // destinations that it does not know are to be asked for
   bool proxy_protocol = false;
   bool proxy_protocol_optional = false;  // connections without the header are taken as they are
   Direction direction = Direction::kUnspecified;

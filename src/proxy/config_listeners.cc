@@ -269,6 +269,7 @@ Result<CompiledListener> compile_listener(std::string_view bytes, Warnings* warn
   }
   listener->use_original_dst = from.use_original_dst().value();
   listener->transparent = from.transparent().value();
+  listener->on_demand = metadata_flag(from.metadata(), api::kMizzenMetadata, api::kOnDemandField);
   listener->direction = static_cast<Direction>(from.traffic_direction());
   if (from.has_listener_filters_timeout()) {
     Duration timeout = duration_of(from.listener_filters_timeout());

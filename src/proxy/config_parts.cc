@@ -110,6 +110,14 @@ Result<std::string> data_of(const envoy::config::core::v3::DataSource& source) {
   return std::string();
 }
 
+bool metadata_flag(const envoy::config::core::v3::Metadata& metadata, std::string_view filter,
+                   std::string_view key) {
+  auto found = metadata.filter_metadata().find(std::string(filter));
+  if (found == metadata.filter_metadata().end()) return false;
+  auto field = found->second.fields().find(std::string(key));
+  return field != found->second.fields().end() && field->second.bool_value();
+}
+
 std::string metadata_text(const envoy::config::core::v3::Metadata& metadata,
                           std::string_view filter, const std::string& key) {
   auto found = metadata.filter_metadata().find(std::string(filter));

@@ -82,6 +82,8 @@ Result<std::string> data_of(const envoy::config::core::v3::DataSource& source);
 // The string at metadata[filter][key]; empty when absent.
 std::string metadata_text(const envoy::config::core::v3::Metadata& metadata,
                           std::string_view filter, const std::string& key);
+bool metadata_flag(const envoy::config::core::v3::Metadata& metadata, std::string_view filter,
+                   std::string_view key);  // the same for a boolean; false when absent
 Result<route::StringMatcher> compile_string(const envoy::type::matcher::v3::StringMatcher& matcher);
 Result<route::HeaderMatcher> compile_header(const envoy::config::route::v3::HeaderMatcher& matcher);
 Result<route::Fraction> compile_fraction(const envoy::type::v3::FractionalPercent& percent);

@@ -30,6 +30,7 @@ Status ConfigSources::start() {
       return !by_ads(type == api::kClusterType ? bootstrap_.dynamic_clusters
                                                : bootstrap_.dynamic_listeners);
     });
+    if (bootstrap_.on_demand) scope.named.emplace_back(api::kDestinationType);
     ads_ = std::make_unique<XdsSource>(loop_, feed_, *bootstrap_.discovery, bootstrap_.node,
                                        std::move(scope));
     if (take_names_) ads_->follow_names(take_names_);

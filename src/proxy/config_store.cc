@@ -108,6 +108,11 @@ void ConfigStore::set_secret(std::shared_ptr<const Secret> secret) {
 
 std::vector<xds::Rejection> ConfigStore::apply(const xds::Update& update) {
   std::vector<xds::Rejection> rejections;
+  ++sequence_;
+  if (update.type_url == api::kDestinationType) {
+    take_destinations(update);
+    return rejections;
+  }
   if (xds::type_order(update.type_url) >= 5) {
     return {{"", "type '" + update.type_url + "' is not supported by this proxy"}};
   }
@@ -127,10 +132,33 @@ std::vector<xds::Rejection> ConfigStore::apply(const xds::Update& update) {
   return rejections;
 }
 
+void ConfigStore::take_destinations(const xds::Update& update) {
+  const MonoTime now = clock_.mono();
+  for (const auto& resource : update.resources) {
+    destinations_.answer(resource.name, true, sequence_, now);
+  }
+  for (const auto& name : update.removed) destinations_.answer(name, false, sequence_, now);
+  changed_ = true;
+}
+
+// Everything that came with this response or before it is live.
+std::uint64_t ConfigStore::live_through() const {
+  std::uint64_t first = sequence_ + 1;
+  const auto look = [&](const auto& map) {
+    for (const auto& [name, stored] : map) {
+      if (stored.warming) first = std::min(first, stored.sequence);
+    }
+  };
+  look(clusters_);
+  look(listeners_);
+  look(routes_);
+  return first - 1;
+}
+
 // Puts a compiled resource where it belongs, or keeps the reason why it is not there.
 template <class Map, class Compiled>
 Status store(Map& map, const xds::Resource& resource, Result<Compiled> compiled, const Clock& clock,
-             std::optional<MonoTime> deadline = std::nullopt) {
+             std::uint64_t sequence, std::optional<MonoTime> deadline = std::nullopt) {
   auto& stored = map[resource.name];
   Wire wire{resource.version, resource.bytes, clock.wall()};
   if (!compiled) {
@@ -141,6 +169,7 @@ Status store(Map& map, const xds::Resource& resource, Result<Compiled> compiled,
   stored.removed = false;
   stored.warming = std::move(*compiled);
   stored.warming_wire = std::move(wire);
+  stored.sequence = sequence;
   stored.deadline = deadline.value_or(clock.mono() + kWarmingLimit);
   return {};
 }
@@ -170,7 +199,7 @@ Status ConfigStore::take(const xds::Update& update, const xds::Resource& resourc
       compiled->cluster = std::move(live);
     }
     const auto limit = compiled ? deadline(compiled->needs) : MonoTime{};
-    return taken(store(clusters_, resource, std::move(compiled), clock_, limit));
+    return taken(store(clusters_, resource, std::move(compiled), clock_, sequence_, limit));
   }
   if (type == api::kListenerType) {
     auto found = listeners_.find(resource.name);
@@ -179,23 +208,26 @@ Status ConfigStore::take(const xds::Update& update, const xds::Resource& resourc
     }
     auto compiled = compile_listener(resource.bytes, &warnings);
     const auto limit = compiled ? deadline(compiled->needs) : MonoTime{};
-    return taken(store(listeners_, resource, std::move(compiled), clock_, limit));
+    return taken(store(listeners_, resource, std::move(compiled), clock_, sequence_, limit));
   }
   if (type == api::kRouteType) {
     auto table = compile_routes(resource.bytes, &warnings);
     if (!table) {
       return store(routes_, resource, Result<CompiledRoutes>(std::unexpected(table.error())),
-                   clock_);
+                   clock_, sequence_);
     }
     CompiledRoutes compiled{std::move(*table), {}};
     collect_clusters(*compiled.table, compiled.clusters);
-    return taken(store(routes_, resource, Result<CompiledRoutes>(std::move(compiled)), clock_));
+    return taken(
+        store(routes_, resource, Result<CompiledRoutes>(std::move(compiled)), clock_, sequence_));
   }
   if (type == api::kEndpointType) {
-    return taken(store(endpoints_, resource, compile_endpoints(resource.bytes, &warnings), clock_));
+    return taken(store(endpoints_, resource, compile_endpoints(resource.bytes, &warnings), clock_,
+                       sequence_));
   }
   if (own_secrets_.contains(resource.name)) return {};
-  return taken(store(secrets_, resource, compile_secret(resource.bytes, &warnings), clock_));
+  return taken(
+      store(secrets_, resource, compile_secret(resource.bytes, &warnings), clock_, sequence_));
 }
 
 void ConfigStore::remove(std::string_view type_url, const std::string& name) {
@@ -351,7 +383,9 @@ std::map<ConfigOrigin, std::set<std::string>> ConfigStore::needed(std::string_vi
     auto origin = needs.origins.find({std::string(type_url), name});
     names[origin == needs.origins.end() ? ConfigOrigin{} : origin->second].insert(name);
   };
-  if (type_url == api::kEndpointType) {
+  if (type_url == api::kDestinationType) {
+    by_ads = destinations_.names();
+  } else if (type_url == api::kEndpointType) {
     each(clusters_, [&](const CompiledCluster& compiled) {
       if (!compiled.cluster->eds_name.empty()) note(compiled.needs, compiled.cluster->eds_name);
     });
@@ -419,6 +453,7 @@ SnapshotRef ConfigStore::publish() {
   for (const auto& [name, stored] : secrets_) {
     if (stored.active) made->secrets.emplace(name, *stored.active);
   }
+  made->destinations = destinations_.known(live_through());
   changed_ = false;
   latest_ = made;
   return latest_;

@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "proxy/config.h"
 #include "proxy/config_compile.h"
+#include "proxy/destinations.h"
 #include "xds/client.h"
 
 namespace mizzen::proxy {
@@ -46,7 +47,8 @@ struct Stored {
   Wire active_wire;
   std::optional<Compiled> warming;
   Wire warming_wire;
-  MonoTime deadline{};  // of warming
+  MonoTime deadline{};         // of warming
+  std::uint64_t sequence = 0;  // of the response that it came with
   std::optional<Refused> refused;
   bool is_static = false;
   bool removed = false;  // clusters: stays only for live routes, until the deadline
@@ -66,12 +68,17 @@ class ConfigStore {
   Status add_static_cluster(std::string_view bytes);
   Status add_static_secret(std::string_view bytes);
 
-  // Takes a discovery response of any of the five types; what comes back goes into the NACK.
+  // Takes a discovery response of any of the five types, or of kDestinationType; what comes back
+  // goes into the NACK.
   // A type it does not know is rejected as a whole.
   std::vector<xds::Rejection> apply(const xds::Update& update);
 
   // A secret that this process made or read itself; it takes the place of SDS for that name.
   void set_secret(std::shared_ptr<const Secret> secret);
+
+  // A destination is called that the configuration does not know: needed() names it from now on.
+  // False when it does so already.
+  bool want(std::string_view destination) { return destinations_.want(destination, clock_.mono()); }
 
   // What the listeners and clusters need of a type, by the origin that it comes from.
   std::map<ConfigOrigin, std::set<std::string>> needed(std::string_view type_url) const;
@@ -121,6 +128,8 @@ class ConfigStore {
   void drop_unused();
   MonoTime deadline(const Needs& needs) const;
   std::set<std::string> all_needed(std::string_view type_url) const;
+  void take_destinations(const xds::Update& update);
+  std::uint64_t live_through() const;
 
   const Clock& clock_;
   std::map<std::string, Stored<CompiledCluster>> clusters_;
@@ -133,6 +142,8 @@ class ConfigStore {
   std::map<std::string, std::set<std::string>, std::less<>> answered_;
   std::map<std::string, std::string, std::less<>> versions_;
   std::set<std::string> warned_;
+  Destinations destinations_;
+  std::uint64_t sequence_ = 0;  // of responses
   bool changed_ = true;
   std::uint64_t generation_ = 0;
   SnapshotRef latest_;

@@ -127,6 +127,12 @@ Status DataPlane::set_snapshot(SnapshotRef snapshot) {
   return fail(Code::kUnavailable, problems);
 }
 
+void DataPlane::on_asked(std::function<void(std::vector<std::string>)> ask) {
+  shared_->ask = [&main = main_, ask = std::move(ask)](std::vector<std::string> names) {
+    main.post([ask, names = std::move(names)] { ask(names); });
+  };
+}
+
 bool DataPlane::listening() const {
   for (const auto& thread : threads_) {
     if (!thread->configured) return false;

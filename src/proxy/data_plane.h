@@ -46,6 +46,10 @@ class DataPlane {
   Status set_snapshot(SnapshotRef snapshot);
   SnapshotRef snapshot() const { return snapshot_; }
 
+  // `ask` is called on the main loop with destinations that a request waits for. Before the first
+  // snapshot; without it such requests are refused.
+  void on_asked(std::function<void(std::vector<std::string>)> ask);
+
   // True once every worker has taken the first snapshot.
   bool listening() const;
   // The bound address of a listener (with the port that the kernel chose for port 0).

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "net/http_server.h"
 #include "proxy/authorization.h"
+#include "proxy/destinations.h"
 #include "proxy/path.h"
 #include "proxy/request_view.h"
 #include "proxy/upstream/connector.h"
@@ -430,6 +432,40 @@ Result<ExplainRequest> parse_explain(std::string_view query) {
   if (!out.destination) return fail(Code::kInvalid, "destination: write IP:PORT");
   if (out.authority.empty()) out.authority = out.destination.to_string();
   return out;
+}
+
+std::vector<std::string> unknown_destinations(const LiveConfig& config,
+                                              const ExplainRequest& request) {
+  if (request.way != Way::kOutbound) return {};
+  const std::uint16_t port = request.destination.port();
+  std::vector<std::string> names;
+  const auto ask = [&](std::string name) {
+    if (!config.snapshot->knows(name, MonoTime{})) names.push_back(std::move(name));
+  };
+  const bool by_address = std::ranges::any_of(config.snapshot->listeners, [](const auto& listener) {
+    return listener->use_original_dst && listener->on_demand;
+  });
+  if (by_address && !config.listens_at(request.destination)) {
+    ask(request.destination.to_string());
+    ask(port_name(port));
+  }
+  auto listener = listener_for(config, request);
+  if (!names.empty() || listener == nullptr || !listener->on_demand) return names;
+  const std::string& host = request.tls ? request.server_name : request.authority;
+  const auto name = destination_name(host, port);
+  if (!name) return names;
+  const ConnectionInfo info = connection_for(request, listener);
+  const FilterChain* chain = chain_for(*listener, info);
+  if (request.tls) {
+    if (chain == nullptr || chain->match.server_names.empty()) ask(*name);
+    return names;
+  }
+  if (chain == nullptr) return names;
+  const auto* http = std::get_if<std::shared_ptr<const HttpSettings>>(&chain->terminal);
+  const auto table = http == nullptr ? nullptr : config.snapshot->table(**http);
+  if (table == nullptr || !table->any) return names;
+  if (route::find_host(*table, host) == &table->hosts[*table->any]) ask(*name);
+  return names;
 }
 
 }  // namespace mizzen::proxy

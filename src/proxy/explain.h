@@ -36,6 +36,11 @@ struct ExplainRequest {
 // authority, path, headers (a JSON object), random. Errors: kInvalid names the parameter.
 Result<ExplainRequest> parse_explain(std::string_view query);
 
+// What the request would first ask the control plane for (destinations.h), of names that this has
+// not spoken about. Once they are known there may be others.
+std::vector<std::string> unknown_destinations(const LiveConfig& config,
+                                              const ExplainRequest& request);
+
 // An object with `listener`, `filterChain`, `networkPolicies`, then for HTTP `routeConfig`,
 // `virtualHost`, `reasons` (why each route before the chosen one did not match), `route`,
 // `filters`, and `clusters` with their endpoints; `outcome` says the end in one sentence.

@@ -88,6 +88,7 @@ enum class Flag : std::uint32_t {
   kNC = 1u << 19,
   kDT = 1u << 20,
   kOM = 1u << 21,
+  kSU = 1u << 22,  // ours: the control plane did not say in time what the destination is
 };
 std::string flags_text(std::uint32_t flags);  // "UF,URX", or "-"
 

@@ -6,13 +6,13 @@
 namespace mizzen::proxy {
 namespace {
 // Envoy's order of printing (StreamInfo::ResponseFlagUtils).
-constexpr std::array<std::pair<Flag, const char*>, 22> kNames = {{
+constexpr std::array<std::pair<Flag, const char*>, 23> kNames = {{
     {Flag::kUH, "UH"},   {Flag::kUF, "UF"},       {Flag::kUO, "UO"},   {Flag::kNR, "NR"},
     {Flag::kURX, "URX"}, {Flag::kDC, "DC"},       {Flag::kUT, "UT"},   {Flag::kLR, "LR"},
     {Flag::kUR, "UR"},   {Flag::kUC, "UC"},       {Flag::kDI, "DI"},   {Flag::kFI, "FI"},
     {Flag::kRL, "RL"},   {Flag::kUAEX, "UAEX"},   {Flag::kSI, "SI"},   {Flag::kIH, "IH"},
     {Flag::kDPE, "DPE"}, {Flag::kUMSDR, "UMSDR"}, {Flag::kUPE, "UPE"}, {Flag::kNC, "NC"},
-    {Flag::kDT, "DT"},   {Flag::kOM, "OM"},
+    {Flag::kDT, "DT"},   {Flag::kOM, "OM"},       {Flag::kSU, "SU"},
 }};
 }  // namespace
 

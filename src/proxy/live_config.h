@@ -25,6 +25,10 @@ struct LiveConfig {
   // Where a captured connection goes: the listener of exactly this address, else of any address
   // on this port, else null.
   std::shared_ptr<const Listener> hand_off(const io::Address& destination) const;
+  // Whether there is one of exactly this address.
+  bool listens_at(const io::Address& destination) const {
+    return index->by_address.contains(destination);
+  }
 };
 using LiveConfigRef = std::shared_ptr<const LiveConfig>;
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "http/grpc.h"
+#include "proxy/destinations.h"
 #include "proxy/mirror.h"
 #include "proxy/path.h"
 #include "proxy/peer_metadata.h"
@@ -54,7 +55,34 @@ void Stream::start(bool end) {
   arm_idle();
   if (!accept_head()) return;
   resolve();
-  run_filters();
+  if (!look_up()) run_filters();
+}
+
+// On demand, a table's host of all hosts stands for those that the mesh does not know: whether it
+// knows this one is asked first.
+bool Stream::look_up() {
+  if (!connection_.info().listener->on_demand || table_ == nullptr || !table_->any) return false;
+  if (decision_.host != &table_->hosts[*table_->any]) return false;
+  auto name = destination_name(request_.authority, connection_.info().local.port());
+  if (!name || snapshot_->knows(*name, now())) return false;
+  enter(State::kLooking);
+  lookup_ = std::make_unique<Lookup>(worker(), std::vector{std::move(*name)}, [this](bool known) {
+    worker().loop().dispose(std::move(lookup_));
+    if (!known) {
+      return reply(503, "the control plane did not say where this host is", "destination_unknown",
+                   Flag::kSU);
+    }
+    enter(State::kFiltering);
+    settings_ = connection_.settings();
+    snapshot_ = worker().config()->snapshot;
+    decision_ = {};
+    entry_ = nullptr;
+    info_.cluster = nullptr;
+    info_.cluster_name = {};
+    resolve();
+    run_filters();
+  });
+  return true;
 }
 
 // What proxies tell each other goes no further.
@@ -376,6 +404,7 @@ void Stream::reply(int status, std::string_view body, std::string_view details, 
 
 void Stream::reply(const LocalReply& local) {
   call_.reset();
+  lookup_.reset();
   pause_.cancel();
   try_timer_.cancel();
   info_.flags |= local.flags;
@@ -479,6 +508,7 @@ void Stream::finish() {
   if (finished_) return;
   finished_ = true;
   call_.reset();
+  lookup_.reset();
   retry_place_.reset();
   for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_, &most_}) timer->cancel();
   info_.duration = now() - started_;

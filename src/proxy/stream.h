@@ -12,6 +12,7 @@
 #include "proxy/connection.h"
 #include "proxy/grpc_web.h"
 #include "proxy/local_reply.h"
+#include "proxy/lookup.h"
 #include "proxy/request_view.h"
 #include "proxy/upstream.h"
 #include "route/match.h"
@@ -19,7 +20,7 @@
 namespace mizzen::proxy {
 
 // Owned by its connection. The path of a request through the states:
-//   kFiltering -> (kDelayed -> kFiltering) -> kForwarding <-> kBackoff
+//   (kLooking ->) kFiltering -> (kDelayed -> kFiltering) -> kForwarding <-> kBackoff
 //   -> kResponding -> kDone; a local reply goes from any of them to kResponding.
 class Stream final : public http::StreamEvents, private UpstreamEvents, public Pooled<Stream> {
  public:
@@ -44,6 +45,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
 
  private:
   enum class State : std::uint8_t {
+    kLooking,
     kFiltering,
     kDelayed,
     kForwarding,
@@ -58,6 +60,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
   bool accept_head();  // false: answered already
   void strip_host();
   void resolve();
+  bool look_up();      // true: the control plane is asked for the host first
   void run_filters();  // from filter_ on, until one answers or waits, then act()
   bool run_filter(const HttpFilter& filter);  // false: answered or waiting
   bool run_fault(const route::Fault& fault);
@@ -139,6 +142,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
   std::string set_cookie_;
   std::string decorator_;  // for the response; empty: none
 
+  std::unique_ptr<Lookup> lookup_;
   std::unique_ptr<GrpcWeb> grpc_web_;  // of a request that came as gRPC-Web
   std::unique_ptr<UpstreamCall> call_;
   std::unique_ptr<RetryPlace> retry_place_;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "proxy/arrival.h"
 #include "proxy/connection.h"
+#include "proxy/lookup.h"
 
 namespace mizzen::proxy {
 
@@ -54,7 +55,12 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
       log::error("worker", "{}: {}", socket.key, made.error().message);
     }
   }
-  if (old == nullptr || old->index == config_->index) return;
+  if (old != nullptr && old->index != config_->index) tell_sessions();
+  wake_lookups();
+}
+
+// The listeners are others.
+void Worker::tell_sessions() {
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     Session& session = **at++;  // it may remove itself
     const ConnectionInfo& info = session.info();
@@ -62,6 +68,15 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
     auto listener = config_->listener(info.listener->name);
     if (listener == info.listener) continue;
     session.on_chain(listener, listener ? chain_for(*listener, info) : nullptr);
+  }
+}
+
+// One that has its answer may end others, and ask for more.
+void Worker::wake_lookups() {
+  for (auto& lookup : std::exchange(lookups_, {})) {
+    if (*lookup == nullptr) continue;
+    lookups_.push_back(lookup);
+    (*lookup)->look();
   }
 }
 

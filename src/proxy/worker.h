@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <span>
@@ -28,6 +29,7 @@
 namespace mizzen::proxy {
 
 class Connection;
+class Lookup;
 
 struct WorkerShared {
   explicit WorkerShared(ConnectionLimits of_connections = {})
@@ -38,6 +40,8 @@ struct WorkerShared {
   RateLimits rate_limits;
   Overload overload;
   std::atomic<std::uint64_t> last_connection{0};
+  // Asks the control plane for destinations; any thread. Set before the first configuration.
+  std::function<void(std::vector<std::string>)> ask;
 };
 
 // A socket that listens already, for a listener by name.
@@ -73,6 +77,8 @@ class Worker {
   void add(std::unique_ptr<Session> session);
   void remove(Session& session);  // disposes of it at the end of the turn
   std::size_t sessions() const { return count_.load(std::memory_order_relaxed); }  // any thread
+  // Is looked at with each configuration, as long as it points to something.
+  void await_config(std::shared_ptr<Lookup*> lookup) { lookups_.push_back(std::move(lookup)); }
   // Has the connection's output written at the end of this turn.
   void flush_later(Connection& connection);
   void forget_flush(Connection& connection);
@@ -93,6 +99,8 @@ class Worker {
 
  private:
   void flush_all();
+  void tell_sessions();
+  void wake_lookups();
   bool admit(std::string_view listener, PlaceRef& place);
 
   io::Loop& loop_;
@@ -108,6 +116,7 @@ class Worker {
   std::unordered_multimap<std::string, Open> listeners_;  // by key
   std::list<std::unique_ptr<Session>> sessions_;
   std::atomic<std::size_t> count_{0};
+  std::vector<std::shared_ptr<Lookup*>> lookups_;
   std::vector<Connection*> to_flush_;
   bool flush_planned_ = false;
   std::optional<Duration> drain_idle_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "api/names.h"
 #include "base/strings.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "xds/wire.h"
@@ -31,8 +32,13 @@ std::string describe(const std::vector<Rejection>& rejections) {
 }
 
 bool DeltaClient::Order::operator()(const std::string& a, const std::string& b) const {
-  int order_a = type_order(a);
-  int order_b = type_order(b);
+  // Destinations that are known say what all else must hold: the server is told them first. Those
+  // that are not come last, so that all else is on its way before their answer.
+  const auto order = [](const std::string& url) {
+    return url == api::kDestinationType ? -1 : type_order(url);
+  };
+  int order_a = order(a);
+  int order_b = order(b);
   return order_a != order_b ? order_a < order_b : a < b;
 }
 
@@ -153,7 +159,16 @@ std::string DeltaClient::start_request(const std::string& url, Type& type) {
   // "*" is said only beside names: alone, the first empty request means it in every version of the
   // protocol.
   if (type.wildcard && !type.names.empty()) request.add_resource_names_subscribe("*");
-  for (const auto& name : type.names) request.add_resource_names_subscribe(name);
+  type.to_subscribe.clear();
+  for (const auto& name : type.names) {
+    const bool later = url == api::kDestinationType && !type.versions.empty() &&
+                       !type.versions.contains(name);
+    if (later) {
+      type.to_subscribe.insert(name);
+    } else {
+      request.add_resource_names_subscribe(name);
+    }
+  }
   for (const auto& [name, version] : type.versions) {
     (*request.mutable_initial_resource_versions())[name] = version;
   }
@@ -162,7 +177,6 @@ std::string DeltaClient::start_request(const std::string& url, Type& type) {
     node_sent_ = true;
   }
   type.started = true;
-  type.to_subscribe.clear();
   type.to_unsubscribe.clear();
   return request.SerializeAsString();
 }
@@ -182,10 +196,13 @@ std::optional<std::string> DeltaClient::next() {
     return request.SerializeAsString();
   }
   for (auto& [url, type] : types_) {
-    if (!type.started) {
-      if (!type.wildcard && type.names.empty()) continue;
-      return start_request(url, type);
-    }
+    if (type.started || (!type.wildcard && type.names.empty())) continue;
+    if (url == api::kDestinationType && type.versions.empty()) continue;
+    return start_request(url, type);
+  }
+  for (auto& [url, type] : types_) {
+    if (!type.started && !type.names.empty()) return start_request(url, type);
+    if (!type.started) continue;
     if (type.to_subscribe.empty() && type.to_unsubscribe.empty()) continue;
     DeltaDiscoveryRequest request;
     request.set_type_url(url);

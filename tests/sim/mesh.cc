@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "config/validate.h"
 #include "control/hosts.h"
+#include "control/learned_scope.h"
 #include "control/scope.h"
 #include "pki/certificate.h"
 #include "pki/key.h"
@@ -129,19 +130,51 @@ Status Mesh::translate() {
   proxy_.locality = workload->locality;
   if (proxy_.labels.contains("istio")) proxy_.kind = control::ProxyKind::kGateway;
   snapshot_ = control::scope_for(store_.snapshot(), proxy_);
-  const auto set = [&](std::string_view url, control::Resources resources) {
-    world_.types[std::string(url)] = std::move(resources);
-  };
-  set(api::kClusterType, control::translate_clusters(*snapshot_, proxy_));
-  set(api::kEndpointType, control::translate_endpoints(*snapshot_, proxy_));
-  set(api::kListenerType, control::translate_listeners(*snapshot_, proxy_));
-  set(api::kRouteType, control::translate_routes(*snapshot_, proxy_));
-  set(api::kSecretType, control::translate_secrets(*snapshot_, proxy_));
+  translate(*snapshot_);
   return {};
 }
 
+Result<std::unique_ptr<Mesh>> Mesh::asking_for(const std::vector<std::string>& names) const {
+  auto mesh = std::make_unique<Mesh>();
+  mesh->case_ = case_;
+  mesh->snapshot_ = snapshot_;
+  mesh->proxy_ = proxy_;
+  mesh->proxy_.on_demand = true;
+  if (!control::learns_scope(*snapshot_, mesh->proxy_)) return nullptr;
+  const control::Directory directory(*snapshot_, mesh->proxy_);
+  control::Wanted wanted;
+  xds::Update update;
+  update.type_url = api::kDestinationType;
+  for (const std::string& name : names) {
+    const auto need = control::parse_need(name);
+    if (need && directory.find(*need, *snapshot_, &wanted)) {
+      update.resources.push_back({name, "1", {}, {}});
+    } else {
+      update.removed.push_back(name);
+    }
+  }
+  mesh->translate(*directory.narrow(snapshot_, wanted));
+  mesh->config_ = std::make_unique<proxy::ConfigStore>(system_clock());
+  for (const std::string& name : names) mesh->config_->want(name);
+  MIZZEN_CHECKED(mesh->compile());
+  mesh->config_->apply(update);
+  mesh->live_ = proxy::make_live_config(mesh->config_->publish());
+  return mesh;
+}
+
+void Mesh::translate(const control::Snapshot& snapshot) {
+  const auto set = [&](std::string_view url, control::Resources resources) {
+    world_.types[std::string(url)] = std::move(resources);
+  };
+  set(api::kClusterType, control::translate_clusters(snapshot, proxy_));
+  set(api::kEndpointType, control::translate_endpoints(snapshot, proxy_));
+  set(api::kListenerType, control::translate_listeners(snapshot, proxy_));
+  set(api::kRouteType, control::translate_routes(snapshot, proxy_));
+  set(api::kSecretType, control::translate_secrets(snapshot, proxy_));
+}
+
 Status Mesh::compile() {
-  config_ = std::make_unique<proxy::ConfigStore>(system_clock());
+  if (!config_) config_ = std::make_unique<proxy::ConfigStore>(system_clock());
   config_->set_secret(own_secret(api::kWorkloadSecret));
   config_->set_secret(own_secret(api::kRootSecret));
   for (const std::string_view url : {api::kClusterType, api::kEndpointType, api::kListenerType,

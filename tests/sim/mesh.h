@@ -28,6 +28,10 @@ class Mesh {
   // not understand whole.
   static Result<std::unique_ptr<Mesh>> make(const Table& table, const Case& one);
 
+  // The same proxy with an on-demand scope, which has asked for these names
+  // (api::kDestinationType). Null when its scope is not on demand.
+  Result<std::unique_ptr<Mesh>> asking_for(const std::vector<std::string>& names) const;
+
   const Case& rules() const { return case_; }
   const control::Proxy& proxy() const { return proxy_; }
   const control::Snapshot& snapshot() const { return *snapshot_; }
@@ -45,6 +49,7 @@ class Mesh {
 
  private:
   Status translate();
+  void translate(const control::Snapshot& snapshot);
   Status compile();
 
   Case case_;

@@ -10,6 +10,7 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
+#include "proxy/explain.h"
 #include "proxy/request_view.h"
 #include "proxy/stream_headers.h"
 
@@ -230,6 +231,18 @@ Outcome decide(const Mesh& mesh, const Row& row, const Ask& ask, std::uint64_t r
   if (row.has("ask")) outcome.status = 200;
   if (outcome.cluster == api::kBlackHoleCluster) outcome.cluster.clear();
   return outcome;
+}
+
+std::vector<std::string> unknown_names(const Mesh& mesh, const Row& row, const Ask& ask) {
+  const proxy::ConnectionInfo connection = connection_of(mesh, row, ask);
+  proxy::ExplainRequest request;
+  request.destination = connection.local;
+  request.source = connection.remote;
+  request.tls = connection.tls;
+  request.server_name = connection.server_name;
+  request.authority = ask.authority;
+  request.path = ask.path;
+  return proxy::unknown_destinations(*mesh.live(), request);
 }
 
 std::vector<std::string> check_configuration(const Mesh& mesh, const Row& row) {

@@ -84,6 +84,45 @@ TEST_P(Tables, InProcess) {
   }
 }
 
+// A sidecar that knows nothing asks for what the request needs, and decides it as the row says.
+TEST_P(Tables, OnDemand) {
+  const Table table = table_of(GetParam());
+  std::mt19937_64 random(7);
+  int learned = 0;
+  for (const Case& one : table.cases) {
+    if (!one.refused.empty() || one.rows.empty()) continue;
+    const auto whole = Mesh::make(table, one);
+    ASSERT_TRUE(whole) << whole.error().message;
+    for (const Row& row : one.rows) {
+      if (!row.has("ask") && !row.has("connect")) continue;
+      if (row.has("cluster") || row.has("endpoints") || row.has("listener")) continue;
+      const Ask ask = parse_ask(asked(row));
+      std::vector<std::string> names;
+      auto mesh = (*whole)->asking_for(names);
+      ASSERT_TRUE(mesh) << row.name << ": " << mesh.error().message;
+      if (*mesh == nullptr) continue;
+      for (int round = 0; round < 3; ++round) {
+        const auto more = unknown_names(**mesh, row, ask);
+        if (more.empty()) break;
+        names.insert(names.end(), more.begin(), more.end());
+        mesh = (*whole)->asking_for(names);
+        ASSERT_TRUE(mesh) << row.name << ": " << mesh.error().message;
+      }
+      EXPECT_TRUE(unknown_names(**mesh, row, ask).empty()) << row.name;
+      ++learned;
+      report(row, check_configuration(**mesh, row));
+      if (row.has("share")) {
+        std::map<std::string, int> counted;
+        for (int i = 0; i < kDraws; ++i) ++counted[decide(**mesh, row, ask, random()).cluster];
+        report(row, share_differences(row, ask, counted, 2));
+      } else if (!row.has("backend") && !row.has("slow") && !row.has("only")) {
+        report(row, differences(row, ask, decide(**mesh, row, ask, random())));
+      }
+    }
+  }
+  RecordProperty("learned", learned);
+}
+
 TEST_P(Tables, OverSockets) {
   const Table table = table_of(GetParam());
   Sockets sockets;

@@ -1,0 +1,331 @@
+// The control plane under a mesh of simulated proxies: how long a changed endpoint takes until the
+// last of them has acknowledged it, what a proxy is told, and what that costs mizzend. Runs against
+// a real mizzend and a real API server (bench/control starts both); nothing is faked but the
+// proxies, which are delta xDS clients that accept everything.
+// usage: bench-control KUBECONFIG XDS_PORT MIZZEND_PID SERVICES PROXIES CALLS ROUNDS [everything]
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/names.h"
+#include "io/loop.h"
+#include "kube/client.h"
+#include "kube/config.h"
+#include "net/grpc.h"
+#include "net/http_client.h"
+#include "xds/client.h"
+
+namespace mizzen::bench {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kPort = 8080;
+constexpr int kCalled = 200;  // of the services, by all proxies together: the same in every mesh
+constexpr Duration kPatience = std::chrono::minutes(5);
+constexpr const char* kNamespace = "bench";
+
+const kube::Resource kServices{"", "v1", "services"};
+const kube::Resource kPods{"", "v1", "pods"};
+const kube::Resource kSlices{"discovery.k8s.io", "v1", "endpointslices"};
+
+[[noreturn]] void die(const std::string& why) {
+  fmt::print(stderr, "bench-control: {}\n", why);
+  std::exit(1);
+}
+
+std::string service_address(int i) { return fmt::format("10.96.{}.{}", i / 250, 1 + i % 250); }
+std::string pod_address(int i) { return fmt::format("10.1.{}.{}", i / 250, 1 + i % 250); }
+std::string cluster(int i) {
+  return api::outbound_cluster(kPort, "", fmt::format("s{}.{}.svc.cluster.local", i, kNamespace));
+}
+
+double millis(Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+double percentile(std::vector<double> values, double share) {
+  if (values.empty()) return 0;
+  std::ranges::sort(values);
+  const auto at = static_cast<std::size_t>(share * static_cast<double>(values.size()));
+  return values[std::min(at, values.size() - 1)];
+}
+
+struct Usage {
+  double cpu_seconds = 0;
+  std::size_t private_kib = 0;
+};
+Usage usage_of(int pid) {
+  Usage usage;
+  std::string word;
+  std::ifstream stat(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  std::getline(stat, line);
+  std::istringstream fields(line.substr(line.rfind(')') + 2));
+  for (int i = 3; i <= 15 && fields >> word; ++i) {
+    if (i >= 14) usage.cpu_seconds += std::stod(word) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+  std::ifstream maps(fmt::format("/proc/{}/smaps_rollup", pid));
+  while (maps >> word) {
+    if (word == "Private_Dirty:") maps >> usage.private_kib;
+  }
+  return usage;
+}
+
+// One sidecar: asks for what it calls, accepts everything, notes when.
+class Proxy {
+ public:
+  Proxy(io::Loop& loop, int port, int number, const std::vector<int>& calls, bool everything)
+      : loop_(loop),
+        http_(loop, {.base = *net::parse_base_url(fmt::format("http://127.0.0.1:{}", port)),
+                     .version = net::HttpVersion::kHttp2}),
+        grpc_(http_),
+        client_(xds::node_bytes(node(number, everything))) {
+    client_.subscribe_all(api::kClusterType);
+    client_.subscribe_all(api::kListenerType);
+    std::vector<std::string> names{fmt::format("*:{}", kPort)};
+    for (const int call : calls) {
+      names.push_back(fmt::format("{}:{}", service_address(call), kPort));
+      names.push_back(fmt::format("s{}:{}", call, kPort));
+      wanted_.insert(cluster(call));
+    }
+    if (!everything) client_.subscribe(api::kDestinationType, names);
+    net::GrpcCallbacks callbacks;
+    callbacks.on_message = [this](std::string_view message) { receive(message); };
+    callbacks.on_closed = [](http::GrpcStatus status) { die("a stream ended: " + status.message); };
+    call_ = grpc_.stream(api::kDeltaAdsMethod, {}, std::move(callbacks));
+    client_.on_open();
+    pump();
+  }
+
+  // Everything that it calls has endpoints, and its routes are there.
+  bool ready() const {
+    const auto& endpoints = client_.versions(api::kEndpointType);
+    return client_.versions(api::kRouteType).contains(std::to_string(kPort)) &&
+           std::ranges::all_of(wanted_, [&](const auto& name) { return endpoints.contains(name); });
+  }
+  std::size_t config_bytes() const {
+    std::size_t sum = 0;
+    for (const auto& [name, size] : held_) sum += size;
+    return sum;
+  }
+  std::size_t received = 0;  // bytes of responses
+  MonoTime acknowledged{};   // the last endpoints
+
+ private:
+  static xds::NodeInfo node(int number, bool everything) {
+    const Json metadata = {{api::node::kNamespace, kNamespace},
+                           {api::node::kOnDemandScope, everything ? "false" : "true"}};
+    return {.id = fmt::format("sidecar~{}~w{}.{}~{}.svc.cluster.local", pod_address(number), number,
+                              kNamespace, kNamespace),
+            .metadata_json = metadata.dump()};
+  }
+  void receive(std::string_view message) {
+    received += message.size();
+    Result<xds::Update> update = client_.receive(message);
+    if (!update) die(update.error().message);
+    std::vector<std::string> more;
+    for (const xds::Resource& resource : update->resources) {
+      held_[update->type_url + resource.name] = resource.bytes.size();
+      if (update->type_url == api::kClusterType && resource.name.starts_with("outbound|")) {
+        more.push_back(resource.name);
+      }
+      if (update->type_url == api::kListenerType &&
+          resource.name == fmt::format("0.0.0.0_{}", kPort)) {
+        client_.subscribe(api::kRouteType, {std::to_string(kPort)});
+      }
+    }
+    for (const std::string& name : update->removed) held_.erase(update->type_url + name);
+    client_.subscribe(api::kEndpointType, more);
+    client_.answer(*update, {});
+    pump();
+    if (update->type_url == api::kEndpointType) acknowledged = loop_.now();
+  }
+  void pump() {
+    while (auto message = client_.next()) call_->send(*message);
+  }
+
+  io::Loop& loop_;
+  net::HttpClient http_;
+  net::GrpcClient grpc_;
+  xds::DeltaClient client_;
+  std::unique_ptr<net::GrpcCall> call_;
+  std::set<std::string> wanted_;
+  std::map<std::string, std::size_t> held_;
+};
+
+class Bench {
+ public:
+  Bench(io::Loop& loop, kube::Client& api, int services, int proxies)
+      : loop_(loop), api_(api), services_(services), proxies_(proxies) {}
+
+  void fill();
+  void connect(int port, int calls, bool everything);
+  void change(int rounds, int mizzend);
+
+ private:
+  static Json slice(int service, bool second);
+  void create(const kube::Resource& resource, const Json& object);
+  void settle(const std::function<bool()>& done, const char* what) {
+    if (!loop_.run_until(done, kPatience)) die(fmt::format("waited in vain for {}", what));
+  }
+
+  io::Loop& loop_;
+  kube::Client& api_;
+  int services_;
+  int proxies_;
+  int open_ = 0;
+  std::vector<std::unique_ptr<Proxy>> connected_;
+};
+
+Json Bench::slice(int service, bool second) {
+  const Json meta = {{"name", fmt::format("s{}-1", service)},
+                     {"namespace", kNamespace},
+                     {"labels", {{"kubernetes.io/service-name", fmt::format("s{}", service)}}}};
+  Json endpoints = Json::array();
+  endpoints.push_back({{"addresses", {pod_address(service)}}});
+  if (second) endpoints.push_back({{"addresses", {"10.2.0.1"}}});
+  return {{"apiVersion", "discovery.k8s.io/v1"},
+          {"kind", "EndpointSlice"},
+          {"metadata", meta},
+          {"addressType", "IPv4"},
+          {"ports", {{{"name", "http"}, {"port", kPort}, {"protocol", "TCP"}}}},
+          {"endpoints", std::move(endpoints)}};
+}
+
+void Bench::create(const kube::Resource& resource, const Json& object) {
+  settle([this] { return open_ < 64; }, "the API server");
+  ++open_;
+  api_.create(resource, kNamespace, object, [this](Result<Json> made) {
+    if (!made && made.error().code != Code::kExists) die(made.error().message);
+    --open_;
+  });
+}
+
+void Bench::fill() {
+  api_.create({"", "v1", "namespaces", false}, "",
+              {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", kNamespace}}}},
+              [](Result<Json>) {});
+  for (int i = 0; i < services_; ++i) {
+    create(kServices, {{"apiVersion", "v1"},
+                       {"kind", "Service"},
+                       {"metadata", {{"name", fmt::format("s{}", i)}, {"namespace", kNamespace}}},
+                       {"spec",
+                        {{"clusterIP", service_address(i)},
+                         {"ports", {{{"name", "http"}, {"port", kPort}, {"protocol", "TCP"}}}}}}});
+    create(kSlices, slice(i, false));
+  }
+  for (int i = 0; i < proxies_; ++i) {
+    create(
+        kPods,
+        {{"apiVersion", "v1"},
+         {"kind", "Pod"},
+         {"metadata",
+          {{"name", fmt::format("w{}", i)},
+           {"namespace", kNamespace},
+           {"labels", {{"app", fmt::format("w{}", i % kCalled)}, {"istio-injection", "false"}}}}},
+         {"spec",
+          {{"serviceAccountName", "default"},
+           {"containers", {{{"name", "app"}, {"image", "app"}}}}}},
+         {"status", {{"phase", "Running"}, {"podIP", pod_address(i)}}}});
+  }
+  settle([this] { return open_ == 0; }, "the API server");
+}
+
+// Each calls service 0, and others of the first kCalled.
+void Bench::connect(int port, int calls, bool everything) {
+  for (int i = 0; i < proxies_; ++i) {
+    std::vector<int> called{0};
+    for (int k = 1; k < calls; ++k) called.push_back((i + k * 7) % kCalled);
+    connected_.push_back(std::make_unique<Proxy>(loop_, port, i, called, everything));
+    if (i % 50 == 49) loop_.run_until([] { return true; }, std::chrono::milliseconds(1));
+  }
+  settle(
+      [this] { return std::ranges::all_of(connected_, [](const auto& p) { return p->ready(); }); },
+      "the proxies");
+  std::vector<double> bytes;
+  for (const auto& proxy : connected_) bytes.push_back(static_cast<double>(proxy->config_bytes()));
+  fmt::print("  configuration of a proxy     {:9.0f} bytes (median), {:.0f} (most)\n",
+             percentile(bytes, 0.5), percentile(bytes, 1));
+}
+
+void Bench::change(int rounds, int mizzend) {
+  std::vector<double> each;
+  std::vector<double> last;
+  std::vector<double> cpu;
+  double bytes = 0;
+  for (int round = 0; round < rounds + 2; ++round) {
+    // Proxies and API server have been quiet for a moment.
+    loop_.run_until([] { return false; }, std::chrono::milliseconds(150));
+    for (const auto& proxy : connected_) {
+      proxy->acknowledged = {};
+      proxy->received = 0;
+    }
+    const Usage before = usage_of(mizzend);
+    const MonoTime start = loop_.now();
+    api_.patch(kSlices, kNamespace, "s0-1", kube::PatchType::kMerge,
+               {{"endpoints", slice(0, round % 2 == 0)["endpoints"]}}, [](Result<Json> done) {
+                 if (!done) die(done.error().message);
+               });
+    settle(
+        [this] {
+          return std::ranges::all_of(connected_,
+                                     [](const auto& p) { return p->acknowledged != MonoTime{}; });
+        },
+        "acknowledgements");
+    if (round < 2) continue;  // the first of either kind
+    double most = 0;
+    for (const auto& proxy : connected_) {
+      each.push_back(millis(proxy->acknowledged - start));
+      most = std::max(most, each.back());
+      bytes += static_cast<double>(proxy->received) / static_cast<double>(rounds * proxies_);
+    }
+    last.push_back(most);
+    // What is done after the last word counts too.
+    loop_.run_until([] { return false; }, std::chrono::milliseconds(50));
+    cpu.push_back((usage_of(mizzend).cpu_seconds - before.cpu_seconds) * 1000);
+  }
+  fmt::print("  endpoint change, each ACK    {:9.1f} ms p50, {:.1f} ms p99\n",
+             percentile(each, 0.5), percentile(each, 0.99));
+  fmt::print("  endpoint change, last ACK    {:9.1f} ms p50, {:.1f} ms p99 of {} rounds\n",
+             percentile(last, 0.5), percentile(last, 0.99), rounds);
+  fmt::print("  pushed to a proxy            {:9.0f} bytes a change\n", bytes);
+  double sum = 0;
+  for (const double one : cpu) sum += one;
+  fmt::print("  CPU of mizzend               {:9.1f} ms a change\n",
+             sum / static_cast<double>(cpu.size()));
+  fmt::print("  private memory of mizzend    {:9.1f} MiB\n",
+             static_cast<double>(usage_of(mizzend).private_kib) / 1024);
+}
+
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.size() < 7) die("see the top of bench/control.cc");
+  const auto number = [&](std::size_t i) { return std::atoi(arguments[i].c_str()); };
+  io::EpollLoop loop;
+  Result<kube::Config> config = kube::load_config(arguments[0]);
+  if (!config) die(config.error().message);
+  auto api = kube::Client::make(loop, std::move(*config));
+  if (!api) die(api.error().message);
+  Bench bench(loop, **api, number(3), number(4));
+  const bool everything = arguments.size() > 7 && arguments[7] == "everything";
+  fmt::print("{} services, {} proxies that call {} of them{}\n", number(3), number(4), number(5),
+             everything ? " and are told everything" : "");
+  bench.fill();
+  bench.connect(number(1), number(5), everything);
+  bench.change(number(6), number(2));
+  return 0;
+}
+
+}  // namespace
+}  // namespace mizzen::bench
+
+int main(int argc, char** argv) { return mizzen::bench::run({argv + 1, argv + argc}); }
