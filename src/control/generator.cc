@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "api/names.h"
 #include "base/clock.h"
@@ -269,19 +270,28 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
   take(snapshot);
   Common& shared = common(asking);
   const Snapshot& scope = *shared.scope;
-  Proxy proxy = asking;
-  proxy.on_demand = learns_scope(scope, proxy);
-  if (proxy.on_demand) resolve(shared, proxy, names, served);
-  const Part& part = part_for(shared, proxy, proxy.on_demand, served->wanted);
+  // Copied where it is another than it says alone: this runs for every proxy at every change.
+  const bool learns = learns_scope(scope, asking);
+  std::optional<Proxy> told;
+  if (learns != asking.on_demand) told.emplace(asking).on_demand = learns;
+  const Proxy& proxy = told ? *told : asking;
+  if (learns) resolve(shared, proxy, names, served);
+  const Part& part = part_for(shared, proxy, learns, served->wanted);
   const bool keep = keeps_own(proxy, *snapshot, *served);
   served->snapshot = snapshot;
 
-  auto world = std::make_shared<xds::World>();
   const auto old = [&](std::string_view url) -> Resources {
     if (served->world == nullptr) return nullptr;
     const auto found = served->world->types.find(url);
     return found == served->world->types.end() ? nullptr : found->second;
   };
+  const bool untouched = keep && learns && served->listeners == part.listeners &&
+                         served->clusters == part.clusters && !proxy.dns_capture &&
+                         old(api::kRouteType) == part.routes &&
+                         old(api::kDestinationType) == served->destinations &&
+                         (!with_secrets || old(api::kSecretType) == part.secrets);
+  if (untouched && old(api::kEndpointType) == part.endpoints) return;
+  auto world = std::make_shared<xds::World>();
   bool same = served->world != nullptr;
   const auto set = [&](std::string_view url, Resources resources) {
     const Resources before = old(url);
@@ -314,7 +324,7 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
   set(api::kSecretType, !with_secrets  ? kNone
                         : part.secrets ? part.secrets
                                        : translate_secrets(scope, proxy));
-  set(api::kDestinationType, proxy.on_demand ? served->destinations : kNone);
+  set(api::kDestinationType, learns ? served->destinations : kNone);
   if (same) return;
   world->version = fmt::format("{}/{}", rfc3339(system_clock().wall()), snapshot->number);
   served->world = std::move(world);

@@ -59,12 +59,18 @@ spec: {hosts: [a.example.com], resolution: DNS, ports: [{number: 80, name: http,
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: tls, namespace: default}
-spec: {hosts: [www.wikipedia.org], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}
+spec:
+  hosts: [www.wikipedia.org]
+  resolution: DNS
+  ports: [{number: 443, name: tls, protocol: TLS}]
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: range, namespace: default}
-spec: {hosts: [range.internal], addresses: [192.0.2.0/24], ports: [{number: 7000, name: tcp, protocol: TCP}]}
+spec:
+  hosts: [range.internal]
+  addresses: [192.0.2.0/24]
+  ports: [{number: 7000, name: tcp, protocol: TCP}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService

@@ -60,7 +60,7 @@ void Destinations::forget_idle(MonoTime now) {
 
 bool Destinations::want(std::string_view name, MonoTime now) {
   if (asked_.contains(name)) return false;
-  if (asked_.size() % 100 == 99) forget_idle(now);
+  if (asked_.size() % 100 == 99 || asked_.size() >= kMost) forget_idle(now);
   if (asked_.size() >= kMost) return false;
   asked_[std::string(name)].since = now;
   names_.emplace(name);

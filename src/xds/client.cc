@@ -161,8 +161,8 @@ std::string DeltaClient::start_request(const std::string& url, Type& type) {
   if (type.wildcard && !type.names.empty()) request.add_resource_names_subscribe("*");
   type.to_subscribe.clear();
   for (const auto& name : type.names) {
-    const bool later = url == api::kDestinationType && !type.versions.empty() &&
-                       !type.versions.contains(name);
+    const bool later =
+        url == api::kDestinationType && !type.versions.empty() && !type.versions.contains(name);
     if (later) {
       type.to_subscribe.insert(name);
     } else {
