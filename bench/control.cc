@@ -2,7 +2,8 @@
 // last of them has acknowledged it, what a proxy is told, and what that costs mizzend. Runs against
 // a real mizzend and a real API server (bench/control starts both); nothing is faked but the
 // proxies, which are delta xDS clients that accept everything.
-// usage: bench-control KUBECONFIG XDS_PORT MIZZEND_PID SERVICES PROXIES CALLS ROUNDS [everything]
+// usage: bench-control KUBECONFIG prepare    what a control plane needs to start
+//        bench-control KUBECONFIG XDS_PORT MIZZEND_PID SERVICES PROXIES CALLS ROUNDS [everything]
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -12,11 +13,13 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "api/names.h"
+#include "config/crd.h"
 #include "io/loop.h"
 #include "kube/client.h"
 #include "kube/config.h"
@@ -43,7 +46,9 @@ const kube::Resource kSlices{"discovery.k8s.io", "v1", "endpointslices"};
   std::exit(1);
 }
 
-std::string service_address(int i) { return fmt::format("10.96.{}.{}", i / 250, 1 + i % 250); }
+std::string service_address(int i) {
+  return fmt::format("10.96.{}.{}", 100 + i / 250, 1 + i % 250);
+}
 std::string pod_address(int i) { return fmt::format("10.1.{}.{}", i / 250, 1 + i % 250); }
 std::string cluster(int i) {
   return api::outbound_cluster(kPort, "", fmt::format("s{}.{}.svc.cluster.local", i, kNamespace));
@@ -62,6 +67,7 @@ double percentile(std::vector<double> values, double share) {
 
 struct Usage {
   double cpu_seconds = 0;
+  double kernel_seconds = 0;  // of those
   std::size_t private_kib = 0;
 };
 Usage usage_of(int pid) {
@@ -72,6 +78,7 @@ Usage usage_of(int pid) {
   std::getline(stat, line);
   std::istringstream fields(line.substr(line.rfind(')') + 2));
   for (int i = 3; i <= 15 && fields >> word; ++i) {
+    if (i == 15) usage.kernel_seconds = std::stod(word) / static_cast<double>(sysconf(_SC_CLK_TCK));
     if (i >= 14) usage.cpu_seconds += std::stod(word) / static_cast<double>(sysconf(_SC_CLK_TCK));
   }
   std::ifstream maps(fmt::format("/proc/{}/smaps_rollup", pid));
@@ -168,13 +175,15 @@ class Bench {
   Bench(io::Loop& loop, kube::Client& api, int services, int proxies)
       : loop_(loop), api_(api), services_(services), proxies_(proxies) {}
 
+  void prepare();
   void fill();
   void connect(int port, int calls, bool everything);
   void change(int rounds, int mizzend);
 
  private:
   static Json slice(int service, bool second);
-  void create(const kube::Resource& resource, const Json& object);
+  void create(const kube::Resource& resource, const Json& object,
+              std::string_view name_space = kNamespace);
   void settle(const std::function<bool()>& done, const char* what) {
     if (!loop_.run_until(done, kPatience)) die(fmt::format("waited in vain for {}", what));
   }
@@ -192,7 +201,11 @@ Json Bench::slice(int service, bool second) {
                      {"namespace", kNamespace},
                      {"labels", {{"kubernetes.io/service-name", fmt::format("s{}", service)}}}};
   Json endpoints = Json::array();
-  endpoints.push_back({{"addresses", {pod_address(service)}}});
+  // Those that are called stand before proxies, the same in every mesh.
+  const std::string address = service < kCalled
+                                  ? pod_address(service)
+                                  : fmt::format("10.3.{}.{}", service / 250, 1 + service % 250);
+  endpoints.push_back({{"addresses", {address}}});
   if (second) endpoints.push_back({{"addresses", {"10.2.0.1"}}});
   return {{"apiVersion", "discovery.k8s.io/v1"},
           {"kind", "EndpointSlice"},
@@ -202,19 +215,28 @@ Json Bench::slice(int service, bool second) {
           {"endpoints", std::move(endpoints)}};
 }
 
-void Bench::create(const kube::Resource& resource, const Json& object) {
+void Bench::create(const kube::Resource& resource, const Json& object,
+                   std::string_view name_space) {
   settle([this] { return open_ < 64; }, "the API server");
   ++open_;
-  api_.create(resource, kNamespace, object, [this](Result<Json> made) {
+  api_.create(resource, name_space, object, [this](Result<Json> made) {
     if (!made && made.error().code != Code::kExists) die(made.error().message);
     --open_;
   });
 }
 
+void Bench::prepare() {
+  const kube::Resource definitions{"apiextensions.k8s.io", "v1", "customresourcedefinitions",
+                                   false};
+  for (const Json& crd : config::crds()) create(definitions, crd, "");
+  for (const char* name : {kNamespace, "istio-system"}) {
+    create({"", "v1", "namespaces", false},
+           {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}}, "");
+  }
+  settle([this] { return open_ == 0; }, "the API server");
+}
+
 void Bench::fill() {
-  api_.create({"", "v1", "namespaces", false}, "",
-              {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", kNamespace}}}},
-              [](Result<Json>) {});
   for (int i = 0; i < services_; ++i) {
     create(kServices, {{"apiVersion", "v1"},
                        {"kind", "Service"},
@@ -262,6 +284,7 @@ void Bench::change(int rounds, int mizzend) {
   std::vector<double> each;
   std::vector<double> last;
   std::vector<double> cpu;
+  std::vector<double> kernel;
   double bytes = 0;
   for (int round = 0; round < rounds + 2; ++round) {
     // Proxies and API server have been quiet for a moment.
@@ -292,29 +315,37 @@ void Bench::change(int rounds, int mizzend) {
     last.push_back(most);
     // What is done after the last word counts too.
     loop_.run_until([] { return false; }, std::chrono::milliseconds(50));
-    cpu.push_back((usage_of(mizzend).cpu_seconds - before.cpu_seconds) * 1000);
+    const Usage after = usage_of(mizzend);
+    cpu.push_back((after.cpu_seconds - before.cpu_seconds) * 1000);
+    kernel.push_back((after.kernel_seconds - before.kernel_seconds) * 1000);
   }
   fmt::print("  endpoint change, each ACK    {:9.1f} ms p50, {:.1f} ms p99\n",
              percentile(each, 0.5), percentile(each, 0.99));
   fmt::print("  endpoint change, last ACK    {:9.1f} ms p50, {:.1f} ms p99 of {} rounds\n",
              percentile(last, 0.5), percentile(last, 0.99), rounds);
   fmt::print("  pushed to a proxy            {:9.0f} bytes a change\n", bytes);
-  double sum = 0;
-  for (const double one : cpu) sum += one;
-  fmt::print("  CPU of mizzend               {:9.1f} ms a change\n",
-             sum / static_cast<double>(cpu.size()));
-  fmt::print("  private memory of mizzend    {:9.1f} MiB\n",
+  const auto mean = [](const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  };
+  fmt::print("  CPU of mizzend               {:9.1f} ms a change, {:.1f} of it in the kernel\n",
+             mean(cpu), mean(kernel));
+  fmt::print("  private memory of mizzend     {:9.1f} MiB\n",
              static_cast<double>(usage_of(mizzend).private_kib) / 1024);
 }
 
 int run(const std::vector<std::string>& arguments) {
-  if (arguments.size() < 7) die("see the top of bench/control.cc");
+  const bool prepare = arguments.size() == 2 && arguments[1] == "prepare";
+  if (!prepare && arguments.size() < 7) die("see the top of bench/control.cc");
   const auto number = [&](std::size_t i) { return std::atoi(arguments[i].c_str()); };
   io::EpollLoop loop;
   Result<kube::Config> config = kube::load_config(arguments[0]);
   if (!config) die(config.error().message);
   auto api = kube::Client::make(loop, std::move(*config));
   if (!api) die(api.error().message);
+  if (prepare) {
+    Bench(loop, **api, 0, 0).prepare();
+    return 0;
+  }
   Bench bench(loop, **api, number(3), number(4));
   const bool everything = arguments.size() > 7 && arguments[7] == "everything";
   fmt::print("{} services, {} proxies that call {} of them{}\n", number(3), number(4), number(5),
