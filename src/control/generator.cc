@@ -133,6 +133,7 @@ void Generator::take(const std::shared_ptr<const Snapshot>& snapshot) {
     before_ = snapshot_->number;
   }
   snapshot_ = snapshot;
+  version_ = fmt::format("{}/{}", rfc3339(system_clock().wall()), snapshot->number);
   if (difference_.rules) rules_changed_ = snapshot->number;
   if (difference_.rules || !difference_.configured.empty()) config_changed_ = snapshot->number;
   if (!difference_.rules) return;
@@ -290,7 +291,15 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
                          old(api::kRouteType) == part.routes &&
                          old(api::kDestinationType) == served->destinations &&
                          (!with_secrets || old(api::kSecretType) == part.secrets);
-  if (untouched && old(api::kEndpointType) == part.endpoints) return;
+  if (untouched) {
+    const auto endpoints = served->world->types.find(api::kEndpointType);
+    if (endpoints->second == part.endpoints) return;
+    auto world = std::make_shared<xds::World>(*served->world);
+    world->types.find(api::kEndpointType)->second = part.endpoints;
+    world->version = version_;
+    served->world = std::move(world);
+    return;
+  }
   auto world = std::make_shared<xds::World>();
   bool same = served->world != nullptr;
   const auto set = [&](std::string_view url, Resources resources) {
@@ -326,7 +335,7 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
                                        : translate_secrets(scope, proxy));
   set(api::kDestinationType, learns ? served->destinations : kNone);
   if (same) return;
-  world->version = fmt::format("{}/{}", rfc3339(system_clock().wall()), snapshot->number);
+  world->version = version_;
   served->world = std::move(world);
 }
 

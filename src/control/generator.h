@@ -93,6 +93,7 @@ class Generator {
   bool keeps_own(const Proxy& proxy, const Snapshot& snapshot, const Served& served) const;
 
   std::shared_ptr<const Snapshot> snapshot_;
+  std::string version_;               // of worlds made now
   Difference difference_;             // of it and the one before
   std::uint64_t before_ = 0;          // the number of that
   std::uint64_t rules_changed_ = 0;   // the number of the last one with other rules

@@ -20,6 +20,26 @@ constexpr std::string_view kWildcard = "*";
 // Names that come in a request; a stream may not grow without bound.
 constexpr std::size_t kMaxNames = 200'000;
 
+// What of two maps differs; what they share, most of it, is passed over by pointer.
+template <class Changed, class Gone>
+void each_difference(const ResourceMap& before, const ResourceMap& now, Changed changed,
+                     Gone gone) {
+  auto a = before.begin();
+  auto b = now.begin();
+  while (a != before.end() || b != now.end()) {
+    if (a != before.end() && b != now.end() && a->second == b->second) {
+      ++a;
+      ++b;
+      continue;
+    }
+    const int order = a == before.end() ? 1 : b == now.end() ? -1 : a->first.compare(b->first);
+    if (order < 0) gone(a->second);
+    if (order >= 0) changed(b->second);
+    if (order <= 0) ++a;
+    if (order >= 0) ++b;
+  }
+}
+
 }  // namespace
 
 bool DeltaServer::Order::operator()(const std::string& a, const std::string& b) const {
@@ -134,6 +154,22 @@ std::optional<std::string> DeltaServer::next() {
   return std::nullopt;
 }
 
+template <class Consider>
+void DeltaServer::compare_all(const Type& type, const ResourceMap& map, Consider consider,
+                              std::vector<std::string>* removed) {
+  if (type.wildcard) {
+    for (const auto& [name, resource] : map) consider(resource);
+  } else {
+    for (const auto& name : type.names) {
+      if (auto it = map.find(name); it != map.end()) consider(it->second);
+    }
+  }
+  for (const auto& [name, version] : type.has) {
+    bool wanted = type.wildcard || type.names.contains(name);
+    if (wanted && !map.contains(name)) removed->push_back(name);
+  }
+}
+
 std::optional<std::string> DeltaServer::respond(Type& type) {
   static const auto kNothing = std::make_shared<const ResourceMap>();
   auto found = world_->types.find(type.url);
@@ -151,17 +187,18 @@ std::optional<std::string> DeltaServer::respond(Type& type) {
     changed.push_back(resource);
   };
   std::vector<std::string> removed;
-  if (type.wildcard) {
-    for (const auto& [name, resource] : map) consider(resource);
+  if (!type.dirty && type.again.empty() && type.seen != nullptr) {
+    each_difference(
+        *type.seen, map,
+        [&](const ResourceRef& resource) {
+          if (type.wildcard || type.names.contains(resource->name)) consider(resource);
+        },
+        [&](const ResourceRef& gone) {
+          if (type.has.contains(gone->name)) removed.push_back(gone->name);
+        });
   } else {
-    for (const auto& name : type.names) {
-      if (auto it = map.find(name); it != map.end()) consider(it->second);
-    }
+    compare_all(type, map, consider, &removed);
     std::ranges::sort(changed, {}, &Resource::name);
-  }
-  for (const auto& [name, version] : type.has) {
-    bool wanted = type.wildcard || type.names.contains(name);
-    if (wanted && !map.contains(name)) removed.push_back(name);
   }
   // Names asked for that are not there: saying so ends the client's wait.
   for (const auto& name : type.again) {

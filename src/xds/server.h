@@ -106,6 +106,9 @@ class DeltaServer {
   void apply_subscriptions(Type& type, Received& received, bool first,
                            const std::unordered_map<std::string, std::string>& known);
   std::optional<std::string> respond(Type& type);
+  template <class Consider>
+  static void compare_all(const Type& type, const ResourceMap& map, Consider consider,
+                          std::vector<std::string>* removed);
   void resend_endpoints(const std::vector<ResourceRef>& clusters);
 
   std::string stream_id_;
