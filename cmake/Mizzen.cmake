@@ -103,7 +103,7 @@ TEST(Seeds, @fuzz_name@) { mizzen::run_corpus("@folder@/corpus/@fuzz_name@", @fu
       add_executable(${name}_${fuzz_name} ${fuzzer})
       target_compile_options(${name}_${fuzz_name} PRIVATE -fsanitize=fuzzer,address)
       target_link_options(${name}_${fuzz_name} PRIVATE -fsanitize=fuzzer,address)
-      target_link_libraries(${name}_${fuzz_name} PRIVATE ${name})
+      target_link_libraries(${name}_${fuzz_name} PRIVATE ${name} ${A_TEST_DEPS})
       set_property(GLOBAL APPEND PROPERTY MIZZEN_FUZZERS ${name}_${fuzz_name})
     endforeach()
   endif()

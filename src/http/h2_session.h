@@ -1,50 +1,50 @@
-// HTTP/2 (RFC 9113) over libnghttp2: what servers and clients share.
+// A connection of HTTP/2 (RFC 9113, 8441): what servers and clients share.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "http/codec.h"
+#include "http/h2_frames.h"
+#include "http/h2_head.h"
+#include "http/h2_stream.h"
+#include "http/hpack.h"
 #include "http/output.h"
-
-struct nghttp2_session;
 
 namespace mizzen::http::h2 {
 
-// One exchange. Its place in Session::streams_ is `index`.
-struct Stream {
-  StreamId id = 0;
-  std::size_t index = 0;
-  StreamEvents* events = nullptr;  // null: nobody listens any more
-  RequestHead request;             // server: while it is read
-  ResponseHead response;           // client: while it is read
-  Headers trailers;                // received
-  std::size_t head_bytes = 0;
-  std::size_t head_fields = 0;
-  std::string protocol;       // server: :protocol of the request
-  std::string websocket_key;  // client: of an upgrade
-  Output pending;             // body to send
-  Headers pending_trailers;
-  std::size_t held = 0;  // received and not consumed() yet
-  bool pending_end = false;
-  bool deferred = false;
-  bool above_mark = false;
-  bool head_read = false;  // the request or the final response was delivered
-  bool answered = false;   // server: a response was submitted
-  bool tunnel = false;     // client: upgrade or CONNECT
-  bool input_ended = false;
-  bool too_large = false;
+// How many of something wait to be written, without a note for each: at least as many as there are,
+// at most those and the ones written while the same output was going out.
+class Waiting {
+ public:
+  void add() { ++recent_; }
+  // `drained` and `written`: bytes since the beginning.
+  std::uint64_t count(std::uint64_t drained, std::uint64_t written) {
+    if (drained == written) {
+      old_ = recent_ = 0;
+    } else if (drained >= mark_) {
+      old_ = std::exchange(recent_, 0);
+      mark_ = written;
+    }
+    return old_ + recent_;
+  }
+
+ private:
+  std::uint64_t old_ = 0;     // written before the mark
+  std::uint64_t recent_ = 0;  // and behind it
+  std::uint64_t mark_ = 0;
 };
 
-// `Server` or client by `is_server`. Both interfaces are served by Codec<Interface> below.
+// `Server` or client by `is_server`. Both interfaces are served by Codec<Interface> in h2_codec.cc.
 class Session {
  public:
   Session(const CodecOptions& options, ConnectionEvents* events, bool is_server);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session();
 
   Status feed(std::string_view bytes);
   bool wants_input() const;
@@ -72,51 +72,133 @@ class Session {
   std::size_t max_streams() const;
 
  private:
-  friend struct Callbacks;  // nghttp2's, in h2_callbacks.cc
-  struct Closed {
-    std::unique_ptr<Stream> stream;
-    std::uint32_t code;
-  };
+  enum class Input : std::uint8_t { kPreface, kHead, kPayload, kData, kSkip };
 
-  Stream* find(StreamId id) const;
-  Stream* add_stream();
-  void remove_stream(Stream* stream, std::uint32_t code);
-  void deliver_request(Stream* stream, bool end);
-  void deliver_response(Stream* stream, bool end);
-  void deliver_trailers(Stream* stream);
-  void refuse_stream(Stream* stream, std::uint32_t code);
-  void fill();
+  // h2_session.cc
+  Stream* closed(StreamId id) const;
+  void close(Stream* stream, ErrorCode code, bool by_peer = false);
+  void close_if_done(Stream* stream);
+  void stream_error(Stream* stream, ErrorCode code);
+  void broken(ErrorCode code, std::string_view why);
+  void flooded(std::string_view violation);
   void raise();
+  void tell(Stream& stream);
   void break_all(const Error& error);
   void note_work();
-  void terminate(std::uint32_t code, std::string_view violation);
-  void note_head(StreamId id);
-  void count_idle_frame();
-  void count_priority_frame();
+
+  // h2_receive.cc: bytes to frames
+  void receive(std::string_view bytes);
+  void read_preface(std::string_view& bytes);
+  void read_head(std::string_view& bytes);
+  void read_payload(std::string_view& bytes);
+  void read_data(std::string_view& bytes);
+  void begin_frame();
+  bool frame_allowed();
+  void begin_data();
+  void take_data(std::string_view part, bool last);
+  void count_empty();
+  void count_idle();
+  void count_priority();
   void count_window_update();
+  void count_early_reset(const Stream& stream);
+  bool is_idle(std::uint32_t id) const;
+
+  // h2_frames_in.cc: what frames mean
+  void on_frame(std::string_view payload);
+  void on_headers(std::string_view payload);
+  void on_continuation(std::string_view payload);
+  void on_priority(std::string_view payload);
+  void on_reset(std::string_view payload);
+  void on_settings(std::string_view payload);
+  bool on_setting(Setting name, std::uint32_t value);
+  void on_settings_known();
+  bool resize_windows(std::uint32_t window);
+  void note_answer();
+  void on_ping(std::string_view payload);
+  void on_goaway(std::string_view payload);
+  void on_window_update(std::string_view payload);
+  HeadReader::What open_block(std::uint32_t id);
+  void note_closed_block(std::uint32_t id);
+  void read_block(std::string_view bytes, bool last);
+  void end_block();
+  void end_request(StreamId id, HeadReader::Fault fault, bool end);
+  void end_response(Stream* stream, bool end);
+  void end_trailers(Stream* stream, bool end);
+
+  // h2_send.cc
+  void fill();
+  bool fill_one(Stream* stream);
+  std::int64_t allowance(const Stream& stream) const;
+  void data_written(Stream* stream, std::size_t size);
+  void schedule(Stream* stream);
+  void end_output(Stream* stream);
+  void return_window(std::size_t bytes);
+  void write_reset(std::uint32_t id, ErrorCode code);
+  void write_goaway(std::uint32_t last, ErrorCode code);
+  static bool is_drain_ping(std::string_view payload);
+  void write_trailers(Stream* stream, const Headers& trailers);
+  template <class Emit>
+  void write_head(StreamId id, std::size_t most, bool end, Emit emit);
+  void write_block(StreamId id, std::string_view block, bool end);
+  std::uint64_t written() const { return drained_ + out_.size(); }
 
   CodecOptions options_;
   ConnectionEvents* events_;
-  nghttp2_session* session_ = nullptr;
+  hpack::Reader reader_;
+  hpack::Writer writer_;
+  HeadReader head_reader_;
   Output out_;
-  std::vector<std::unique_ptr<Stream>> streams_;
-  std::vector<Closed> closed_;      // to be told in raise()
-  std::vector<StreamId> writable_;  // to be told in raise()
-  StreamId last_opened_ = 0;        // server: the highest whose head has come
-  std::uint32_t opened_ = 0;        // server: how many heads opened one
+  StreamTable streams_;
+  StreamQueue ready_;
+  std::vector<std::unique_ptr<Stream>> closed_;  // to be told in raise(), then freed
+  std::vector<StreamId> writable_;               // to be told in raise()
+  ClosedLately lately_;
   Status status_;
+  std::string_view violation_;  // a literal
+
+  // Input. `kept_` is a frame's head or payload of which the rest has not come; `block_` the
+  // beginning of a field whose rest comes with the next CONTINUATION.
+  Input input_ = Input::kHead;
+  FrameHead frame_{};
+  std::string kept_;
+  std::string block_;
+  std::size_t left_ = 0;         // of the preface, or of the frame that is read
+  std::size_t padding_ = 0;      // of the DATA frame
+  std::size_t block_bytes_ = 0;  // of the field block
+  std::uint32_t block_stream_ = 0;
+  bool block_ends_stream_ = false;
+  bool padding_known_ = true;
+
+  StreamId next_id_ = 1;                     // client; 0: all were used
+  StreamId next_refused_ = -1;               // client: for streams that are none
+  std::uint32_t last_opened_ = 0;            // server: the highest whose head has come
+  std::uint32_t last_processed_ = 0;         // server: the highest that on_request() heard of
+  std::uint32_t last_told_ = kMostStreamId;  // client: by the peer's GOAWAY
+  std::uint32_t opened_ = 0;                 // server: how many heads opened one
+  std::uint32_t peer_streams_ = 0xffffffff;
+  std::int64_t peer_window_ = kWindow;
+  std::int64_t send_window_ = kWindow;
+  std::int64_t receive_window_ = kWindow;
+  std::int64_t returned_ = 0;  // to be added to the above once it is worth a frame
+  std::uint64_t drained_ = 0;  // bytes
+
+  Waiting frames_;
+  Waiting answers_;  // to PING and SETTINGS
   std::uint64_t streams_seen_ = 0;
   std::uint64_t early_resets_ = 0;
   std::uint64_t priority_frames_ = 0;
   std::uint64_t window_updates_ = 0;
   std::uint64_t data_frames_ = 0;   // sent
-  std::string_view violation_;      // a literal
   std::uint32_t idle_frames_ = 0;   // frames in a row that moved no request on
   std::uint32_t empty_frames_ = 0;  // of those, the ones without any content
   bool is_server_;
   bool in_events_ = false;
   bool work_noted_ = false;
+  bool settings_came_ = false;
+  bool settings_known_ = false;  // the peer has acknowledged ours
+  bool peer_connect_protocol_ = false;
   bool goaway_received_ = false;
+  bool goaway_sent_ = false;  // one that says which stream was the last
   bool draining_ = false;
   bool notice_sent_ = false;
   bool head_open_ = false;  // a field block has begun and not ended

@@ -42,13 +42,15 @@ namespace {
 thread_local OutputPool pool;
 }
 
+void Output::add_block() {
+  Block* block = pool.acquire();
+  (last_ == nullptr ? first_ : last_->next) = block;
+  last_ = block;
+}
+
 void Output::append_slowly(std::string_view bytes) {
   while (!bytes.empty()) {
-    if (last_ == nullptr || last_->end == kBlock) {
-      Block* block = pool.acquire();
-      (last_ == nullptr ? first_ : last_->next) = block;
-      last_ = block;
-    }
+    if (last_ == nullptr || last_->end == kBlock) add_block();
     const std::size_t part = std::min(bytes.size(), kBlock - last_->end);
     std::memcpy(last_->bytes + last_->end, bytes.data(), part);
     last_->end += part;

@@ -42,6 +42,17 @@ class Output {
     }
   }
 
+  // Room for `size` bytes (at most kBlock) in one piece behind the last; commit() says how many of
+  // them were written.
+  char* reserve(std::size_t size) {
+    if (last_ == nullptr || size > kBlock - last_->end) add_block();
+    return last_->bytes + last_->end;
+  }
+  void commit(std::size_t size) {
+    last_->end += size;
+    size_ += size;
+  }
+
   // Fills `to` with the bytes in order; returns how many entries were filled.
   std::size_t show(std::span<iovec> to) const;
   // Drops bytes from the front; at most size().
@@ -62,6 +73,7 @@ class Output {
   };
 
   void append_slowly(std::string_view bytes);
+  void add_block();
   void drop_first();
 
   Block* first_ = nullptr;
