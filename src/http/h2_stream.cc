@@ -1,6 +1,7 @@
 #include "http/h2_stream.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace mizzen::http::h2 {
 
@@ -65,6 +66,7 @@ void StreamTable::grow() {
   auto old = std::move(slots_);
   slots_ = std::vector<std::unique_ptr<Stream>>(std::max(kLeastSlots, old.size() * 2));
   size_ = 0;
+  shift_ = 32 - static_cast<unsigned>(std::countr_zero(slots_.size()));
   for (auto& stream : old) {
     if (stream) add(std::move(stream));
   }

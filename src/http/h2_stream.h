@@ -48,7 +48,8 @@ struct Stream {
   static void operator delete(void* memory);
 };
 
-// Open streams by number: open addressing, which ascending numbers fill without collisions.
+// Open streams by number: open addressing. Numbers are scattered, since neighbours in one heap
+// would all be looked at whenever one goes.
 class StreamTable {
  public:
   Stream* find(StreamId id) const {
@@ -73,12 +74,13 @@ class StreamTable {
 
  private:
   std::size_t slot(StreamId id) const {
-    return (static_cast<std::uint32_t>(id) >> 1) & (slots_.size() - 1);
+    return (static_cast<std::uint32_t>(id) >> 1) * 0x9e3779b9U >> shift_;
   }
   void grow();
 
   std::vector<std::unique_ptr<Stream>> slots_;  // a power of two, at most half full
   std::size_t size_ = 0;
+  unsigned shift_ = 32;
 };
 
 // The streams with something to send, each once, first come first served.

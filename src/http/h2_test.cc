@@ -367,6 +367,102 @@ TEST(H2, FramesOnTheirWayWhenWeResetTheStream) {
   EXPECT_EQ(pair.at_server.requests.size(), 2u);
 }
 
+TEST(H2, StreamsBeyondTheLimitAreRefusedAndSafeToRetry) {
+  CodecOptions options;
+  options.limits.concurrent_streams = 1;
+  Pair pair(options);
+  // Before the server's SETTINGS are known, a client may ask for more.
+  auto eager = make_h2_client({}, &pair.at_client);
+  auto server = make_h2_server(options, &pair.at_server);
+  StreamRecorder first;
+  StreamRecorder second;
+  RequestHead head;
+  head.method = "GET";
+  head.authority = "a";
+  const StreamId id = eager->submit(head, true, &first);
+  eager->submit(head, true, &second);
+  exchange(*eager, *server);
+  EXPECT_EQ(second.log, "reset(safe)");
+  server->respond(id, status(200), true);
+  exchange(*eager, *server);
+  EXPECT_EQ(first.log, "response(200) end complete");
+}
+
+TEST(H2, AnExchangeIsCompleteOnceItWasWritten) {
+  ConnectionRecorder recorder;
+  auto server = make_h2_server({}, &recorder);
+  ASSERT_TRUE(server->feed(kPreface + frame(kHead, kEnd | kEndHead, 1, kGetOfA)));
+  server->respond(1, status(200), false);
+  server->send_data(1, "body", true);
+  ASSERT_TRUE(server->feed({}));
+  EXPECT_EQ(recorder.requests[0].stream->log, "");
+  std::array<iovec, 4> parts;
+  ASSERT_EQ(server->output(parts), 1u);
+  server->drained(parts[0].iov_len - 1);
+  EXPECT_EQ(recorder.requests[0].stream->log, "");
+  server->drained(1);
+  EXPECT_EQ(recorder.requests[0].stream->log, "complete");
+}
+
+TEST(H2, BodiesMustBeAsLongAsTheirHeadsSay) {
+  const std::string post = kGetOfA + literal("content-length", "3");
+  struct Case {
+    const char* what;
+    std::string frames;
+    const char* log;
+  };
+  const Case cases[] = {
+      {"as long", frame(kData, kEnd, 1, "abc"), "data(abc) end"},
+      {"shorter", frame(kData, kEnd, 1, "ab"), "reset"},
+      {"longer", frame(kData, 0, 1, "abcd"), "reset"},
+      {"shorter, with trailers",
+       frame(kData, 0, 1, "ab") + frame(kHead, kEnd | kEndHead, 1, literal("x", "1")),
+       "data(ab) reset"},
+  };
+  for (const Case& c : cases) {
+    ConnectionRecorder recorder;
+    auto server = make_h2_server({}, &recorder);
+    EXPECT_TRUE(server->feed(kPreface + frame(kHead, kEndHead, 1, post) + c.frames)) << c.what;
+    ASSERT_EQ(recorder.requests.size(), 1u);
+    EXPECT_EQ(recorder.requests[0].stream->log, c.log) << c.what;
+  }
+}
+
+TEST(H2, AHeadWithoutAnEndEndsTheConnection) {
+  ConnectionRecorder recorder;
+  auto server = make_h2_server({}, &recorder);
+  Status fed = server->feed(kPreface + frame(kHead, kEnd, 1, kGetOfA));
+  const std::string more = frame(9, 0, 1, literal("x", std::string(100, 'a')));
+  EXPECT_TRUE(server->head_pending());
+  std::size_t bytes = 0;
+  for (; fed && bytes < 10'000'000; bytes += more.size()) fed = server->feed(more);
+  EXPECT_FALSE(fed);
+  EXPECT_LT(bytes, 400'000u);
+}
+
+TEST(H2, LargeBodiesTakeTurns) {
+  ConnectionRecorder recorder;
+  CodecOptions options;
+  auto server = make_h2_server(options, &recorder);
+  const std::string window("\0\x4\0\x10\0\0", 6);  // SETTINGS_INITIAL_WINDOW_SIZE 1 MiB
+  ASSERT_TRUE(server->feed(
+      kPreface + frame(4, 0, 0, window) + frame(8, 0, 0, std::string("\0\x10\0\0", 4)) +
+      frame(kHead, kEnd | kEndHead, 1, kGetOfA) + frame(kHead, kEnd | kEndHead, 3, kGetOfA)));
+  for (const StreamId id : {1, 3}) {
+    server->respond(id, status(200), false);
+    server->send_data(id, std::string(400'000, 'x'), true);
+  }
+  const std::string out = pull(*server);
+  std::string order;
+  for (std::size_t at = 0; at + 9 <= out.size();) {
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(out[at + i]); };
+    if (byte(3) == kData) order += static_cast<char>('0' + byte(8));
+    at += 9 + (std::size_t{byte(0)} << 16 | std::size_t{byte(1)} << 8 | byte(2));
+  }
+  EXPECT_EQ(order.size(), 50u);
+  EXPECT_NE(order.find("3131313131"), std::string::npos) << order;
+}
+
 TEST(H2, APrefaceThatIsNoneFails) {
   ConnectionRecorder recorder;
   auto server = make_h2_server({}, &recorder);

@@ -112,11 +112,36 @@ void Reader::set_table(std::size_t bytes) {
 
 void Reader::begin() { at_start_ = true; }
 
+inline bool Reader::look_up(std::size_t index, Field& field) const {
+  if (index == 0) return false;
+  if (index <= kStaticEntries) {
+    const StaticEntry& entry = static_entry(index);
+    field.name = entry.name;
+    field.value = entry.value;
+    field.kind = entry.kind;
+    field.valid = field.static_name = field.static_value = true;
+    return true;
+  }
+  const std::size_t age = index - kStaticEntries - 1;
+  if (age >= table_.count()) return false;
+  const DynamicTable::Entry& entry = table_.newest(age);
+  field.name = table_.name(entry);
+  field.value = table_.value(entry);
+  field.kind = entry.kind;
+  field.valid = entry.valid;
+  field.static_name = field.static_value = false;
+  return true;
+}
+
 Reader::Step Reader::next(std::string_view& bytes, Field& field) {
   const auto first = static_cast<unsigned char>(bytes[0]);
   if ((first & 0xe0) == 0x20) return resize(bytes);
   if (owes_size_) return Step::kBroken;
   at_start_ = false;
+  if (first > 0x80 && first < 0xff) {  // as most fields come
+    bytes.remove_prefix(1);
+    return look_up(first & 0x7fU, field) ? Step::kField : Step::kBroken;
+  }
   return (first & 0x80) != 0 ? indexed(bytes, field) : literal(bytes, field);
 }
 
@@ -128,20 +153,6 @@ Reader::Step Reader::resize(std::string_view& bytes) {
   table_.set_limit(size);
   owes_size_ = false;
   return Step::kNothing;
-}
-
-bool Reader::look_up(std::size_t index, Field& field) const {
-  if (index == 0) return false;
-  if (index <= kStaticEntries) {
-    const StaticEntry& entry = static_entry(index);
-    field = {entry.name, entry.value, entry.kind, true, true, true};
-    return true;
-  }
-  const std::size_t age = index - kStaticEntries - 1;
-  if (age >= table_.count()) return false;
-  const DynamicTable::Entry& entry = table_.newest(age);
-  field = {table_.name(entry), table_.value(entry), entry.kind, entry.valid, false, false};
-  return true;
 }
 
 Reader::Step Reader::indexed(std::string_view& bytes, Field& field) {

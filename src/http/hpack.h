@@ -142,8 +142,14 @@ class Writer {
     std::array<std::uint32_t, 128> fields{};  // numbers of entries, by hash
     std::array<std::uint32_t, 64> names{};
     std::array<std::uint32_t, 64> seen{};  // hashes
+    // Which entry was written next when that one was last: heads come in the same order again. Both
+    // by the lowest bits of their numbers.
+    std::array<std::uint8_t, 256> after{};
   };
-  std::size_t find_field(std::string_view name, std::string_view value, std::uint32_t hash) const;
+  char* write_unexpected(std::string_view name, std::string_view value, char* to);
+  std::size_t expected(std::string_view name, std::string_view value);
+  std::size_t found(std::uint32_t number);
+  std::size_t find_field(std::string_view name, std::string_view value, std::uint32_t hash);
   std::size_t find_name(std::string_view name, std::uint32_t hash) const;
   bool worth_keeping(std::string_view name, std::string_view value, std::uint32_t hash,
                      bool name_known);
@@ -152,6 +158,7 @@ class Writer {
 
   DynamicTable table_;
   std::unique_ptr<Memory> memory_;
+  std::uint8_t last_ = 0;                      // that was written
   std::size_t least_ = Reader::kDefaultTable;  // of the limits since the last block
   bool size_changed_ = false;
 };

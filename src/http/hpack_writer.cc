@@ -32,6 +32,26 @@ std::uint64_t hash_of(std::string_view text, std::uint64_t seed) {
   return hash ^ hash >> 32;
 }
 
+// Whether both have these `size` bytes; most texts are too short for a call of memcmp to pay.
+inline bool same(const char* a, const char* b, std::size_t size) {
+  if (size >= 8) {
+    const std::size_t last = size - 8;
+    for (std::size_t at = 0; at < last; at += 8) {
+      if (load(a + at, 8) != load(b + at, 8)) return false;
+    }
+    return load(a + last, 8) == load(b + last, 8);
+  }
+  if (size >= 4) return load(a, 4) == load(b, 4) && load(a + size - 4, 4) == load(b + size - 4, 4);
+  for (; size > 0; --size) {
+    if (*a++ != *b++) return false;
+  }
+  return true;
+}
+
+inline bool same(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && same(a.data(), b.data(), a.size());
+}
+
 // RFC 7541 5.1, behind the bits that `first` has.
 char* put_number(std::size_t value, unsigned prefix, unsigned first, char* to) {
   const std::size_t most = (1U << prefix) - 1;
@@ -72,11 +92,29 @@ bool is_secret(std::string_view name, std::string_view value) {
   }
 }
 
-std::size_t static_field(std::string_view name, std::string_view value) {
-  for (std::size_t i = static_name(name); i != 0 && i <= kStaticEntries; ++i) {
+// The pseudo-headers that the static table holds whole, or 0.
+std::size_t static_pseudo(std::string_view name, std::string_view value) {
+  std::size_t from = 0;
+  std::size_t to = 0;
+  switch (name.size() > 2 ? name[2] : ' ') {
+    case 'e':  // :method
+      from = 2, to = 3;
+      break;
+    case 'a':  // :path
+      from = 4, to = 5;
+      break;
+    case 'c':  // :scheme
+      from = 6, to = 7;
+      break;
+    case 't':  // :status
+      from = 8, to = 14;
+      break;
+    default:
+      return 0;
+  }
+  for (std::size_t i = from; i <= to; ++i) {
     const StaticEntry& entry = static_entry(i);
-    if (entry.name != name) break;
-    if (entry.value == value) return i;
+    if (same(entry.value, value)) return same(entry.name, name) ? i : 0;
   }
   return 0;
 }
@@ -92,21 +130,39 @@ void Writer::set_table(std::size_t bytes) {
 }
 
 char* Writer::begin(char* to) {
+  last_ = 0;
   if (!size_changed_) return to;
   size_changed_ = false;
   if (least_ < table_.limit()) to = put_number(least_, 5, 0x20, to);
   return put_number(table_.limit(), 5, 0x20, to);
 }
 
-// Both give an index of RFC 7541 2.3.3, or 0.
-std::size_t Writer::find_field(std::string_view name, std::string_view value,
-                               std::uint32_t hash) const {
+// Without a look at its hash: is it the field that came next last time?
+std::size_t Writer::expected(std::string_view name, std::string_view value) {
+  const std::uint32_t newest = table_.added() - 1;
+  const std::uint32_t number = newest - static_cast<std::uint8_t>(newest - memory_->after[last_]);
+  if (!table_.holds(number)) return 0;
+  const DynamicTable::Entry& entry = table_.numbered(number);
+  if (entry.name_size != name.size() || entry.value_size != value.size()) return 0;
+  if (!same(table_.name(entry), name) || !same(table_.value(entry), value)) return 0;
+  last_ = static_cast<std::uint8_t>(number);
+  return kStaticEntries + table_.added() - number;
+}
+
+// Notes what came next, and gives its index of RFC 7541 2.3.3.
+std::size_t Writer::found(std::uint32_t number) {
+  memory_->after[last_] = static_cast<std::uint8_t>(number);
+  last_ = static_cast<std::uint8_t>(number);
+  return kStaticEntries + table_.added() - number;
+}
+
+std::size_t Writer::find_field(std::string_view name, std::string_view value, std::uint32_t hash) {
   for (std::uint32_t probe = 0; probe < 2; ++probe) {
     const std::uint32_t number = memory_->fields[(hash + probe) % memory_->fields.size()];
     if (!table_.holds(number)) continue;
     const DynamicTable::Entry& entry = table_.numbered(number);
-    if (entry.hash == hash && table_.name(entry) == name && table_.value(entry) == value) {
-      return kStaticEntries + table_.added() - number;
+    if (entry.hash == hash && same(table_.name(entry), name) && same(table_.value(entry), value)) {
+      return found(number);
     }
   }
   return 0;
@@ -115,8 +171,8 @@ std::size_t Writer::find_field(std::string_view name, std::string_view value,
 std::size_t Writer::find_name(std::string_view name, std::uint32_t hash) const {
   const std::uint32_t number = memory_->names[hash % memory_->names.size()];
   if (!table_.holds(number)) return 0;
-  return table_.name(table_.numbered(number)) == name ? kStaticEntries + table_.added() - number
-                                                      : 0;
+  return same(table_.name(table_.numbered(number)), name) ? kStaticEntries + table_.added() - number
+                                                          : 0;
 }
 
 bool Writer::worth_keeping(std::string_view name, std::string_view value, std::uint32_t hash,
@@ -133,6 +189,7 @@ void Writer::remember(std::string_view name, std::string_view value, std::uint32
   if (entry == nullptr) return;
   entry->hash = hash;
   const std::uint32_t number = table_.added() - 1;
+  found(number);
   memory_->names[name_hash % memory_->names.size()] = number;
   std::uint32_t& first = memory_->fields[hash % memory_->fields.size()];
   const bool taken = number != first && table_.holds(first);
@@ -141,8 +198,18 @@ void Writer::remember(std::string_view name, std::string_view value, std::uint32
 
 char* Writer::write(std::string_view name, std::string_view value, char* to) {
   if (name.starts_with(':')) {
-    if (const std::size_t index = static_field(name, value)) return put_number(index, 7, 0x80, to);
+    if (const std::size_t index = static_pseudo(name, value)) {
+      *to = static_cast<char>(0x80 | index);
+      return to + 1;
+    }
   }
+  if (memory_ != nullptr) {
+    if (const std::size_t index = expected(name, value)) return put_number(index, 7, 0x80, to);
+  }
+  return write_unexpected(name, value, to);
+}
+
+char* Writer::write_unexpected(std::string_view name, std::string_view value, char* to) {
   if (memory_ == nullptr) memory_ = std::make_unique<Memory>();
   const std::uint64_t name_mix = hash_of(name, 0);
   const auto name_hash = static_cast<std::uint32_t>(name_mix);

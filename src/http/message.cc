@@ -19,6 +19,22 @@ constexpr std::array<bool, 256> kTokenChars = [] {
   return table;
 }();
 
+constexpr std::array<bool, 256> visible_but(std::string_view others) {
+  std::array<bool, 256> table{};
+  for (int c = 0x21; c < 0x7f; ++c) table[c] = true;
+  for (char c : others) table[static_cast<unsigned char>(c)] = false;
+  return table;
+}
+constexpr std::array<bool, 256> kAuthorityChars = visible_but("/?#@\\,\"<>");
+constexpr std::array<bool, 256> kTargetChars = visible_but("#");
+
+bool all_of(const std::array<bool, 256>& allowed, std::string_view text) {
+  for (char c : text) {
+    if (!allowed[static_cast<unsigned char>(c)]) return false;
+  }
+  return true;
+}
+
 // RFC 9110 15 and the registry; in order.
 struct Reason {
   int status;
@@ -143,13 +159,7 @@ std::string_view reason_phrase(int status) {
   return found != std::end(kReasons) && found->status == status ? found->phrase : "Unknown";
 }
 
-bool is_token(std::string_view text) {
-  if (text.empty()) return false;
-  for (char c : text) {
-    if (!kTokenChars[static_cast<unsigned char>(c)]) return false;
-  }
-  return true;
-}
+bool is_token(std::string_view text) { return !text.empty() && all_of(kTokenChars, text); }
 
 bool is_field_value(std::string_view text) {
   for (char c : text) {
@@ -159,24 +169,9 @@ bool is_field_value(std::string_view text) {
   return true;
 }
 
-bool is_authority(std::string_view text) {
-  for (char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u <= 0x20 || u >= 0x7f || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' ||
-        c == ',' || c == '"' || c == '<' || c == '>') {
-      return false;
-    }
-  }
-  return true;
-}
+bool is_authority(std::string_view text) { return all_of(kAuthorityChars, text); }
 
-bool is_target(std::string_view text) {
-  for (char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u <= 0x20 || u >= 0x7f || c == '#') return false;
-  }
-  return true;
-}
+bool is_target(std::string_view text) { return all_of(kTargetChars, text); }
 
 bool is_forbidden_trailer(std::string_view name) {
   constexpr std::string_view kForbidden[] = {"age",
