@@ -12,7 +12,8 @@ constexpr std::size_t kKeptCapacity = 256;  // of memory, between two frames
 
 // Gathers `size` bytes: shows them when they are there, in place where possible. What it shows
 // lasts until `kept` changes.
-bool gather(std::string& kept, std::string_view& bytes, std::size_t size, std::string_view& whole) {
+inline bool gather(std::string& kept, std::string_view& bytes, std::size_t size,
+                   std::string_view& whole) {
   if (kept.empty() && bytes.size() >= size) {
     whole = bytes.substr(0, size);
     bytes.remove_prefix(size);

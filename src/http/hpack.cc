@@ -61,7 +61,7 @@ DynamicTable::Entry* DynamicTable::add(std::string_view name, std::string_view v
   if (!value.empty()) std::memcpy(to + name.size(), value.data(), value.size());
   evict_to(limit_ - size - kOverhead);
   if (count_ == ring_.size()) grow_ring();
-  Entry& entry = ring_[added_ & (ring_.size() - 1)];
+  Entry& entry = ring_[added_ & mask_];
   entry = {static_cast<std::uint32_t>(end_),
            static_cast<std::uint32_t>(name.size()),
            static_cast<std::uint32_t>(value.size()),
@@ -90,7 +90,7 @@ void DynamicTable::make_room(std::size_t size, std::string_view& name) {
   }
   if (alive > 0) std::memmove(text_.get(), source + from, alive);
   for (std::size_t age = 0; age < count_; ++age) {
-    ring_[(added_ - 1 - age) & (ring_.size() - 1)].at -= static_cast<std::uint32_t>(from);
+    ring_[(added_ - 1 - age) & mask_].at -= static_cast<std::uint32_t>(from);
   }
   end_ = alive;
   if (inside) name = {text_.get() + offset, name.size()};
@@ -103,6 +103,7 @@ void DynamicTable::grow_ring() {
     larger[number & (larger.size() - 1)] = numbered(number);
   }
   ring_ = std::move(larger);
+  mask_ = static_cast<std::uint32_t>(ring_.size() - 1);
 }
 
 void Reader::set_table(std::size_t bytes) {

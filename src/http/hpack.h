@@ -43,7 +43,7 @@ class DynamicTable {
   Entry* add(std::string_view name, std::string_view value);
   // `age` 0 is the newest; less than count().
   const Entry& newest(std::size_t age) const { return numbered(added_ - 1 - age); }
-  const Entry& numbered(std::uint32_t number) const { return ring_[number & (ring_.size() - 1)]; }
+  const Entry& numbered(std::uint32_t number) const { return ring_[number & mask_]; }
   std::string_view name(const Entry& entry) const {
     return {text_.get() + entry.at, entry.name_size};
   }
@@ -57,6 +57,7 @@ class DynamicTable {
   void grow_ring();
 
   std::vector<Entry> ring_;  // a power of two
+  std::uint32_t mask_ = 0;   // its size less one
   std::unique_ptr<char[]> text_;
   std::size_t capacity_ = 0;
   std::size_t end_ = 0;   // of the text; all that is alive lies before it, in order
