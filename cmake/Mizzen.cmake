@@ -8,6 +8,8 @@ function(mizzen_unite target)
     math(EXPR count "${count} / 2")
   endwhile()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # Which warns of what an unnamed namespace holds, when it stands in an included file.
+  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
   foreach(file ${ARGN})
     get_filename_component(key ${file} NAME)
     string(MD5 key ${key})
