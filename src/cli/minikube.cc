@@ -273,12 +273,12 @@ void add_profiles(CLI::App& app, Minikube& minikube) {
 }
 
 // Parts that every cluster here has, and those that there are none of.
-struct Addon {
+struct MinikubeAddon {
   const char* name;
   bool there;
   const char* says;
 };
-constexpr Addon kAddons[] = {
+constexpr MinikubeAddon kMinikubeAddons[] = {
     {"dashboard", false, "there is no Kubernetes dashboard; kubectl shows the same"},
     {"default-storageclass", false, "there are no persistent volumes; emptyDir holds data"},
     {"ingress", false, "Ingress of class istio is the ingress gateway's"},
@@ -291,7 +291,7 @@ constexpr Addon kAddons[] = {
 
 int change_addon(const Minikube& minikube, const std::string& name, bool enable) {
   if (!minikube.running(minikube.state())) return say_not_running(minikube);
-  for (const Addon& addon : kAddons) {
+  for (const MinikubeAddon& addon : kMinikubeAddons) {
     if (addon.name != name) continue;
     if (addon.there == enable) {
       fmt::print("* The '{}' addon is {}: {}\n", name, enable ? "enabled" : "disabled", addon.says);
@@ -314,7 +314,7 @@ void add_addons(CLI::App& app, Minikube& minikube) {
   static std::string name;
   addons->add_subcommand("list", "print them")->callback([] {
     fmt::print("{:<22} {:<10} {}\n", "ADDON NAME", "STATUS", "HERE");
-    for (const Addon& addon : kAddons)
+    for (const MinikubeAddon& addon : kMinikubeAddons)
       fmt::print("{:<22} {:<10} {}\n", addon.name, addon.there ? "enabled" : "disabled",
                  addon.says);
   });
