@@ -13,7 +13,7 @@ namespace mizzen::samples::load {
 namespace {
 
 MonoTime now() { return system_clock().mono(); }
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 double random_part() {
   static std::mt19937 engine(std::random_device{}());
@@ -123,7 +123,7 @@ void Run::begin() {
       MonoTime from = now();
       return io::connect(loop_, address_, {.timeout = options_.timeout},
                          [this, from, done](Result<std::unique_ptr<io::Stream>> stream) {
-                           outcome_.connects.add(seconds(now() - from));
+                           outcome_.connects.add(seconds_of(now() - from));
                            done(std::move(stream));
                          });
     };
@@ -180,7 +180,7 @@ void Run::next(Caller& caller) {
   if (options_.uniform)
     due += each * static_cast<double>(caller.number) / static_cast<double>(callers_.size());
   if (options_.jitter) due += each * random_part();
-  double wait = due - seconds(elapsed());
+  double wait = due - seconds_of(elapsed());
   if (caller.made > 0) outcome_.sleeps.add(wait);
   if (wait <= 0) return call(caller);
   loop_.after(Duration(static_cast<std::int64_t>(wait * 1e9)), [this, &caller] {
@@ -217,7 +217,7 @@ void Run::answered(Caller& caller, MonoTime from, const Result<net::Response>& r
 
 void Run::count(MonoTime from, const Result<net::Response>& response) {
   int code = response ? response->status : -1;
-  double took = seconds(now() - from);
+  double took = seconds_of(now() - from);
   ++outcome_.codes[code];
   outcome_.durations.add(took);
   if (!is_good(code)) outcome_.failures.add(took);

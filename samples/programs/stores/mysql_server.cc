@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMostRows = 100'000;
 constexpr int kMostSteps = 20'000'000;  // of SQLite's machine, per statement: a second or so
 
-struct Answer {
+struct TableAnswer {
   std::string error;  // "" for none
   std::vector<std::string> columns;
   std::vector<std::vector<std::optional<std::string>>> rows;
@@ -41,8 +41,8 @@ std::string in_sqlite(std::string_view sql) {
 struct MysqlServer::Database {
   ~Database() { sqlite3_close(db); }
 
-  Answer run(const std::string& sql) {
-    Answer answer;
+  TableAnswer run(const std::string& sql) {
+    TableAnswer answer;
     if (sql.empty()) return answer;
     sqlite3_stmt* prepared = nullptr;
     if (sqlite3_prepare_v2(db, sql.c_str(), -1, &prepared, nullptr) != SQLITE_OK) {
@@ -138,7 +138,7 @@ class MysqlServer::Talk final : public Conversation {
   }
 
   void query(std::string_view sql) {
-    Answer answer = server_.database_->run(in_sqlite(sql));
+    TableAnswer answer = server_.database_->run(in_sqlite(sql));
     if (!answer.error.empty()) return reply(mysql::error_packet(1064, "42000", answer.error));
     if (answer.columns.empty()) return reply(mysql::ok_packet(answer.changed));
     std::string count;
