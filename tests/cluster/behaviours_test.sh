@@ -31,7 +31,7 @@ log_of() { # log_of c|s|g: the access log of the caller's sidecar, of the callee
     c) kubectl logs deploy/curl -c istio-proxy --tail=200 ;;
     s) kubectl logs deploy/httpbin -c istio-proxy --tail=200 ;;
     g) kubectl logs -n istio-system deploy/istio-ingressgateway --tail=200 ;;
-    m) kubectl logs deploy/helloworld-v1 -c istio-proxy --tail=200 ;;
+    m) kubectl logs -l app=helloworld -c istio-proxy --tail=200 ;; # of both versions
   esac
 }
 
