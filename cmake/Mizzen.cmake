@@ -1,5 +1,6 @@
 # mizzen_unite(<target> <file>...): compiles about eight files in one. Which eight depends on a file's
-# name alone, so that a new file changes one group and not all.
+# name alone, so that a new file changes one group and not all. Names in unnamed namespaces must be a
+# folder's only ones where files meet in a group: the compiler says so.
 function(mizzen_unite target)
   list(LENGTH ARGN count)
   set(groups 1)

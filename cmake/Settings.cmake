@@ -7,7 +7,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 set(MIZZEN_OPTIMISE "-O0" CACHE STRING "Optimisation of our own code, as compiler options")
 set(MIZZEN_SANITIZE "" CACHE STRING "address,undefined or thread; empty for none")
-option(MIZZEN_UNITY "Compile the files of a folder in groups: from nothing it takes a quarter of the time" OFF)
+option(MIZZEN_UNITY "Compile the files of a folder in groups: quicker from nothing, slower after a small change" OFF)
 option(MIZZEN_FUZZ "Build the fuzzers (clang)" OFF)
 
 find_program(CCACHE ccache)

@@ -7,35 +7,9 @@ namespace mizzen::http::h2 {
 
 namespace {
 
-constexpr std::size_t kPooled = 256;  // streams kept per thread
 constexpr std::size_t kLeastSlots = 8;
 
-struct Free {
-  Free* next;
-};
-struct Pool {
-  Free* first = nullptr;
-  std::size_t size = 0;
-  ~Pool() {
-    while (first != nullptr) ::operator delete(std::exchange(first, first->next));
-    size = kPooled;
-  }
-};
-thread_local Pool pool;
-
 }  // namespace
-
-void* Stream::operator new(std::size_t size) {
-  if (pool.first == nullptr) return ::operator new(size);
-  --pool.size;
-  return std::exchange(pool.first, pool.first->next);
-}
-
-void Stream::operator delete(void* memory) {
-  if (pool.size >= kPooled) return ::operator delete(memory);
-  pool.first = new (memory) Free{pool.first};
-  ++pool.size;
-}
 
 Stream* StreamTable::add(std::unique_ptr<Stream> stream) {
   if ((size_ + 1) * 2 > slots_.size()) grow();

@@ -9,14 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "base/pooled.h"
 #include "http/codec.h"
 #include "http/h2_frames.h"
 #include "http/output.h"
 
 namespace mizzen::http::h2 {
 
-// One exchange. Its memory comes from a pool of the thread.
-struct Stream {
+// One exchange.
+struct Stream final : Pooled<Stream, 256> {
   StreamId id = 0;
   StreamEvents* events = nullptr;  // null: nobody listens any more
   std::int64_t send_window = 0;
@@ -43,9 +44,6 @@ struct Stream {
   bool input_ended = false;   // by END_STREAM
   bool output_ended = false;  // END_STREAM was written
   bool closed = false;        // gone from the table
-
-  static void* operator new(std::size_t size);
-  static void operator delete(void* memory);
 };
 
 // Open streams by number: open addressing. Numbers are scattered, since neighbours in one heap

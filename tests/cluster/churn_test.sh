@@ -66,7 +66,7 @@ upgraded() { # upgraded DEPLOYMENT EPOCH [QUERY]
 # that its connection stays. Its callers know no second try.
 source "$(dirname "$0")/outside.sh"
 apart=$(free_port)
-serve python3 "$(dirname "$0")/apart.py" serve "$apart"
+serve python3 "$(dirname "$0")/slow_body.py" serve "$apart"
 service_entry apart apart.example.com HTTP 80 "$apart"
 kubectl apply -f - >/dev/null <<'Y'
 apiVersion: networking.istio.io/v1
@@ -74,7 +74,7 @@ kind: VirtualService
 metadata: {name: apart, namespace: default}
 spec: {hosts: [apart.example.com], gateways: [bookinfo-gateway], http: [{route: [{destination: {host: apart.example.com}}]}]}
 Y
-apart() { python3 "$(dirname "$0")/apart.py" ask "$GATEWAY_URL" apart.example.com; }
+apart() { python3 "$(dirname "$0")/slow_body.py" ask "$GATEWAY_URL" apart.example.com; }
 check "head and body come apart" within 20 has '^200$' curl -s -o /dev/null -w '%{http_code}' -H 'host: apart.example.com' "http://$GATEWAY_URL/"
 
 load_start page page page inside apart apart apart apart

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# On-demand scope in a mesh of 2,000 services: the first request to any of them succeeds, and a sidecar
+# On-demand scope in a mesh of many services: the first request to any of them succeeds, and a sidecar
 # holds what its workload has called.
 # shellcheck source=tests/lib.sh
 source "$(dirname "$0")/../lib.sh"

@@ -1,7 +1,7 @@
 """A server whose head and body leave apart, and a caller that takes no connection's end unannounced.
 
-usage: apart.py serve PORT
-       apart.py ask HOST:PORT AUTHORITY   50 requests over kept connections: prints a status per answer, or what broke
+usage: slow_body.py serve PORT
+       slow_body.py ask HOST:PORT AUTHORITY   50 requests over kept connections: prints a status per answer, or what broke
 """
 
 import http.client
