@@ -13,8 +13,8 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "pki/certificate.h"
-#include "proxy/bootstrap.h"
-#include "proxy/config_store.h"
+#include "proxy/bootstrap/bootstrap.h"
+#include "proxy/feed/store.h"
 #include "proxy/worker.h"
 
 namespace mizzen {

@@ -6,7 +6,7 @@
 
 #include "api/names.h"
 #include "base/log.h"
-#include "proxy/xds_source.h"
+#include "proxy/feed/xds_source.h"
 
 namespace mizzen {
 namespace {

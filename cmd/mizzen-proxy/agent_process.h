@@ -15,7 +15,7 @@
 #include "net/grpc.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
-#include "proxy/bootstrap.h"
+#include "proxy/bootstrap/bootstrap.h"
 
 namespace mizzen {
 

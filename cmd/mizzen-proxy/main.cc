@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "flags.h"
 #include "process.h"
-#include "proxy/capture.h"
+#include "proxy/bootstrap/capture.h"
 
 namespace mizzen {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "proxy/self_facts.h"
+#include "proxy/bootstrap/self_facts.h"
 
 namespace mizzen {
 namespace {

@@ -8,12 +8,12 @@
 
 #include "flags.h"
 #include "io/loop.h"
-#include "proxy/admin.h"
-#include "proxy/bootstrap.h"
-#include "proxy/config_feed.h"
-#include "proxy/config_sources.h"
+#include "proxy/admin/admin.h"
+#include "proxy/bootstrap/bootstrap.h"
 #include "proxy/data_plane.h"
-#include "proxy/local_agent.h"
+#include "proxy/feed/feed.h"
+#include "proxy/feed/local_agent.h"
+#include "proxy/feed/sources.h"
 #include "upgrade.h"
 
 namespace mizzen {
@@ -59,7 +59,7 @@ class Process {
   std::unique_ptr<Successor> successor_;
   io::TimerId take_over_timer_ = 0;
   io::TimerId give_back_timer_ = 0;  // memory, to the kernel
-  bool failed_ = false;  // by /healthcheck/fail
+  bool failed_ = false;              // by /healthcheck/fail
   bool draining_ = false;
   bool upgrading_ = false;
   bool replaced_ = false;

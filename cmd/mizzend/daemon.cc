@@ -4,7 +4,7 @@
 
 #include "api/names.h"
 #include "base/log.h"
-#include "control/ingest.h"
+#include "control/mesh/ingest.h"
 
 namespace mizzen::mizzend {
 namespace {

@@ -3,11 +3,11 @@
 #include "base/log.h"
 #include "http/codec.h"
 #include "io/tls.h"
-#include "proxy/authorization.h"
-#include "proxy/connection.h"
-#include "proxy/destinations.h"
-#include "proxy/proxy_protocol.h"
-#include "proxy/tcp_proxy.h"
+#include "proxy/feed/destinations.h"
+#include "proxy/http/authorization.h"
+#include "proxy/http/connection.h"
+#include "proxy/tcp/proxy_protocol.h"
+#include "proxy/tcp/tcp_proxy.h"
 
 namespace mizzen::proxy {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "io/stream.h"
-#include "proxy/lookup.h"
+#include "proxy/http/lookup.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 

@@ -10,8 +10,8 @@
 #include "io/loop.h"
 #include "io/unique_fd.h"
 #include "proxy/facts.h"
+#include "proxy/observe/stats.h"
 #include "proxy/overload.h"
-#include "proxy/stats.h"
 
 namespace mizzen::proxy {
 

@@ -11,7 +11,7 @@
 
 #include "http/message.h"
 #include "io/tls.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 #include "proxy/overload.h"
 #include "proxy/upstream.h"
 #include "route/match.h"

@@ -9,7 +9,7 @@
 #include <unordered_map>
 
 #include "io/tls.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 
 namespace mizzen::proxy {
 

@@ -15,7 +15,7 @@
 #include "http/message.h"
 #include "io/stream.h"
 #include "io/tls.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 
 namespace mizzen::proxy {
 

@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "proxy/arrival.h"
-#include "proxy/connection.h"
-#include "proxy/lookup.h"
+#include "proxy/http/connection.h"
+#include "proxy/http/lookup.h"
 
 namespace mizzen::proxy {
 

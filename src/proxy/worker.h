@@ -17,12 +17,12 @@
 
 #include "io/listener.h"
 #include "io/loop.h"
-#include "proxy/access_log.h"
-#include "proxy/live_config.h"
+#include "proxy/config/live_config.h"
+#include "proxy/http/rate_limit.h"
+#include "proxy/observe/access_log.h"
+#include "proxy/observe/stats.h"
 #include "proxy/overload.h"
-#include "proxy/rate_limit.h"
 #include "proxy/session.h"
-#include "proxy/stats.h"
 #include "proxy/tls_contexts.h"
 #include "proxy/upstream.h"
 

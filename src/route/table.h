@@ -1,5 +1,5 @@
 // A compiled route table: plain, immutable structs. Filled from Envoy's RouteConfiguration
-// (envoy.config.route.v3) by src/proxy/config_routes.cc; read by match() in route/match.h.
+// (envoy.config.route.v3) by src/proxy/config/routes.cc; read by match() in route/match.h.
 #pragma once
 
 #include <chrono>

@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/strings.h"
 #include "config/validate.h"
-#include "control/hosts.h"
-#include "control/learned_scope.h"
-#include "control/scope.h"
+#include "control/mesh/hosts.h"
+#include "control/serve/learned_scope.h"
+#include "control/serve/scope.h"
 #include "pki/certificate.h"
 #include "pki/key.h"
 

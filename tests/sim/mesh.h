@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "control/store.h"
-#include "control/translate.h"
-#include "proxy/config_store.h"
-#include "proxy/live_config.h"
+#include "control/mesh/store.h"
+#include "control/translate/translate.h"
+#include "proxy/config/live_config.h"
+#include "proxy/feed/store.h"
 #include "table.h"
 
 namespace mizzen::sim {

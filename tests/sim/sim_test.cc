@@ -9,18 +9,18 @@
 
 #include "api/names.h"
 #include "base/strings.h"
-#include "control/scope.h"
-#include "control/store.h"
-#include "control/translate.h"
+#include "control/mesh/store.h"
+#include "control/serve/scope.h"
+#include "control/translate/translate.h"
 #include "object/yaml.h"
-#include "proxy/config_compile.h"
+#include "proxy/config/compile.h"
 
 namespace mizzen {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kData = "src/control/testdata";
+const fs::path kData = "src/control/translate/testdata";
 
 std::string read(const fs::path& path) {
   const std::ifstream file(path);

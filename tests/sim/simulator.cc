@@ -10,9 +10,9 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
-#include "proxy/explain.h"
-#include "proxy/request_view.h"
-#include "proxy/stream_headers.h"
+#include "proxy/admin/explain.h"
+#include "proxy/http/request_view.h"
+#include "proxy/http/stream_headers.h"
 
 namespace mizzen::sim {
 namespace {

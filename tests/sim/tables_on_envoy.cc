@@ -15,7 +15,7 @@
 
 #include "api/names.h"
 #include "base/strings.h"
-#include "control/stream_protocol.h"
+#include "control/serve/stream_protocol.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "io/address.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 #include "proxy/upstream/hash_table.h"
 #include "proxy/upstream/weighted_order.h"
 

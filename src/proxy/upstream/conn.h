@@ -6,7 +6,7 @@
 
 #include "http/codec.h"
 #include "io/stream.h"
-#include "proxy/keep_alive.h"
+#include "proxy/http/keep_alive.h"
 #include "proxy/upstream/connector.h"
 #include "proxy/upstream/limits.h"
 #include "proxy/upstream/pool.h"

@@ -11,9 +11,9 @@
 #include "io/loop.h"
 #include "io/stream.h"
 #include "io/tls.h"
-#include "proxy/config.h"
-#include "proxy/hbone.h"
+#include "proxy/config/snapshot.h"
 #include "proxy/upstream.h"
+#include "proxy/upstream/hbone.h"
 
 namespace mizzen::proxy::upstream {
 

@@ -7,7 +7,7 @@
 
 #include "io/loop.h"
 #include "io/resolver.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 #include "proxy/tls_contexts.h"
 #include "proxy/upstream/limits.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "proxy/config_cluster.h"
+#include "proxy/config/cluster.h"
 
 namespace mizzen::proxy::upstream {
 

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "io/address.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 #include "proxy/upstream/outlier.h"
 
 namespace mizzen::proxy::upstream {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "io/loop.h"
-#include "proxy/config.h"
+#include "proxy/config/snapshot.h"
 #include "proxy/upstream/outlier.h"
 
 namespace mizzen::proxy::upstream {

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "io/address.h"
-#include "proxy/config_cluster.h"
+#include "proxy/config/cluster.h"
 
 namespace mizzen::proxy::upstream {
 

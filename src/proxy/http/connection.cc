@@ -1,0 +1,364 @@
+#include "proxy/http/connection.h"
+
+#include <array>
+
+#include "api/names.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "proxy/http/stream.h"
+
+namespace mizzen::proxy {
+namespace {
+
+constexpr int kMostReads = 8;  // of 64 KiB, before others get their turn
+constexpr Duration kLinger = std::chrono::seconds(1);
+
+std::string_view text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+Connection::Connection(Worker& worker, std::unique_ptr<io::Stream> stream, ConnectionInfo info,
+                       std::shared_ptr<const HttpSettings> settings)
+    : worker_(worker),
+      stream_(std::move(stream)),
+      info_(std::move(info)),
+      settings_(std::move(settings)),
+      timer_(io::Timer::of<&Connection::on_timeout>(worker.loop(), this)),
+      limit_(io::Timer::of<&Connection::on_head_timeout>(worker.loop(), this)) {}
+
+Connection::~Connection() {
+  if (flush_planned_) worker_.forget_flush(*this);
+  worker_.stats().gauge("mizzen_downstream_http_connections", -1);
+}
+
+void Connection::start() {
+  worker_.stats().gauge("mizzen_downstream_http_connections", 1);
+  using Codec = HttpSettings::Codec;
+  if (settings_->codec == Codec::kHttp2 || info_.alpn == kMizzenAlpn ||
+      info_.alpn == api::kAlpnH2 || info_.alpn == api::kAlpnIstioH2 ||
+      (!info_.tls && info_.application_protocols.size() == 1 &&
+       info_.application_protocols.front() == "h2c")) {
+    make_codec(http::Protocol::kHttp2);
+  } else if (settings_->codec == Codec::kHttp1 || info_.alpn == api::kAlpnHttp11) {
+    make_codec(http::Protocol::kHttp11);
+  }
+  if (settings_->max_connection_duration) {
+    ends_at_ = worker_.loop().now() + *settings_->max_connection_duration;
+  }
+  stream_->set_handler(this);
+  arm_idle();
+  if (codec_) flush();
+}
+
+void Connection::make_codec(http::Protocol protocol) {
+  http::CodecOptions options;
+  options.limits = settings_->limits;
+  options.header_case = settings_->header_case;
+  options.absolute_targets = settings_->http1_allow_absolute_url;
+  options.scheme = info_.tls ? "https" : "http";
+  codec_ = protocol == http::Protocol::kHttp2 ? http::make_h2_server(options, this)
+                                              : http::make_h1_server(options, this);
+  state_ = State::kOpen;
+  if (protocol != http::Protocol::kHttp2 || !settings_->h2_keep_alive) return;
+  keep_alive_ = std::make_unique<KeepAlive>(
+      worker_.loop(), *settings_->h2_keep_alive, *codec_, worker_.random(), [this] {
+        worker_.stats().count("mizzen_http2_keepalive_timeout_total");
+        close();
+      });
+}
+
+// By the preface; false while it may still be either.
+bool Connection::choose_codec(std::string_view first_bytes) {
+  switch (http::guess_protocol(first_bytes)) {
+    case http::Guess::kHttp2:
+      make_codec(http::Protocol::kHttp2);
+      return true;
+    // Whatever it is, HTTP/1 knows how to refuse it. More than a preface is not needed to know.
+    case http::Guess::kHttp1:
+    case http::Guess::kOther:
+      make_codec(http::Protocol::kHttp11);
+      return true;
+    case http::Guess::kNeedMore:
+      break;
+  }
+  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  if (kPreface.starts_with(first_bytes)) return false;
+  make_codec(http::Protocol::kHttp11);
+  return true;
+}
+
+void Connection::on_readable() {
+  if (state_ == State::kClosed || half_closed_) return;
+  for (int i = 0; i < kMostReads; ++i) {
+    auto buffer = worker_.scratch();
+    io::IoResult got = stream_->read(buffer);
+    if (got.status == io::IoStatus::kWouldBlock) break;
+    if (got.status == io::IoStatus::kEof && tunnel_ && state_ == State::kOpen) {
+      end_input();
+      break;
+    }
+    if (got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError) return close();
+    if (state_ == State::kLingering) continue;
+    std::string_view bytes = text(buffer.first(got.bytes));
+    std::string joined;
+    if (codec_ == nullptr) {
+      if (!first_bytes_.empty()) bytes = joined = std::exchange(first_bytes_, {}).append(bytes);
+      if (!choose_codec(bytes)) {
+        first_bytes_ = bytes;
+        watch_head();
+        continue;
+      }
+    }
+    in_codec_ = true;
+    Status fed = codec_->feed(bytes);
+    in_codec_ = false;
+    if (!fed) return fail(fed.error());
+    watch_head();
+    if (!codec_->wants_input()) break;
+    if (got.bytes < buffer.size()) break;  // on_readable comes again if there is more
+  }
+  flush();
+}
+
+// A request whose client has gone is given up; a tunnel's other half goes on.
+void Connection::end_input() {
+  half_closed_ = true;
+  in_codec_ = true;
+  codec_->end_of_input();
+  in_codec_ = false;
+}
+
+void Connection::on_writable() {
+  blocked_ = false;
+  flush();
+}
+
+void Connection::on_error(const Error&) { close(); }
+
+void Connection::on_work() {
+  if (in_codec_ || flush_planned_ || state_ == State::kClosed) return;
+  flush_planned_ = true;
+  worker_.flush_later(*this);
+}
+
+void Connection::flush_planned() {
+  flush_planned_ = false;
+  if (state_ == State::kClosed) return;
+  if (codec_) {
+    in_codec_ = true;
+    Status fed = codec_->feed({});  // input that was kept back
+    in_codec_ = false;
+    if (!fed) return fail(fed.error());
+  }
+  flush();
+}
+
+void Connection::flush() {
+  if (state_ == State::kClosed || codec_ == nullptr) return;
+  std::array<iovec, 16> pieces;
+  while (!blocked_) {
+    std::size_t count = codec_->output(pieces);
+    if (count == 0) break;
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < count; ++i) total += pieces[i].iov_len;
+    io::IoResult put = stream_->write(std::span(pieces).first(count));
+    if (put.status == io::IoStatus::kError) return close();
+    if (put.bytes < total) blocked_ = true;
+    if (put.bytes == 0) break;
+    in_codec_ = true;
+    codec_->drained(put.bytes);
+    in_codec_ = false;
+  }
+  if (state_ == State::kLingering) {
+    if (!blocked_) stream_->shutdown_write();
+    return;
+  }
+  if (obsolete_ && codec_->open_streams() == 0 && !blocked_) return linger();
+  if (codec_->output_ended() && !blocked_) {
+    if (codec_->finished()) return linger();
+    stream_->shutdown_write();
+  }
+  bool pause = !codec_->wants_input();
+  if (pause != paused_) {
+    paused_ = pause;
+    stream_->pause_reading(pause);
+  }
+  if (streams_.empty() && !timer_.armed()) arm_idle();
+}
+
+http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&& head, bool end) {
+  if (obsolete_ || state_ != State::kOpen) return nullptr;
+  timer_.cancel();
+  auto stream = std::make_unique<Stream>(*this, id, std::move(head));
+  Stream& started = *stream;
+  streams_.push_front(std::move(stream));
+  started.set_place(streams_.begin());
+  ++requests_;
+  bool enough = settings_->max_requests_per_connection != 0 &&
+                requests_ >= settings_->max_requests_per_connection;
+  bool old = ends_at_ != MonoTime{} && worker_.loop().now() >= ends_at_;
+  // Before the start: a request that is answered at once is to say that it was the last.
+  if (enough || old || worker_.draining()) codec_->drain();
+  started.start(end);
+  limit_.cancel();
+  return &started;
+}
+
+void Connection::stream_done(Stream& stream) {
+  std::unique_ptr<Stream> gone = std::move(*stream.place());
+  streams_.erase(stream.place());
+  worker_.loop().dispose(std::move(gone));
+}
+
+void Connection::on_chain(const std::shared_ptr<const Listener>& listener,
+                          const FilterChain* chain) {
+  const std::shared_ptr<const HttpSettings>* http =
+      chain == nullptr ? nullptr
+                       : std::get_if<std::shared_ptr<const HttpSettings>>(&chain->terminal);
+  if (http == nullptr || (chain->tls != nullptr) != info_.tls) {
+    // A plaintext connection under a new STRICT, or a listener that is gone.
+    obsolete_ = true;
+    if (codec_) codec_->drain();
+    if (codec_ == nullptr || codec_->open_streams() == 0) on_work();
+    if (codec_ == nullptr) close();
+    return;
+  }
+  info_.listener = listener;
+  info_.chain_name = chain->name;
+  settings_ = *http;
+}
+
+// Where nobody can be told, a request may be on its way: it is answered yet, and told that it was
+// the last. So is the next one after an answer whose head has left.
+void Connection::drain() {
+  const bool silent = codec_ == nullptr ||
+                      (codec_->open_streams() == 0 && codec_->protocol() != http::Protocol::kHttp2);
+  if (silent) return arm_idle();
+  codec_->drain();
+  on_work();
+}
+
+namespace {
+
+// The limits of http::Limits that a flood ran into, as counters.
+struct Violation {
+  std::string_view name;
+  std::string_view counter;
+};
+constexpr Violation kViolations[] = {
+    {"inbound_empty_frames_flood", "mizzen_http2_inbound_empty_frames_flood_total"},
+    {"inbound_idle_frames_flood", "mizzen_http2_inbound_idle_frames_flood_total"},
+    {"inbound_priority_frames_flood", "mizzen_http2_inbound_priority_frames_flood_total"},
+    {"inbound_window_update_frames_flood", "mizzen_http2_inbound_window_update_frames_flood_total"},
+    {"outbound_control_flood", "mizzen_http2_outbound_control_flood_total"},
+    {"outbound_flood", "mizzen_http2_outbound_flood_total"},
+    {"premature_resets", "mizzen_http2_premature_resets_total"},
+};
+
+}  // namespace
+
+void Connection::fail(const Error& error) {
+  log::debug("connection", "{}: {}", info_.remote.to_string(), error.message);
+  worker_.stats().count("mizzen_downstream_protocol_errors_total");
+  for (const Violation& one : kViolations) {
+    if (one.name == codec_->violation()) worker_.stats().count(one.counter);
+  }
+  log_refused("http1.codec_error");
+  flush();
+  linger();
+}
+
+// A request that never became one: Envoy's line has no method, path or protocol.
+void Connection::log_refused(std::string_view details) {
+  if (codec_->protocol() == http::Protocol::kHttp2) return;
+  std::array<iovec, 1> piece;
+  std::string_view out;
+  if (codec_->output(piece) == 1) {
+    out = {static_cast<const char*>(piece[0].iov_base), piece[0].iov_len};
+  }
+  if (!out.starts_with("HTTP/1.1 ") || out.size() < 12) return;
+  RequestInfo request;
+  request.connection = &info_;
+  request.started = worker_.loop().wall();
+  request.status = parse_int<int>(out.substr(9, 3)).value_or(400);
+  request.protocol = http::Protocol::kHttp11;
+  if (request.status != 408) request.flags = static_cast<std::uint32_t>(Flag::kDPE);
+  request.details = request.status == 431 ? "http1.headers_too_large" : details;
+  if (request.status == 426) request.details = "low_version";
+  if (auto body = out.find("\r\n\r\n"); body != std::string_view::npos) {
+    request.bytes_sent = out.size() - body - 4;
+  }
+  worker_.access_log().log(settings_->access_logs, request);
+}
+
+// Ends our half and waits a little for the peer's end: a close with unread input would be a reset,
+// which can overtake the response.
+void Connection::linger() {
+  if (state_ == State::kLingering || state_ == State::kClosed) return;
+  if (half_closed_ && !blocked_) return close();  // the peer's end has come already
+  state_ = State::kLingering;
+  if (!blocked_) stream_->shutdown_write();
+  if (paused_) stream_->pause_reading(false);
+  const Duration wait = settings_->delayed_close_timeout;
+  timer_.arm(wait > Duration::zero() ? wait : kLinger);
+}
+
+void Connection::arm_idle() {
+  std::optional<Duration> idle = settings_->idle_timeout;
+  if (ends_at_ != MonoTime{}) {
+    Duration left = std::max(ends_at_ - worker_.loop().now(), Duration{0});
+    idle = idle ? std::min(*idle, left) : left;
+  }
+  const bool told = codec_ != nullptr && codec_->protocol() == http::Protocol::kHttp2;
+  if (auto draining = worker_.drain_idle(); draining && !told) {
+    idle = idle ? std::min(*idle, *draining) : *draining;
+  }
+  if (idle) timer_.arm(*idle);
+}
+
+void Connection::on_timeout() {
+  if (state_ == State::kLingering || codec_ == nullptr) return close();
+  codec_->drain();
+  obsolete_ = true;
+  flush();
+}
+
+void Connection::on_pong(std::uint64_t) {
+  if (keep_alive_) keep_alive_->on_pong();
+}
+
+// request_headers_timeout runs from a head's first byte to its last.
+void Connection::watch_head() {
+  if (!settings_->request_headers_timeout) return;
+  if (codec_ != nullptr && !codec_->head_pending()) return limit_.cancel();
+  if (!limit_.armed()) limit_.arm(*settings_->request_headers_timeout);
+}
+
+void Connection::on_head_timeout() {
+  if (state_ == State::kClosed || state_ == State::kLingering) return;
+  worker_.stats().count("mizzen_downstream_request_header_timeouts_total");
+  if (codec_ == nullptr) return close();
+  in_codec_ = true;
+  codec_->refuse(408);
+  in_codec_ = false;
+  log_refused("request_header_timeout");
+  flush();
+  linger();
+}
+
+void Connection::close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  timer_.cancel();
+  limit_.cancel();
+  stream_->set_handler(nullptr);
+  for (auto at = streams_.begin(); at != streams_.end();) {
+    Stream& stream = **at++;
+    stream.abandon();
+  }
+  worker_.remove(*this);
+}
+
+}  // namespace mizzen::proxy

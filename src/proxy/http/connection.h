@@ -1,0 +1,83 @@
+// A downstream HTTP connection: moves bytes between the socket and the codec, owns its streams.
+// What the transport fixed lives here; what configuration says is looked up anew for each request.
+#pragma once
+
+#include <list>
+#include <memory>
+
+#include "http/codec.h"
+#include "io/stream.h"
+#include "proxy/http/keep_alive.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+namespace mizzen::proxy {
+
+class Stream;
+
+class Connection final : public Session, private io::StreamHandler, private http::ConnectionEvents {
+ public:
+  // `stream` is open (a TLS handshake is over).
+  Connection(Worker& worker, std::unique_ptr<io::Stream> stream, ConnectionInfo info,
+             std::shared_ptr<const HttpSettings> settings);
+  ~Connection();
+  void start();  // once, after it was added to the worker
+
+  void on_chain(const std::shared_ptr<const Listener>& listener, const FilterChain* chain) override;
+  void drain() override;
+  const ConnectionInfo& info() const override { return info_; }
+
+  // For streams.
+  Worker& worker() { return worker_; }
+  http::ServerCodec& codec() { return *codec_; }
+  const std::shared_ptr<const HttpSettings>& settings() const { return settings_; }
+  ConnectionInfo& facts() { return info_; }
+  void stream_done(Stream& stream);         // disposes of it at the end of the turn
+  void flush_planned();                     // from the worker
+  void became_tunnel() { tunnel_ = true; }  // HTTP/1 is over: each half ends by itself
+
+ private:
+  enum class State : std::uint8_t { kWaiting, kOpen, kLingering, kClosed };
+  void on_readable() override;
+  void on_writable() override;
+  void on_error(const Error& error) override;
+  http::StreamEvents* on_request(http::StreamId id, http::RequestHead&& head, bool end) override;
+  void on_work() override;
+  void on_pong(std::uint64_t payload) override;
+  void on_timeout();
+  void on_head_timeout();
+
+  void end_input();
+  bool choose_codec(std::string_view first_bytes);
+  void make_codec(http::Protocol protocol);
+  void flush();
+  void fail(const Error& error);  // of the protocol: writes what the codec has to say, lingers
+  void log_refused(std::string_view details);
+  void watch_head();
+  void linger();
+  void close();
+  void arm_idle();
+
+  Worker& worker_;
+  std::unique_ptr<io::Stream> stream_;
+  ConnectionInfo info_;
+  std::shared_ptr<const HttpSettings> settings_;
+  std::unique_ptr<http::ServerCodec> codec_;
+  std::unique_ptr<KeepAlive> keep_alive_;  // HTTP/2, when configured
+  std::list<std::unique_ptr<Stream>> streams_;
+  std::string first_bytes_;  // kept until they tell the protocol
+  io::Timer timer_;          // idle, or lingering
+  io::Timer limit_;          // request_headers_timeout while a head is incomplete
+  MonoTime ends_at_{};       // max_connection_duration; unset: none
+  std::uint32_t requests_ = 0;
+  State state_ = State::kWaiting;
+  bool obsolete_ = false;  // no chain of today would take this connection: ends after its requests
+  bool blocked_ = false;   // the socket takes no more
+  bool tunnel_ = false;    // an upgraded connection, or CONNECT
+  bool half_closed_ = false;  // by the client, of a tunnel
+  bool paused_ = false;
+  bool flush_planned_ = false;
+  bool in_codec_ = false;  // inside feed() or drained(): their end flushes
+};
+
+}  // namespace mizzen::proxy

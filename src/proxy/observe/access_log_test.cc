@@ -1,0 +1,145 @@
+#include "proxy/observe/access_log.h"
+
+#include <gtest/gtest.h>
+
+#include "proxy/http/local_reply.h"
+#include "proxy/observe/stats.h"
+
+namespace mizzen::proxy {
+namespace {
+
+// Istio's default text format (MeshConfig.accessLogFormat's default).
+constexpr std::string_view kIstioFormat =
+    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
+    "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
+    "\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% "
+    "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
+    "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% "
+    "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
+    "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
+
+struct Sample {
+  ConnectionInfo connection;
+  http::RequestHead request;
+  http::ResponseHead response;
+  UpstreamInfo upstream;
+  Cluster cluster;
+  RequestInfo info;
+
+  Sample() {
+    connection.local = *io::Address::parse("10.96.61.10:8000");
+    connection.remote = *io::Address::parse("10.244.0.15:40000");
+    connection.direction = Direction::kOutbound;
+    request.set_method("GET");
+    request.set_path("/get");
+    request.set_authority("httpbin:8000");
+    request.headers.add("user-agent", "curl/7.88.1");
+    request.headers.add("x-request-id", "id");
+    response.status = 200;
+    response.headers.add("x-envoy-upstream-service-time", "1");
+    upstream.remote = *io::Address::parse("10.244.0.16:8080");
+    upstream.local = *io::Address::parse("10.244.0.15:50000");
+    info.connection = &connection;
+    info.request = &request;
+    info.response = &response;
+    info.upstream = &upstream;
+    info.protocol = http::Protocol::kHttp11;
+    info.started = FakeClock().wall();
+    info.duration = std::chrono::milliseconds(2);
+    info.status = 200;
+    info.details = "via_upstream";
+    info.bytes_sent = 634;
+    info.route_name = "default";
+    info.cluster_name = "outbound|8000||httpbin.default.svc.cluster.local";
+    info.cluster = &cluster;
+    cluster.services = {{"httpbin.default.svc.cluster.local", "httpbin", "default"}};
+  }
+};
+
+TEST(AccessLog, IstioDefaultLine) {
+  Sample s;
+  std::string line;
+  Format::compile(kIstioFormat)->append(line, s.info);
+  EXPECT_EQ(line,
+            "[2026-01-01T00:00:00.000Z] \"GET /get HTTP/1.1\" 200 - via_upstream - \"-\" 0 634 2 1 "
+            "\"-\" \"curl/7.88.1\" \"id\" \"httpbin:8000\" \"10.244.0.16:8080\" "
+            "outbound|8000||httpbin.default.svc.cluster.local 10.244.0.15:50000 10.96.61.10:8000 "
+            "10.244.0.15:40000 - default\n");
+}
+
+TEST(AccessLog, LineOfAConnectionWithoutAChain) {
+  ConnectionInfo connection;
+  connection.local = *io::Address::parse("10.244.0.16:8080");
+  connection.remote = *io::Address::parse("10.244.0.18:1");
+  RequestInfo info;
+  info.connection = &connection;
+  info.started = FakeClock().wall();
+  info.is_tcp = true;
+  info.flags = static_cast<std::uint32_t>(Flag::kNR);
+  info.details = "filter_chain_not_found";
+  std::string line;
+  Format::compile(kIstioFormat)->append(line, info);
+  EXPECT_EQ(
+      line,
+      "[2026-01-01T00:00:00.000Z] \"- - -\" 0 NR filter_chain_not_found - \"-\" 0 0 0 - \"-\" "
+      "\"-\" \"-\" \"-\" \"-\" - - 10.244.0.16:8080 10.244.0.18:1 - -\n");
+}
+
+TEST(AccessLog, LimitsEscapesAndRefusals) {
+  Sample s;
+  std::string line;
+  Format::compile("%REQ(USER-AGENT):4% 100%% %START_TIME(%Y/%3f)%")->append(line, s.info);
+  EXPECT_EQ(line, "curl 100% 2026/000");
+  EXPECT_FALSE(Format::compile("%NOPE%"));
+  EXPECT_FALSE(Format::compile("%REQ(X"));
+  EXPECT_FALSE(Format::compile("50%"));
+}
+
+TEST(Stats, RequestSeriesHasTwentyFiveLabels) {
+  SelfFacts self;
+  self.workload = {"curl-v1", "default", "curl", "v1", "Kubernetes", "curl", "v1"};
+  self.principal = "spiffe://cluster.local/ns/default/sa/curl";
+  Stats stats(self);
+  Sample s;
+  Endpoint endpoint;
+  endpoint.workload =
+      std::make_shared<Workload>(Workload{"httpbin", "default", "httpbin", "v1", "Kubernetes"});
+  s.upstream.endpoint = &endpoint;
+  stats.request_done(s.info);
+  stats.request_done(s.info);
+  StatsReport report = stats.report();
+  ASSERT_EQ(report.requests.size(), 1u);
+  const std::string& labels = report.requests.begin()->first;
+  EXPECT_EQ(std::count(labels.begin(), labels.end(), '='), 25) << labels;
+  EXPECT_EQ(report.requests.begin()->second.requests, 2u);
+  EXPECT_NE(labels.find("source_workload=\"curl-v1\""), std::string::npos);
+  EXPECT_NE(labels.find("destination_version=\"v1\""), std::string::npos);
+  EXPECT_NE(labels.find("destination_service=\"httpbin.default.svc.cluster.local\""),
+            std::string::npos);
+  StatsReport twice = report;
+  twice.merge(report);
+  std::string text = twice.prometheus();
+  EXPECT_NE(text.find("# TYPE istio_requests_total counter"), std::string::npos);
+  EXPECT_NE(text.find("} 4\n"), std::string::npos);
+}
+
+TEST(LocalReply, EnvoysWords) {
+  UpstreamFailure failure{UpstreamFault::kConnectFailure,
+                          "delayed connect error: Connection refused", true};
+  LocalReply reply = reply_for(failure, false);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(
+      reply.body,
+      "upstream connect error or disconnect/reset before headers. reset reason: remote "
+      "connection failure, transport failure reason: delayed connect error: Connection refused");
+  EXPECT_EQ(flags_text(reply.flags), "UF");
+  EXPECT_EQ(reply_for({UpstreamFault::kOverflow, "", true}, false).body.size(), 81u);
+  EXPECT_EQ(reply_for({UpstreamFault::kConnectionTermination, "", false}, false).body.size(), 95u);
+  http::ResponseHead head;
+  EXPECT_EQ(fill_local_reply(reply, true, head), "");
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.headers.get_or("grpc-status", ""), "14");
+}
+
+}  // namespace
+}  // namespace mizzen::proxy
