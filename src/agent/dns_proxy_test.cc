@@ -7,7 +7,7 @@
 namespace mizzen::agent {
 namespace {
 
-constexpr Duration kLimit = std::chrono::seconds(10);
+constexpr Duration kAnswerLimit = std::chrono::seconds(10);
 
 std::string query_for(std::string_view name, std::uint8_t type = 1) {
   std::string m("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00", 12);
@@ -64,7 +64,7 @@ class DnsProxyTest : public ::testing::Test {
   std::string ask(const std::string& query) {
     reply_.clear();
     EXPECT_TRUE(client_->send(std::as_bytes(std::span(query)), proxy_->address()));
-    EXPECT_TRUE(loop_.run_until([this] { return !reply_.empty(); }, kLimit));
+    EXPECT_TRUE(loop_.run_until([this] { return !reply_.empty(); }, kAnswerLimit));
     return reply_;
   }
 

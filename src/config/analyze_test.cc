@@ -76,15 +76,15 @@ std::vector<std::string> found(std::string_view extra, std::string_view base = k
   return out;
 }
 
-struct Row {
+struct AnalysisRow {
   const char* name;
   std::string extra;
   std::vector<std::string> wanted;  // the beginnings, in order
 };
 
-void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+void PrintTo(const AnalysisRow& row, std::ostream* out) { *out << row.name; }
 
-class Analyze : public testing::TestWithParam<Row> {};
+class Analyze : public testing::TestWithParam<AnalysisRow> {};
 
 TEST_P(Analyze, Finds) {
   const auto got = found(GetParam().extra);
@@ -93,7 +93,7 @@ TEST_P(Analyze, Finds) {
     EXPECT_TRUE(got[i].starts_with(GetParam().wanted[i])) << got[i];
 }
 
-const Row kDestinations[] = {
+const AnalysisRow kDestinations[] = {
     {"NothingWrong", "", {}},
     {"Route",
      rule("VirtualService", "r",
@@ -135,7 +135,7 @@ const Row kDestinations[] = {
      {}},
 };
 
-const Row kRoutes[] = {
+const AnalysisRow kRoutes[] = {
     {"MissingGateway",
      rule("VirtualService", "r",
           "{hosts: [x.example.com], gateways: [back], http: [{route: [{destination: {host: "
@@ -176,7 +176,7 @@ const Row kRoutes[] = {
       "not used (duplicate/overlapping match in rule #0)."}},
 };
 
-const Row kRules[] = {
+const AnalysisRow kRules[] = {
     {"SubsetWithoutPods",
      rule("DestinationRule", "reviews",
           "{host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: "
@@ -201,7 +201,7 @@ const Row kRules[] = {
       "DestinationRule.trafficPolicy.outlierDetection.consecutiveErrors is deprecated"}},
 };
 
-const Row kGateways[] = {
+const AnalysisRow kGateways[] = {
     {"GatewayForNobody",
      rule("Gateway", "g",
           "{selector: {istio: no}, servers: [{port: {number: 80, name: http, protocol: HTTP}, "
@@ -232,7 +232,7 @@ const Row kGateways[] = {
       "Error [IST0145] (Gateway default/g new.yaml:1) Conflict with gateways default/front"}},
 };
 
-const Row kSelectors[] = {
+const AnalysisRow kSelectors[] = {
     {"TwoOpenSidecars",
      rule("Sidecar", "a", "{egress: [{hosts: [./*]}]}") + "---\n" +
          rule("Sidecar", "b", "{egress: [{hosts: [./*]}]}"),
@@ -259,7 +259,7 @@ const Row kSelectors[] = {
       "\"nowhere\""}},
 };
 
-const Row kWorkloads[] = {
+const AnalysisRow kWorkloads[] = {
     {"NamespaceWithoutInjection",
      "kind: Namespace\napiVersion: v1\nmetadata: {name: other}\n",
      {"Info [IST0102] (Namespace other new.yaml:1) The namespace is not enabled for Istio "
@@ -302,7 +302,7 @@ const Row kWorkloads[] = {
       "Error [IST0106] (VirtualService default/r new.yaml:1) Schema validation error: spec: "}},
 };
 
-std::string name_of_row(const testing::TestParamInfo<Row>& info) { return info.param.name; }
+std::string name_of_row(const testing::TestParamInfo<AnalysisRow>& info) { return info.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(Destinations, Analyze, testing::ValuesIn(kDestinations), name_of_row);
 INSTANTIATE_TEST_SUITE_P(Routes, Analyze, testing::ValuesIn(kRoutes), name_of_row);

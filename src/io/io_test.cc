@@ -18,9 +18,9 @@ namespace {
 using namespace std::chrono_literals;
 
 // Reads everything until the end; writes what it is told to.
-class Sink : public StreamHandler {
+class PlainSink : public StreamHandler {
  public:
-  explicit Sink(std::unique_ptr<Stream> stream) : stream_(std::move(stream)) {
+  explicit PlainSink(std::unique_ptr<Stream> stream) : stream_(std::move(stream)) {
     stream_->set_handler(this);
   }
   void send(std::string_view bytes) {
@@ -57,21 +57,22 @@ class Sink : public StreamHandler {
   bool eof_ = false, failed_ = false, hung_up_ = false;
 };
 
-struct Pair {
-  explicit Pair(Loop& loop, const Address& at = Address::loopback(0)) {
-    auto made = Listener::listen(
-        loop, at, {}, [this](auto stream) { server = std::make_unique<Sink>(std::move(stream)); });
+struct PlainPair {
+  explicit PlainPair(Loop& loop, const Address& at = Address::loopback(0)) {
+    auto made = Listener::listen(loop, at, {}, [this](auto stream) {
+      server = std::make_unique<PlainSink>(std::move(stream));
+    });
     EXPECT_TRUE(made) << made.error().message;
     listener = std::move(*made);
     connecting = connect(loop, listener->address(), {}, [this](auto stream) {
       ASSERT_TRUE(stream) << stream.error().message;
-      client = std::make_unique<Sink>(std::move(*stream));
+      client = std::make_unique<PlainSink>(std::move(*stream));
     });
     EXPECT_TRUE(loop.run_until([this] { return client && server; }, 5s));
   }
   std::unique_ptr<Listener> listener;
   std::unique_ptr<Connecting> connecting;
-  std::unique_ptr<Sink> server, client;
+  std::unique_ptr<PlainSink> server, client;
 };
 
 TEST(Address, ParsesAndPrints) {
@@ -150,7 +151,7 @@ TEST(Loop, OneShotsTasksAndPosts) {
 TEST(Socket, EchoesHalfClosesAndEnds) {
   for (const char* where : {"127.0.0.1:0", "[::1]:0", "unix:@mizzen-io-test"}) {
     EpollLoop loop;
-    Pair pair(loop, *Address::parse(where));
+    PlainPair pair(loop, *Address::parse(where));
     std::string big(3'000'000, 'x');
     pair.client->send(big);
     pair.client->send("!");
@@ -167,7 +168,7 @@ TEST(Socket, EchoesHalfClosesAndEnds) {
 
 TEST(Socket, PausedReaderHearsOfTheEndAndOfAReset) {
   EpollLoop loop;
-  Pair pair(loop);
+  PlainPair pair(loop);
   pair.server->stream_->pause_reading(true);
   pair.client->send("unread");
   pair.client->stream_->shutdown_write();
@@ -180,7 +181,7 @@ TEST(Socket, PausedReaderHearsOfTheEndAndOfAReset) {
 
 TEST(Socket, AResetAfterTheEndIsTold) {
   EpollLoop loop;
-  Pair pair(loop);
+  PlainPair pair(loop);
   pair.client->stream_->shutdown_write();
   ASSERT_TRUE(loop.run_until([&] { return pair.server->eof_; }, 5s));
   EXPECT_FALSE(pair.server->failed_);
@@ -242,7 +243,7 @@ TEST(Socket, PeeksWithoutTaking) {
     int told = 0;
     bool ended = false;
   } peeker;
-  Pair pair(loop);
+  PlainPair pair(loop);
   peeker.stream = pair.server->stream_.get();
   peeker.stream->set_handler(&peeker);
   pair.client->send("abc");
@@ -311,7 +312,7 @@ TEST(Memory, CarriesEverythingUnderFaults) {
     options.capacity = 1000;
     options.faults = {.seed = seed, .max_read = 7, .max_write = 13, .block_percent = 30};
     auto [left, right] = memory_pair(loop, options);
-    Sink a(std::move(left)), b(std::move(right));
+    PlainSink a(std::move(left)), b(std::move(right));
     std::string text(20'000, 'q');
     a.send(text);
     b.send(text);
@@ -327,7 +328,7 @@ TEST(Memory, Resets) {
   MemoryOptions options;
   options.faults.reset_after = 10;
   auto [left, right] = memory_pair(loop, options);
-  Sink a(std::move(left)), b(std::move(right));
+  PlainSink a(std::move(left)), b(std::move(right));
   a.send("0123456789");
   loop.settle();
   EXPECT_TRUE(a.failed_);

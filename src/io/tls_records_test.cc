@@ -197,7 +197,7 @@ TEST(TlsRecords, ReadOverTicketsInAnyPieces) {
 
 // --- Against OpenSSL's own records ---------------------------------------------------------------
 
-const pki::Authority& root() {
+const pki::Authority& authority() {
   static const pki::Authority kRoot = *pki::make_root(
       "cluster.local", WallTime(std::chrono::sys_days{std::chrono::year{2025} / 1 / 1}),
       std::chrono::hours(24 * 3650));
@@ -211,7 +211,7 @@ TlsIdentity identity() {
     options.names.uris = {"spiffe://cluster.local/ns/a/sa/x"};
     options.not_before = WallTime(std::chrono::sys_days{std::chrono::year{2025} / 6 / 1});
     options.not_after = options.not_before + std::chrono::hours(24 * 3000);
-    auto leaf = *pki::issue(key.public_key(), options, root().key, &root().certificate);
+    auto leaf = *pki::issue(key.public_key(), options, authority().key, &authority().certificate);
     return TlsIdentity{leaf.to_pem(), key.to_pem()};
   }();
   return kIdentity;
@@ -319,7 +319,7 @@ struct Interop {
     if (we_serve) {
       TlsServerOptions server;
       server.identity = identity();
-      server.trust_bundle_pem = root().certificate.to_pem();
+      server.trust_bundle_pem = authority().certificate.to_pem();
       server.client_cert = TlsServerOptions::ClientCert::kRequired;
       server.sessions = make_server_sessions();
       ours =
@@ -327,7 +327,7 @@ struct Interop {
     } else {
       TlsClientOptions client;
       client.identity = identity();
-      client.trust_bundle_pem = root().certificate.to_pem();
+      client.trust_bundle_pem = authority().certificate.to_pem();
       client.verify_host = false;
       ours = std::make_unique<Ours>(
           tls_client(loop, std::move(a), *make_tls_client_context(client), {.sni = "x"}));

@@ -16,8 +16,8 @@ using envoy::config::endpoint::v3::ClusterLoadAssignment;
 using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
 
-const std::string kCds(api::kClusterType);
-const std::string kEds(api::kEndpointType);
+const std::string kClusters(api::kClusterType);
+const std::string kEndpoints(api::kEndpointType);
 
 Cluster cluster(const std::string& name, const std::string& other = {}) {
   Cluster made;
@@ -59,62 +59,62 @@ class Sotw : public ::testing::Test {
 };
 
 TEST_F(Sotw, WhatCameWholeBecomesDifferences) {
-  client_.subscribe_all(kCds);
+  client_.subscribe_all(kClusters);
   client_.on_open();
   const DiscoveryRequest first = request();
   EXPECT_EQ(first.node().id(), "id");
   EXPECT_TRUE(first.resource_names().empty());
   EXPECT_FALSE(client_.next());
-  EXPECT_EQ(take(response(kCds, "1", cluster("a"), cluster("b"))), "+a +b ");
+  EXPECT_EQ(take(response(kClusters, "1", cluster("a"), cluster("b"))), "+a +b ");
   const DiscoveryRequest ack = request();
   EXPECT_EQ(ack.version_info(), "1");
   EXPECT_EQ(ack.response_nonce(), "n1");
   EXPECT_FALSE(ack.has_node());
-  EXPECT_EQ(take(response(kCds, "2", cluster("a"), cluster("c", "x"))), "+c -b ");
-  EXPECT_EQ(take(response(kCds, "3", cluster("a"), cluster("c", "y"))), "+c ");
-  EXPECT_EQ(take(response(kCds, "4")), "-a -c ");
+  EXPECT_EQ(take(response(kClusters, "2", cluster("a"), cluster("c", "x"))), "+c -b ");
+  EXPECT_EQ(take(response(kClusters, "3", cluster("a"), cluster("c", "y"))), "+c ");
+  EXPECT_EQ(take(response(kClusters, "4")), "-a -c ");
 }
 
 TEST_F(Sotw, ANackNamesTheVersionThatServes) {
-  client_.subscribe_all(kCds);
+  client_.subscribe_all(kClusters);
   client_.on_open();
   (void)request();
-  take(response(kCds, "1", cluster("a")));
+  take(response(kClusters, "1", cluster("a")));
   (void)request();
-  take(response(kCds, "2", cluster("a", "bad")), {{"a", "alt_stat_name: no"}});
+  take(response(kClusters, "2", cluster("a", "bad")), {{"a", "alt_stat_name: no"}});
   const DiscoveryRequest nack = request();
   EXPECT_EQ(nack.version_info(), "1");
   EXPECT_EQ(nack.response_nonce(), "n2");
   EXPECT_EQ(nack.error_detail().message(), "a: alt_stat_name: no");
   // The same again is news still: it was not taken.
-  EXPECT_EQ(take(response(kCds, "3", cluster("a", "bad"))), "+a ");
+  EXPECT_EQ(take(response(kClusters, "3", cluster("a", "bad"))), "+a ");
 }
 
 TEST_F(Sotw, NamesAreSaidWhole) {
-  client_.set_names(kEds, {"a", "b"});
+  client_.set_names(kEndpoints, {"a", "b"});
   client_.on_open();
   EXPECT_EQ(request().resource_names_size(), 2);
   ClusterLoadAssignment a;
   a.set_cluster_name("a");
   // A response may hold some only: the others stay.
-  EXPECT_EQ(take(response(kEds, "1", a)), "+a ");
+  EXPECT_EQ(take(response(kEndpoints, "1", a)), "+a ");
   (void)request();
-  client_.set_names(kEds, {"b"});
+  client_.set_names(kEndpoints, {"b"});
   const DiscoveryRequest changed = request();
   ASSERT_EQ(changed.resource_names_size(), 1);
   EXPECT_EQ(changed.resource_names(0), "b");
   EXPECT_EQ(changed.version_info(), "1");
   EXPECT_EQ(changed.response_nonce(), "n1");
-  client_.set_names(kEds, {"a", "b"});
+  client_.set_names(kEndpoints, {"a", "b"});
   (void)request();
-  EXPECT_EQ(take(response(kEds, "1", a)), "+a ");  // it was given up: needed again
+  EXPECT_EQ(take(response(kEndpoints, "1", a)), "+a ");  // it was given up: needed again
 }
 
 TEST_F(Sotw, ANewStreamSaysTheVersionThatServes) {
-  client_.subscribe_all(kCds);
+  client_.subscribe_all(kClusters);
   client_.on_open();
   (void)request();
-  take(response(kCds, "1", cluster("a")));
+  take(response(kClusters, "1", cluster("a")));
   client_.on_closed();
   EXPECT_FALSE(client_.next());
   client_.on_open();
@@ -122,15 +122,16 @@ TEST_F(Sotw, ANewStreamSaysTheVersionThatServes) {
   EXPECT_EQ(again.version_info(), "1");
   EXPECT_EQ(again.response_nonce(), "");
   EXPECT_TRUE(again.has_node());
-  EXPECT_EQ(take(response(kCds, "1", cluster("a"))), "");
+  EXPECT_EQ(take(response(kClusters, "1", cluster("a"))), "");
 }
 
 TEST_F(Sotw, WhatBreaksTheProtocol) {
-  client_.subscribe_all(kCds);
-  EXPECT_EQ(take(response(kEds, "1")),
-            "error: a response of type '" + kEds + "', which was not asked for");
+  client_.subscribe_all(kClusters);
+  EXPECT_EQ(take(response(kEndpoints, "1")),
+            "error: a response of type '" + kEndpoints + "', which was not asked for");
   EXPECT_EQ(take("\xff\xff"), "error: not a DiscoveryResponse");
-  EXPECT_TRUE(take(response(kCds, "1", ClusterLoadAssignment())).starts_with("error: a resource"));
+  EXPECT_TRUE(
+      take(response(kClusters, "1", ClusterLoadAssignment())).starts_with("error: a resource"));
 }
 
 TEST(ResourceName, IsFieldOne) {

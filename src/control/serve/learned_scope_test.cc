@@ -12,7 +12,7 @@
 namespace mizzen::control {
 namespace {
 
-void put(Store& store, std::string_view yaml) {
+void add_to(Store& store, std::string_view yaml) {
   const auto documents = object::parse_manifest(yaml);
   ASSERT_TRUE(documents);
   for (const object::YamlDocument& document : *documents) store.apply(document.value);
@@ -86,7 +86,7 @@ spec: {hosts: [nowhere.test], http: [{route: [{destination: {host: reviews}}]}]}
 class LearnedScope : public ::testing::Test {
  protected:
   LearnedScope() {
-    put(store_, kMeshYaml);
+    add_to(store_, kMeshYaml);
     proxy_.name_space = "default";
     proxy_.address = "10.1.0.9";
     proxy_.on_demand = true;
@@ -191,10 +191,10 @@ std::size_t bytes_of(const xds::World& world) {
 
 void add_services(Store& store, int from, int to) {
   for (int i = from; i < to; ++i) {
-    put(store,
-        fmt::format("apiVersion: v1\nkind: Service\nmetadata: {{name: s{}, namespace: many}}\n"
-                    "spec: {{clusterIP: 10.97.{}.{}, ports: [{{name: http, port: 9080}}]}}\n",
-                    i, i / 250, 1 + i % 250));
+    add_to(store,
+           fmt::format("apiVersion: v1\nkind: Service\nmetadata: {{name: s{}, namespace: many}}\n"
+                       "spec: {{clusterIP: 10.97.{}.{}, ports: [{{name: http, port: 9080}}]}}\n",
+                       i, i / 250, 1 + i % 250));
   }
 }
 
@@ -239,7 +239,7 @@ TEST_F(LearnedScope, AnEndpointThatNobodyAskedForChangesNothing) {
   Served served;
   generator.serve(store_.snapshot(), proxy_, false, {"reviews:9080"}, &served);
   const auto before = served.world;
-  put(store_, R"(
+  add_to(store_, R"(
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: mysql-1, namespace: data, labels: {kubernetes.io/service-name: mysql}}
@@ -248,7 +248,7 @@ endpoints: [{addresses: [10.1.0.41]}]
 )");
   generator.serve(store_.endpoint_snapshot(), proxy_, false, {"reviews:9080"}, &served);
   EXPECT_EQ(served.world, before);
-  put(store_, R"(
+  add_to(store_, R"(
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: reviews-1, namespace: default, labels: {kubernetes.io/service-name: reviews}}

@@ -9,7 +9,7 @@ namespace {
 
 using object::Json;
 
-constexpr std::string_view kPod = R"(
+constexpr std::string_view kScrapedPod = R"(
 kind: Pod
 metadata:
   name: reviews-v1-abc
@@ -26,7 +26,7 @@ status:
   conditions: [{type: Ready, status: "True"}]
 )";
 
-Json pod() { return object::parse_manifest(kPod)->at(0).value; }
+Json pod() { return object::parse_manifest(kScrapedPod)->at(0).value; }
 
 TEST(ScrapeTargets, TakesPortAndPathFromTheAnnotations) {
   ScrapeTargets scrape;

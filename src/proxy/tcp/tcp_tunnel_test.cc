@@ -8,14 +8,13 @@
 
 #include "io/stream.h"
 #include "proxy/data_plane.h"
+#include "proxy/test/patience.h"
 #include "proxy/test/wire_peers.h"
 
 namespace mizzen::proxy {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Duration kPatience = 20s;
 
 class Bytes final : public io::StreamHandler {
  public:

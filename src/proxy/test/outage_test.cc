@@ -9,13 +9,12 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "proxy/data_plane.h"
+#include "proxy/test/patience.h"
 
 namespace mizzen::proxy {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Duration kPatience = 20s;
 
 // A server that can be broken.
 class Place {

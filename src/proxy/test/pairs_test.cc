@@ -6,12 +6,11 @@
 #include "pki/certificate.h"
 #include "pki/key.h"
 #include "proxy/data_plane.h"
+#include "proxy/test/patience.h"
 #include "proxy/test/wire_peers.h"
 
 namespace mizzen::proxy {
 namespace {
-
-constexpr Duration kPatience = std::chrono::seconds(20);
 
 const pki::Authority& root() {
   static const pki::Authority made =

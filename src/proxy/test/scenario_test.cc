@@ -10,11 +10,10 @@
 #include "pki/key.h"
 #include "proxy/data_plane.h"
 #include "proxy/observe/peer_metadata.h"
+#include "proxy/test/patience.h"
 
 namespace mizzen::proxy {
 namespace {
-
-constexpr Duration kPatience = std::chrono::seconds(20);
 
 std::shared_ptr<const Secret> make_secret(const pki::Authority& root, std::string_view account) {
   auto key = *pki::PrivateKey::generate_p256();

@@ -2,12 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "proxy/test/patience.h"
 #include "proxy/test/wire_peers.h"
 
 namespace mizzen::proxy {
 namespace {
-
-constexpr Duration kPatience = std::chrono::seconds(20);
 
 class HboneTest : public ::testing::Test {
  protected:
