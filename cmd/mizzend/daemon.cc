@@ -98,12 +98,13 @@ void Daemon::serve(std::shared_ptr<const ca::Authority> authority) {
   publisher_ = std::make_unique<control::RootPublisher>(client_, authority_->roots_pem());
   for (const std::string& name : store_.namespaces()) publisher_->add_namespace(name);
 
+  // A proxy has one stream for ever, and a call now and then; anybody may connect.
+  net::HttpServerOptions served;
+  served.limits.concurrent_streams = 64;
   plain_server_ = std::make_unique<net::HttpServer>(
-      loop_, net::HttpServerOptions{.idle_timeout = Duration::zero()},
-      [this](std::shared_ptr<net::Exchange> exchange) { handle(exchange, true); });
+      loop_, served, [this](std::shared_ptr<net::Exchange> exchange) { handle(exchange, true); });
   tls_server_ = std::make_unique<net::HttpServer>(
-      loop_, net::HttpServerOptions{.idle_timeout = Duration::zero()},
-      [this](std::shared_ptr<net::Exchange> exchange) { handle(exchange, false); });
+      loop_, served, [this](std::shared_ptr<net::Exchange> exchange) { handle(exchange, false); });
   webhook_server_ = std::make_unique<net::HttpServer>(
       loop_, net::HttpServerOptions{}, [this](std::shared_ptr<net::Exchange> exchange) {
         if (webhooks_.handle(exchange)) return;

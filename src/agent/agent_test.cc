@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 
 #include <filesystem>
 #include <fstream>
@@ -259,15 +261,24 @@ TEST(AppMetrics, AreParsed) {
   EXPECT_FALSE(parse_app_metrics(R"({"scrape":"true","port":"x"})"));
 }
 
+// Port 0 would not be told: one that was free just now.
+std::uint16_t free_port() {
+  auto free = io::listen_socket(io::Address::loopback(0));
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  getsockname(free->get(), reinterpret_cast<sockaddr*>(&storage), &length);
+  return io::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length).port();
+}
+
 struct Page {
   int status = 0;
   std::string body;
 };
 
 Page get(io::Loop& loop, std::uint16_t port, const std::string& target,
-         const std::string& method = "GET") {
+         const std::string& method = "GET", const std::string& host = "127.0.0.1") {
   net::HttpClientOptions options;
-  options.base.host = "127.0.0.1";
+  options.base.host = host;
   options.base.port = port;
   net::HttpClient client(loop, std::move(options));
   std::optional<Page> page;
@@ -279,6 +290,37 @@ Page get(io::Loop& loop, std::uint16_t port, const std::string& target,
   });
   loop.run_until([&] { return page.has_value(); }, kLimit);
   return page.value_or(Page{});
+}
+
+// An address of this machine that is not loopback, if it has one.
+std::optional<io::Address> own_address() {
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return std::nullopt;
+  std::optional<io::Address> found;
+  for (const ifaddrs* one = all; one != nullptr && !found; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET) continue;
+    const auto address = io::Address::from_sockaddr(one->ifa_addr, sizeof(sockaddr_in));
+    if (!address.is_loopback()) found = address;
+  }
+  freeifaddrs(all);
+  return found;
+}
+
+TEST(StatusServer, OnlyThePodItselfMayEndIt) {
+  const auto own = own_address();
+  if (!own) GTEST_SKIP() << "this machine has no address but loopback";
+  io::EpollLoop loop;
+  bool quit = false;
+  StatusOptions options;
+  options.quit = [&] { quit = true; };
+  StatusServer server(loop, std::move(options));
+  const std::uint16_t port = free_port();
+  ASSERT_TRUE(server.listen({io::Address::any(port)}));
+  std::string host = own->to_string();
+  host.resize(host.rfind(':'));
+  EXPECT_EQ(get(loop, port, "/quitquitquit", "POST", host).status, 403);
+  EXPECT_FALSE(quit);
+  EXPECT_EQ(get(loop, port, "/quitquitquit", "POST").status, 200);
 }
 
 TEST(StatusServer, Pages) {
@@ -306,14 +348,7 @@ TEST(StatusServer, Pages) {
   probe.kind = Probe::Kind::kTcp;
   options.probes["/app-health/a/startupz"] = probe;
   StatusServer server(loop, std::move(options));
-  // Port 0 would not be told: bind one by hand first.
-  auto free = io::listen_socket(io::Address::loopback(0));
-  ASSERT_TRUE(free);
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  getsockname(free->get(), reinterpret_cast<sockaddr*>(&storage), &length);
-  auto port = io::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage), length).port();
-  free->reset();
+  const std::uint16_t port = free_port();
   ASSERT_TRUE(server.listen({io::Address::loopback(port)}));
 
   EXPECT_EQ(get(loop, port, "/healthz/ready").status, 503);

@@ -104,6 +104,11 @@ void StatusServer::handle(const ExchangeRef& exchange) {
       exchange->respond(405, {{"allow", "POST"}}, "quitquitquit must be asked for by POST\n");
       return;
     }
+    // The port is open to the whole network.
+    if (!exchange->peer().is_loopback()) {
+      exchange->respond(403, kText, "Only requests from localhost are allowed\n");
+      return;
+    }
     exchange->respond(200, kText, "OK");
     log::info("agent", "asked to quit by {}", exchange->peer().to_string());
     // After the answer has left.

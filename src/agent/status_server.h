@@ -31,7 +31,7 @@ struct StatusOptions {
   std::function<std::optional<std::string>()> not_ready;
   // The proxy's metrics in Prometheus' text format.
   std::function<void(std::function<void(std::string)>)> metrics;
-  // POST /quitquitquit.
+  // POST /quitquitquit, which only the pod itself may ask for (403).
   std::function<void()> quit;
   std::map<std::string, Probe> probes;
   std::optional<AppMetrics> app_metrics;

@@ -14,14 +14,16 @@
 
 namespace mizzen::net {
 
-inline constexpr std::size_t kGrpcMaxMessage = 64 * 1024 * 1024;
+inline constexpr std::size_t kGrpcMaxMessage = 64 * 1024 * 1024;  // of a server that we chose
+inline constexpr std::size_t kGrpcMaxRequest = 4 * 1024 * 1024;   // of whoever calls
 
 // The server's side of a call. Harmless after it is over. Loop thread only.
 class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
  public:
   virtual ~GrpcStream() = default;
   virtual const Exchange& exchange() const = 0;  // headers, peer address, TLS identity
-  // Messages that came before the callback was set are kept and delivered in the next turn.
+  // Messages that came before the callback was set are kept and delivered in the next turn; beyond
+  // 256 KiB of them the call ends with RESOURCE_EXHAUSTED.
   virtual void on_message(std::function<void(std::string_view)> fn) = 0;
   virtual void on_half_close(std::function<void()> fn) = 0;  // the client sends no more
   virtual void on_closed(std::function<void()> fn) = 0;      // over, for whatever reason; once
@@ -36,7 +38,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
 // Routes calls by "/package.Service/Method". Mount it in a Handler: `if (grpc.handle(x)) return;`.
 class GrpcServer {
  public:
-  explicit GrpcServer(std::size_t max_message = kGrpcMaxMessage) : max_message_(max_message) {}
+  explicit GrpcServer(std::size_t max_message = kGrpcMaxRequest) : max_message_(max_message) {}
 
   // `done` is called once, now or later; after the caller's deadline it is ignored.
   using UnaryDone = std::function<void(http::GrpcStatus status, std::string response)>;

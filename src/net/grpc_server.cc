@@ -13,6 +13,10 @@ HeaderList trailers_of(const http::GrpcStatus& status) {
   return out;
 }
 
+// Messages that nobody hears yet (the caller is still being identified), and for each of them.
+constexpr std::size_t kMostWaiting = 256 * 1024;
+constexpr std::size_t kWaitingOverhead = 64;
+
 class ServerStream final : public GrpcStream {
  public:
   ServerStream(std::shared_ptr<Exchange> exchange, std::size_t max_message)
@@ -78,8 +82,13 @@ class ServerStream final : public GrpcStream {
         message_(message);
       } else {
         waiting_.emplace_back(message);
+        waiting_bytes_ += message.size() + kWaitingOverhead;
       }
     });
+    if (waiting_bytes_ > kMostWaiting) {
+      waiting_.clear();
+      return finish({http::GrpcCode::kResourceExhausted, "too much before the call was accepted"});
+    }
     if (!status) {
       auto code = status.error().code == Code::kLimit ? http::GrpcCode::kResourceExhausted
                                                       : http::GrpcCode::kUnimplemented;
@@ -99,6 +108,7 @@ class ServerStream final : public GrpcStream {
       if (!self->message_ && !self->waiting_.empty()) return;
       auto messages = std::move(self->waiting_);
       self->waiting_.clear();
+      self->waiting_bytes_ = 0;
       for (const std::string& message : messages) {
         if (self->message_) self->message_(message);
       }
@@ -132,6 +142,7 @@ class ServerStream final : public GrpcStream {
   std::function<void()> closed_fn_;
   std::function<void()> writable_;
   std::vector<std::string> waiting_;
+  std::size_t waiting_bytes_ = 0;
   io::TimerId deadline_ = 0;
   bool half_closed_ = false;
   bool finished_ = false;

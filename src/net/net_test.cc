@@ -329,6 +329,27 @@ TEST(Grpc, UnaryAndBidirectional) {
   EXPECT_EQ(said, (std::vector<std::string>{"re: a", "re: b"}));
 }
 
+// While a caller is being identified it may not fill our memory.
+TEST(Grpc, MessagesThatNobodyHearsYetAreBounded) {
+  GrpcServer grpc;
+  std::vector<std::shared_ptr<GrpcStream>> kept;
+  grpc.streaming("/t.S/Chat",
+                 [&kept](const std::shared_ptr<GrpcStream>& stream) { kept.push_back(stream); });
+  Pair pair(
+      [&grpc](const std::shared_ptr<Exchange>& exchange) { ASSERT_TRUE(grpc.handle(exchange)); },
+      HttpVersion::kHttp2);
+  GrpcClient client(*pair.client);
+  std::optional<http::GrpcStatus> status;
+  GrpcCallbacks callbacks;
+  callbacks.on_closed = [&status](http::GrpcStatus s) { status = std::move(s); };
+  auto call = client.stream("/t.S/Chat", {}, std::move(callbacks));
+  const std::string message(10'000, 'x');
+  for (int i = 0; i < 100; ++i) call->send(message);
+  EXPECT_TRUE(pair.loop.run_until([&status] { return status.has_value(); }, seconds(10)));
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->code, http::GrpcCode::kResourceExhausted);
+}
+
 TEST(Grpc, ServerThatEndsIsUnavailable) {
   auto pair = std::make_unique<Pair>([](const std::shared_ptr<Exchange>&) {}, HttpVersion::kHttp2);
   GrpcClient client(*pair->client);
