@@ -72,6 +72,8 @@ struct CodecOptions {
   HeaderCase header_case = HeaderCase::kLower;
   bool absolute_targets = true;      // HTTP/1 server: take "GET http://host/path"
   std::string_view scheme = "http";  // for HTTP/1 requests; a literal
+  // HTTP/2 server: so many requests are taken in one feed(), and what is behind them is kept.
+  std::uint32_t heads_per_turn = 0xffffffff;
 };
 
 // What happens to one exchange. After on_reset() or on_complete() the codec forgets the handler;
@@ -128,6 +130,8 @@ class Codec {
   // on_reset(), what is left in output() (an error response, GOAWAY) should be written, then the
   // connection closed. Nothing more may be fed after it.
   virtual Status feed(std::string_view bytes) = 0;
+  // CodecOptions::heads_per_turn kept input back: call feed({}) in the next turn.
+  virtual bool wants_turn() const { return false; }
   // Whether the owner should read from the socket now.
   virtual bool wants_input() const = 0;
   // The peer closed its sending side. Streams that cannot end properly get on_reset().

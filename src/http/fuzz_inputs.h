@@ -80,6 +80,7 @@ void feed_in_pieces(CodecType& codec, std::string_view input, std::size_t step) 
   Status status;
   for (std::size_t at = 0; at < input.size() && status; at += step) {
     status = codec.feed(input.substr(at, step));
+    while (status && codec.wants_turn()) status = codec.feed({});
     (void)pull(codec);
   }
   if (status) codec.end_of_input();
@@ -94,7 +95,9 @@ inline std::size_t step_of(char first) {
 inline void fuzz_server(std::string_view input, bool http2) {
   if (input.empty()) return;
   FuzzPeer peer((static_cast<unsigned char>(input[0]) >> 4) % 4);
-  auto codec = http2 ? make_h2_server({}, &peer) : make_h1_server({}, &peer);
+  CodecOptions options;
+  if ((input[0] & 0x40) != 0) options.heads_per_turn = 1;
+  auto codec = http2 ? make_h2_server(options, &peer) : make_h1_server(options, &peer);
   peer.set_server(codec.get());
   feed_in_pieces(*codec, input.substr(1), step_of(input[0]));
 }

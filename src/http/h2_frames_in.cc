@@ -147,6 +147,7 @@ void Session::read_block(std::string_view bytes, bool last) {
   if (joined) bytes = block_.append(bytes);
   hpack::Field field;
   while (!bytes.empty()) {
+    if (!head_reader_.wants_more()) reader_.pass_over();
     const hpack::Reader::Step step = reader_.next(bytes, field);
     if (step == hpack::Reader::Step::kField) {
       head_reader_.take(field);
@@ -189,6 +190,7 @@ void Session::end_block() {
 }
 
 void Session::end_request(StreamId id, HeadReader::Fault fault, bool end) {
+  ++heads_;
   RequestHead& head = head_reader_.request;
   const bool promised = head.content_length.value_or(0) > 0 && !head.is_connect();
   if (fault == HeadReader::Fault::kNone && end && promised) fault = HeadReader::Fault::kMalformed;
@@ -197,6 +199,7 @@ void Session::end_request(StreamId id, HeadReader::Fault fault, bool end) {
                                                     ? ErrorCode::kInternal
                                                     : ErrorCode::kProtocol);
     head.headers.release();
+    count_in_vain();
     return lately_.add(id, end);
   }
   auto made = std::make_unique<Stream>();
@@ -284,18 +287,28 @@ void Session::on_settings(std::string_view payload) {
   if (payload.size() / kSettingSize > kSettings) {
     return broken(ErrorCode::kEnhanceYourCalm, "too many settings in one frame");
   }
-  for (; !payload.empty(); payload.remove_prefix(kSettingSize)) {
-    if (!on_setting(static_cast<Setting>(read_u16(payload.data())), read_u32(payload.data() + 2))) {
-      return;
+  count_settings();
+  std::optional<std::uint32_t> window;  // the last one counts: all streams move but once
+  for (; !payload.empty() && status_; payload.remove_prefix(kSettingSize)) {
+    const auto name = static_cast<Setting>(read_u16(payload.data()));
+    const std::uint32_t value = read_u32(payload.data() + 2);
+    if (name == Setting::kInitialWindow && value <= kMostWindow) {
+      window = value;
+    } else {
+      on_setting(name, value);
     }
   }
+  if (window && !resize_windows(*window)) {
+    broken(ErrorCode::kFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE is too large");
+  }
+  if (!status_) return;
   put_frame(out_, FrameType::kSettings, kAck, 0, {});
   note_answer();
   events_->on_settings();
   count_idle();
 }
 
-bool Session::on_setting(Setting name, std::uint32_t value) {
+void Session::on_setting(Setting name, std::uint32_t value) {
   switch (name) {
     case Setting::kHeaderTableSize:
       writer_.set_table(value);
@@ -308,9 +321,7 @@ bool Session::on_setting(Setting name, std::uint32_t value) {
       peer_streams_ = value;
       break;
     case Setting::kInitialWindow:
-      if (value > kMostWindow || !resize_windows(value)) {
-        broken(ErrorCode::kFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE is too large");
-      }
+      broken(ErrorCode::kFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE is too large");
       break;
     case Setting::kMaxFrameSize:
       if (value < kFrameSize || value > kMostFrameSize) {
@@ -327,7 +338,6 @@ bool Session::on_setting(Setting name, std::uint32_t value) {
     default:
       break;
   }
-  return status_.has_value();
 }
 
 // All streams' windows move with the initial one (RFC 9113 6.9.2), below zero too.

@@ -167,7 +167,7 @@ void HeadReader::take_length(const hpack::Field& field) {
   if (what_ == What::kTrailers) return store(field);
   auto& length = what_ == What::kRequest ? request.content_length : response.content_length;
   const auto value = parse_int<std::int64_t>(field.value);
-  if (length || !value || *value < 0) return refuse();
+  if (length || !value || *value < 0 || field.value.front() == '-') return refuse();
   if (what_ == What::kResponse) {
     // RFC 9110 8.6: where there must be none, it is dropped; 204 with a length is told from it.
     const int status = response.status;

@@ -25,6 +25,7 @@ class HeadReader {
   // The block has ended: is what came a head? Then it is to be taken out of these.
   Fault finish();
   What what() const { return what_; }
+  bool wants_more() const { return what_ != What::kIgnored && fault_ == Fault::kNone; }
 
   RequestHead request;
   bool extended = false;  // request.upgrade was :protocol

@@ -8,7 +8,8 @@ namespace mizzen::http::h2 {
 namespace {
 
 constexpr std::uint32_t kIdleFrames = 10'000;
-constexpr std::size_t kKeptCapacity = 256;  // of memory, between two frames
+constexpr std::uint64_t kSettingsFrames = 100;  // and one more for each stream
+constexpr std::size_t kKeptCapacity = 256;      // of memory, between two frames
 
 // Gathers `size` bytes: shows them when they are there, in place where possible. What it shows
 // lasts until `kept` changes.
@@ -36,8 +37,10 @@ void let_go(std::string& kept) {
 
 }  // namespace
 
-void Session::receive(std::string_view bytes) {
-  while (!bytes.empty() && status_) {
+// Returns what is left for the next turn.
+std::string_view Session::receive(std::string_view bytes) {
+  heads_ = 0;
+  while (!bytes.empty() && status_ && heads_ < options_.heads_per_turn) {
     switch (input_) {
       case Input::kPreface:
         read_preface(bytes);
@@ -60,6 +63,7 @@ void Session::receive(std::string_view bytes) {
       }
     }
   }
+  return bytes;
 }
 
 void Session::read_preface(std::string_view& bytes) {
@@ -115,7 +119,9 @@ bool Session::frame_allowed() {
   } else if (frame_.is(FrameType::kContinuation) != (block_stream_ != 0) ||
              (block_stream_ != 0 && frame_.stream != block_stream_)) {
     broken(ErrorCode::kProtocol, "CONTINUATION does not stand where it must");
-  } else if (frames_.count(drained_, written()) > options_.limits.outbound_frames) {
+  } else if (is_server_ && frames_.count(drained_, written()) > options_.limits.outbound_frames) {
+    // A client's are its own users' requests and cancellations, for which the server is not to
+    // blame.
     flooded("outbound_flood");
   } else if (frame_.type <= static_cast<std::uint8_t>(FrameType::kHeaders) ||
              frame_.is(FrameType::kContinuation)) {
@@ -214,7 +220,8 @@ void Session::take_data(std::string_view part, bool last) {
 }
 
 void Session::count_empty() {
-  if (frame_.size > 0 || frame_.has(kEndStream)) {
+  const bool ends = frame_.has(kEndStream) && !frame_.is(FrameType::kContinuation);
+  if (frame_.size > 0 || ends) {
     empty_frames_ = 0;
   } else if (++empty_frames_ > options_.limits.empty_frames) {
     flooded("inbound_empty_frames_flood");
@@ -238,9 +245,17 @@ void Session::count_window_update() {
   if (++window_updates_ > most) flooded("inbound_window_update_frames_flood");
 }
 
+// Each may move the windows of all streams.
+void Session::count_settings() {
+  if (++settings_frames_ > kSettingsFrames + streams_seen_) flooded("inbound_settings_flood");
+}
+
 // Rapid reset (CVE-2023-44487): a peer that mostly takes back what it asks for.
 void Session::count_early_reset(const Stream& stream) {
-  if (!is_server_ || stream.head_sent) return;
+  if (is_server_ && !stream.head_sent) count_in_vain();
+}
+
+void Session::count_in_vain() {
   if (++early_resets_ > options_.limits.early_resets && early_resets_ * 2 > streams_seen_) {
     flooded("premature_resets");
   }

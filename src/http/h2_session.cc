@@ -7,6 +7,7 @@ namespace mizzen::http::h2 {
 
 namespace {
 
+constexpr std::size_t kMostUnsent = 1 << 20;     // bytes that wait for a peer that does not read
 constexpr std::size_t kLongestText = 64 * 1024;  // of a name or value, as it stands on the wire
 
 }  // namespace
@@ -49,15 +50,29 @@ Status Session::feed(std::string_view bytes) {
   work_noted_ = false;
   if (!status_) return status_;
   in_events_ = true;
-  receive(bytes);
+  if (later_.empty()) {
+    later_ = receive(bytes);
+  } else {
+    receive_later(bytes);
+  }
   raise();
   if (!status_) break_all(status_.error());
   in_events_ = false;
   return status_;
 }
 
+// What a turn left, before what has come since.
+void Session::receive_later(std::string_view bytes) {
+  later_.append(bytes);
+  const std::string_view left = receive(std::string_view(later_).substr(later_at_));
+  later_at_ = later_.size() - left.size();
+  if (!left.empty()) return;
+  std::string().swap(later_);
+  later_at_ = 0;
+}
+
 bool Session::wants_input() const {
-  if (!status_ || ended_) return false;
+  if (!status_ || ended_ || !later_.empty()) return false;
   return streams_.size() > 0 || !(goaway_sent_ || goaway_received_);
 }
 
@@ -240,7 +255,7 @@ void Session::rebind(StreamId id, StreamEvents* events) {
 
 bool Session::can_submit() const {
   return status_ && !ended_ && !goaway_received_ && !draining_ && streams_.size() < max_streams() &&
-         next_id_ > 0;
+         next_id_ > 0 && out_.size() < kMostUnsent;
 }
 
 std::size_t Session::max_streams() const {

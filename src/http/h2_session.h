@@ -62,6 +62,7 @@ class Session {
   void ping(std::uint64_t payload);
   std::string_view violation() const { return violation_; }
   bool head_pending() const { return head_open_; }
+  bool wants_turn() const { return !later_.empty() && status_ && !ended_; }
   void refuse();
 
   void respond(StreamId id, const ResponseHead& head, bool end);
@@ -87,7 +88,8 @@ class Session {
   void note_work();
 
   // h2_receive.cc: bytes to frames
-  void receive(std::string_view bytes);
+  std::string_view receive(std::string_view bytes);
+  void receive_later(std::string_view bytes);
   void read_preface(std::string_view& bytes);
   void read_head(std::string_view& bytes);
   void read_payload(std::string_view& bytes);
@@ -100,7 +102,9 @@ class Session {
   void count_idle();
   void count_priority();
   void count_window_update();
+  void count_settings();
   void count_early_reset(const Stream& stream);
+  void count_in_vain();
   bool is_idle(std::uint32_t id) const;
 
   // h2_frames_in.cc: what frames mean
@@ -110,7 +114,7 @@ class Session {
   void on_priority(std::string_view payload);
   void on_reset(std::string_view payload);
   void on_settings(std::string_view payload);
-  bool on_setting(Setting name, std::uint32_t value);
+  void on_setting(Setting name, std::uint32_t value);
   void on_settings_known();
   bool resize_windows(std::uint32_t window);
   void note_answer();
@@ -162,6 +166,8 @@ class Session {
   FrameHead frame_{};
   std::string kept_;
   std::string block_;
+  std::string later_;            // input for the next turns,
+  std::size_t later_at_ = 0;     // from here
   std::size_t left_ = 0;         // of the preface, or of the frame that is read
   std::size_t padding_ = 0;      // of the DATA frame
   std::size_t block_bytes_ = 0;  // of the field block
@@ -188,8 +194,10 @@ class Session {
   std::uint64_t early_resets_ = 0;
   std::uint64_t priority_frames_ = 0;
   std::uint64_t window_updates_ = 0;
+  std::uint64_t settings_frames_ = 0;
   std::uint64_t data_frames_ = 0;   // sent
   std::uint32_t idle_frames_ = 0;   // frames in a row that moved no request on
+  std::uint32_t heads_ = 0;         // of requests, in this turn
   std::uint32_t empty_frames_ = 0;  // of those, the ones without any content
   bool is_server_;
   bool in_events_ = false;

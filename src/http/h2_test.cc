@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 
 #include "http/codec.h"
 #include "http/codec_recorder.h"
@@ -197,6 +198,8 @@ TEST(H2, Floods) {
   const Case cases[] = {
       {"empty DATA", frame(1, 4, 1, kGet + literal(":authority", "a")), frame(0, 0, 1, "")},
       {"empty CONTINUATION", frame(1, 0, 1, kGet + literal(":authority", "a")), frame(9, 0, 1, "")},
+      {"empty CONTINUATION with a flag of DATA", frame(1, 0, 1, kGet + literal(":authority", "a")),
+       frame(9, 1, 1, "")},
       {"WINDOW_UPDATE", frame(1, 4, 1, kGet + literal(":authority", "a")),
        frame(8, 0, 1, std::string("\0\0\0\1", 4))},
       {"PRIORITY", "", frame(2, 0, 3, std::string("\0\0\0\0\1", 5))},
@@ -213,6 +216,90 @@ TEST(H2, Floods) {
     EXPECT_FALSE(got) << c.what;
     EXPECT_LT(rounds, 20'000) << c.what;
   }
+}
+
+// Whoever reads our answers may not keep us busy for ever either.
+TEST(H2, FloodsOfWhoReads) {
+  struct Case {
+    const char* what;
+    std::function<std::string(std::uint32_t)> again;
+    int most;
+  };
+  const Case cases[] = {
+      {"SETTINGS", [](std::uint32_t) { return frame(4, 0, 0, std::string("\0\4\0\0\1\0", 6)); },
+       101},
+      {"heads that are none", [](std::uint32_t id) { return frame(1, 5, id, kGet); }, 501},
+      {"heads that are too large",
+       [](std::uint32_t id) {
+         std::string fields = kGet;
+         for (int i = 0; i < 101; ++i) fields += literal("x", "y");
+         return frame(1, 5, id, fields);
+       },
+       501},
+  };
+  for (const Case& c : cases) {
+    ConnectionRecorder recorder;
+    auto server = make_h2_server({}, &recorder);
+    Status got = server->feed(kPreface);
+    int rounds = 0;
+    for (std::uint32_t id = 1; rounds < 2000 && got; ++rounds, id += 2) {
+      got = server->feed(c.again(id));
+      (void)pull(*server);
+    }
+    EXPECT_FALSE(got) << c.what;
+    EXPECT_LE(rounds, c.most) << c.what;
+    EXPECT_NE(server->violation(), "") << c.what;
+  }
+}
+
+TEST(H2, RequestsWaitForTheNextTurn) {
+  CodecOptions options;
+  options.heads_per_turn = 2;
+  ConnectionRecorder recorder;
+  auto server = make_h2_server(options, &recorder);
+  std::string bytes = kPreface;
+  for (std::uint32_t id = 1; id < 10; id += 2) {
+    bytes += frame(1, 5, id, kGet + literal(":authority", "a"));
+  }
+  ASSERT_TRUE(server->feed(bytes));
+  EXPECT_EQ(recorder.requests.size(), 2u);
+  EXPECT_TRUE(server->wants_turn());
+  EXPECT_FALSE(server->wants_input());
+  ASSERT_TRUE(server->feed(frame(1, 5, 11, kGet + literal(":authority", "b"))));  // read meanwhile
+  EXPECT_EQ(recorder.requests.size(), 4u);
+  ASSERT_TRUE(server->feed({}));
+  ASSERT_EQ(recorder.requests.size(), 6u);
+  EXPECT_EQ(recorder.requests[5].head.authority, "b");
+  EXPECT_FALSE(server->wants_turn());
+  EXPECT_TRUE(server->wants_input());
+}
+
+// A connection that many share is not ended for what one of them writes on it.
+TEST(H2, AClientWaitsForAServerThatDoesNotRead) {
+  Pair pair;
+  StreamRecorder stream;
+  int rounds = 0;
+  for (; rounds < 100'000 && pair.client->can_submit(); ++rounds) {
+    pair.client->reset(pair.ask(stream), ResetCode::kCancel);
+  }
+  EXPECT_GT(rounds, 10'000);
+  EXPECT_LT(rounds, 100'000);
+  EXPECT_TRUE(pair.client->feed(frame(6, 0, 0, "12345678")));
+  (void)pull(*pair.client);
+  EXPECT_TRUE(pair.client->can_submit());
+}
+
+TEST(H2, TheLastInitialWindowOfAFrameCounts) {
+  Pair pair;
+  StreamRecorder stream;
+  const StreamId id = pair.ask(stream, false, "POST");
+  pair.settle();
+  const std::string none("\0\4\0\0\0\0", 6);
+  const std::string ten("\0\4\0\0\0\x0a", 6);
+  ASSERT_TRUE(pair.client->feed(frame(4, 0, 0, ten + none + ten)));
+  pair.client->send_data(id, std::string(100, 'x'), true);
+  pair.settle();
+  EXPECT_EQ(pair.at_server.requests[0].stream->body.size(), 10u);
 }
 
 TEST(H2, MalformedRequestsAreReset) {
@@ -243,6 +330,7 @@ TEST(H2, MalformedRequestsAreReset) {
       {"response pseudo", kGet + host + literal(":status", "200"), false},
       {"two lengths", kGet + host + literal("content-length", "1") + literal("content-length", "2"),
        false},
+      {"length less than nothing", kGet + host + literal("content-length", "-0"), false},
       {"space in method",
        literal(":method", "GET /x") + literal(":scheme", "http") + literal(":path", "/") + host,
        false},

@@ -111,7 +111,7 @@ void Reader::set_table(std::size_t bytes) {
   if (table_.limit() > bytes) owes_size_ = true;
 }
 
-void Reader::begin() { at_start_ = true; }
+void Reader::begin() { at_start_ = wanted_ = true; }
 
 inline bool Reader::look_up(std::size_t index, Field& field) const {
   if (index == 0) return false;
@@ -189,6 +189,10 @@ Reader::Step Reader::literal(std::string_view& bytes, Field& field) {
   }
   if (const Step step = read_text(rest, value); step != Step::kField) return step;
   bytes = rest;
+  if (!keep && !wanted_) {
+    field = {};
+    return Step::kField;
+  }
 
   thread_local std::string scratch;
   const auto plain = [](Text& text, char* to) {

@@ -100,6 +100,8 @@ class Reader {
   void set_table(std::size_t bytes);
   // A field block begins. Its end may not come between kMore and the rest of that field.
   void begin();
+  // Nobody wants the rest of this block's fields: what no table keeps comes empty, and unjudged.
+  void pass_over() { wanted_ = false; }
   // Takes one representation off the front of `bytes`, which must not be empty.
   Step next(std::string_view& bytes, Field& field);
 
@@ -118,6 +120,7 @@ class Reader {
   std::size_t allowed_;
   std::size_t longest_;
   bool at_start_ = true;
+  bool wanted_ = true;
   bool owes_size_ = false;  // the next block must begin with a table's size
 };
 
