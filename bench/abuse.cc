@@ -1,9 +1,13 @@
 // bench-abuse KIND PORT COUNT SECONDS: a client that means no good, against 127.0.0.1:PORT.
 //   idle     COUNT connections that say nothing
-//   slow     COUNT connections that send one byte of a head every half second, made anew when
-//   closed resets   COUNT HTTP/2 connections of HEADERS and RST_STREAM, as fast as they go headers
-//   COUNT HTTP/2 connections of heads beyond any limit, in CONTINUATION frames pings    COUNT
-//   HTTP/2 connections of PING frames that are never read back
+//   slow     COUNT connections that send a byte of a head every half second, again when closed
+//
+//   resets   COUNT HTTP/2 connections of HEADERS and RST_STREAM, as fast as they go
+//
+//   headers  COUNT HTTP/2 connections of heads beyond any limit, in CONTINUATION frames
+//
+//   pings    COUNT HTTP/2 connections of PING frames that are never read back
+//
 // Prints how many connections it made and how many were ended by the other side.
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -166,11 +166,11 @@ void Worker::forget_flush(Connection& connection) { std::erase(to_flush_, &conne
 
 void Worker::flush_all() {
   flush_planned_ = false;
-  for (std::size_t i = 0; i < to_flush_.size(); ++i) {  // flushing may add more
-    Connection* connection = to_flush_[i];
-    connection->flush_planned();
-  }
-  to_flush_.clear();
+  // What comes meanwhile (a request behind one that was answered at once) has its turn after
+  // others'.
+  std::swap(to_flush_, flushing_);
+  for (Connection* connection : flushing_) connection->flush_planned();
+  flushing_.clear();
 }
 
 std::uint64_t Worker::random() {  // splitmix64

@@ -29,6 +29,7 @@
 namespace mizzen::proxy {
 
 class Connection;
+class Stream;
 class Lookup;
 
 struct WorkerShared {
@@ -82,6 +83,8 @@ class Worker {
   // Has the connection's output written at the end of this turn.
   void flush_later(Connection& connection);
   void forget_flush(Connection& connection);
+  // Requests that one connection has taken and not sent on yet, within one call.
+  std::vector<Stream*>& fresh() { return fresh_; }
 
   io::Loop& loop() { return loop_; }
   WorkerShared& shared() { return shared_; }
@@ -118,6 +121,8 @@ class Worker {
   std::atomic<std::size_t> count_{0};
   std::vector<std::shared_ptr<Lookup*>> lookups_;
   std::vector<Connection*> to_flush_;
+  std::vector<Connection*> flushing_;
+  std::vector<Stream*> fresh_;
   bool flush_planned_ = false;
   std::optional<Duration> drain_idle_;
   std::uint64_t random_state_;

@@ -10,7 +10,9 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr int kMostReads = 8;  // of 64 KiB, before others get their turn
+constexpr int kMostReads = 2;  // of 64 KiB, before others get their turn
+constexpr int kMostLingeringReads = 4;
+constexpr std::uint32_t kHeadsPerTurn = 64;  // of HTTP/2 requests
 constexpr Duration kLinger = std::chrono::seconds(1);
 
 std::string_view text(std::span<const std::byte> bytes) {
@@ -58,6 +60,7 @@ void Connection::make_codec(http::Protocol protocol) {
   options.header_case = settings_->header_case;
   options.absolute_targets = settings_->http1_allow_absolute_url;
   options.scheme = info_.tls ? "https" : "http";
+  options.heads_per_turn = kHeadsPerTurn;
   codec_ = protocol == http::Protocol::kHttp2 ? http::make_h2_server(options, this)
                                               : http::make_h1_server(options, this);
   state_ = State::kOpen;
@@ -100,7 +103,12 @@ void Connection::on_readable() {
       break;
     }
     if (got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError) return close();
-    if (state_ == State::kLingering) continue;
+    if (state_ == State::kLingering) {
+      // Who floods a connection that broke the protocol is not listened to until the time is over.
+      const bool http2 = codec_->protocol() == http::Protocol::kHttp2;
+      if (http2 && ++reads_ >= kMostLingeringReads) return close();
+      break;
+    }
     std::string_view bytes = text(buffer.first(got.bytes));
     std::string joined;
     if (codec_ == nullptr) {
@@ -111,15 +119,27 @@ void Connection::on_readable() {
         continue;
       }
     }
-    in_codec_ = true;
-    Status fed = codec_->feed(bytes);
-    in_codec_ = false;
-    if (!fed) return fail(fed.error());
+    if (Status fed = feed(bytes); !fed) return fail(fed.error());
     watch_head();
     if (!codec_->wants_input()) break;
     if (got.bytes < buffer.size()) break;  // on_readable comes again if there is more
   }
   flush();
+}
+
+// Requests without a body go on their way only when all that came has been read: one that was taken
+// back in the same breath costs no upstream anything.
+Status Connection::feed(std::string_view bytes) {
+  in_codec_ = true;
+  Status fed = codec_->feed(bytes);
+  std::vector<Stream*>& fresh = worker_.fresh();
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    if (Stream* stream = std::exchange(fresh[i], nullptr)) stream->go();
+  }
+  fresh.clear();
+  in_codec_ = false;
+  if (codec_->wants_turn()) on_work();
+  return fed;
 }
 
 // A request whose client has gone is given up; a tunnel's other half goes on.
@@ -146,11 +166,9 @@ void Connection::on_work() {
 void Connection::flush_planned() {
   flush_planned_ = false;
   if (state_ == State::kClosed) return;
-  if (codec_) {
-    in_codec_ = true;
-    Status fed = codec_->feed({});  // input that was kept back
-    in_codec_ = false;
-    if (!fed) return fail(fed.error());
+  if (codec_ && state_ != State::kLingering) {
+    if (Status fed = feed({}); !fed) return fail(fed.error());  // input that was kept back
+    watch_head();
   }
   flush();
 }
@@ -202,6 +220,11 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
   // Before the start: a request that is answered at once is to say that it was the last.
   if (enough || old || worker_.draining()) codec_->drain();
   started.start(end);
+  if (end && codec_->protocol() == http::Protocol::kHttp2) {
+    worker_.fresh().push_back(&started);
+  } else {
+    started.go();
+  }
   limit_.cancel();
   return &started;
 }
@@ -251,6 +274,7 @@ constexpr Violation kViolations[] = {
     {"inbound_empty_frames_flood", "mizzen_http2_inbound_empty_frames_flood_total"},
     {"inbound_idle_frames_flood", "mizzen_http2_inbound_idle_frames_flood_total"},
     {"inbound_priority_frames_flood", "mizzen_http2_inbound_priority_frames_flood_total"},
+    {"inbound_settings_flood", "mizzen_http2_inbound_settings_flood_total"},
     {"inbound_window_update_frames_flood", "mizzen_http2_inbound_window_update_frames_flood_total"},
     {"outbound_control_flood", "mizzen_http2_outbound_control_flood_total"},
     {"outbound_flood", "mizzen_http2_outbound_flood_total"},

@@ -48,6 +48,7 @@ class Connection final : public Session, private io::StreamHandler, private http
   void on_head_timeout();
 
   void end_input();
+  Status feed(std::string_view bytes);
   bool choose_codec(std::string_view first_bytes);
   void make_codec(http::Protocol protocol);
   void flush();
@@ -70,6 +71,7 @@ class Connection final : public Session, private io::StreamHandler, private http
   io::Timer limit_;          // request_headers_timeout while a head is incomplete
   MonoTime ends_at_{};       // max_connection_duration; unset: none
   std::uint32_t requests_ = 0;
+  std::uint8_t reads_ = 0;  // while lingering
   State state_ = State::kWaiting;
   bool obsolete_ = false;  // no chain of today would take this connection: ends after its requests
   bool blocked_ = false;   // the socket takes no more

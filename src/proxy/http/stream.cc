@@ -53,7 +53,10 @@ void Stream::start(bool end) {
     most_.arm(*settings().request_timeout);
   }
   arm_idle();
-  if (!accept_head()) return;
+}
+
+void Stream::go() {
+  if (state_ == State::kDone || !accept_head()) return;
   resolve();
   if (!look_up()) run_filters();
 }

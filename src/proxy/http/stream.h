@@ -33,6 +33,8 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
 
   // `end`: no body follows. Called once, from inside the codec.
   void start(bool end);
+  // Judges the request and sends it on its way, unless it was taken back meanwhile. Once.
+  void go();
   // The connection is gone; `broken`: because the client broke the protocol.
   void abandon(bool broken = false);
 
@@ -138,6 +140,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
   std::size_t filter_ = 0;
   std::vector<io::Address> tried_;
   std::uint32_t retries_left_ = 0;
+  std::uint32_t informational_ = 0;    // interim answers that came
   const route::Cors* cors_ = nullptr;  // of the route, when the origin is allowed
   std::string set_cookie_;
   std::string decorator_;  // for the response; empty: none

@@ -14,6 +14,7 @@
 namespace mizzen::proxy {
 namespace {
 
+constexpr std::uint32_t kMostInformational = 100;  // 1xx of one request
 constexpr std::size_t kMostKept = 1024 * 1024;     // of a request's body, for retries
 constexpr std::size_t kMostBuffered = 256 * 1024;  // in one direction, before the source waits
 
@@ -199,7 +200,7 @@ void Stream::on_upstream_host(const UpstreamInfo& info) {
 }
 
 void Stream::on_upstream_informational(http::ResponseHead&& head) {
-  if (response_started_) return;
+  if (response_started_ || ++informational_ > kMostInformational) return;
   head.headers.remove("content-length");  // RFC 9110 8.6
   connection_.codec().inform(id_, head);
 }

@@ -209,6 +209,70 @@ TEST(Limits, PriorityFramesAreCounted) {
   EXPECT_EQ(counter(bench, "mizzen_http2_inbound_priority_frames_flood_total"), 1u);
 }
 
+// HEADERS with a whole GET, and RST_STREAM.
+std::string frames_of(std::uint32_t id, bool taken_back) {
+  const auto frame = [id](char type, char flags, std::string_view payload) {
+    std::string out{'\0', '\0', static_cast<char>(payload.size()), type, flags, '\0', '\0'};
+    out += static_cast<char>(id >> 8);
+    out += static_cast<char>(id);
+    return out.append(payload);
+  };
+  std::string out = frame(1, 5,
+                          "\x82\x86\x84\x41\x01"
+                          "a");
+  if (taken_back) out += frame(3, 0, std::string_view("\0\0\0\x08", 4));
+  return out;
+}
+
+TEST(Limits, WhatIsTakenBackInOneBreathCostsNoUpstream) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  Http2Client client(bench);
+  bench.up->script.push_back(nullptr);
+  std::string flood;
+  for (std::uint32_t id = 1; id < 100; id += 2) flood += frames_of(id, id != 51);
+  bench.send(flood);
+  client.turn();
+  EXPECT_EQ(bench.up->seen.size(), 1u);
+  EXPECT_EQ(bench.worker->sessions(), 1u);
+}
+
+TEST(Limits, ManyRequestsOfOneReadTakeTurns) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  Http2Client client(bench);
+  std::string requests;
+  for (std::uint32_t id = 1; id < 601; id += 2) {
+    requests += frames_of(id, false);
+    bench.up->script.push_back(nullptr);
+  }
+  bench.send(requests);
+  bench.loop.settle();
+  EXPECT_EQ(bench.up->seen.size(), 300u);
+}
+
+// An upstream may not fill our memory with interim answers that a slow client does not read.
+TEST(Limits, InterimAnswersAreCounted) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) {
+    call.later([&call] {
+      for (int i = 0; i < 1000; ++i) {
+        http::ResponseHead head;
+        head.status = 103;
+        call.events.on_upstream_informational(std::move(head));
+      }
+      call.answer(200, "one");
+    });
+  });
+  const std::string answer = bench.ask(kGet);
+  EXPECT_TRUE(answer.ends_with("one"));
+  EXPECT_LT(answer.size(), 10'000u);
+}
+
 TEST(Grpc, ItsTimeoutBoundsTheStreamAndSaysSo) {
   Bench bench;
   route::Route route = route_to("/", "c");

@@ -200,6 +200,7 @@ void Conn::pump() {
 void Conn::flush() {
   if (state_ == State::kClosed) return;
   std::array<iovec, 16> pieces;
+  const bool full = http2_ && !codec_->can_submit();
   while (!blocked_) {
     const std::size_t count = codec_->output(pieces);
     if (count == 0) break;
@@ -213,6 +214,7 @@ void Conn::flush() {
     codec_->drained(put.bytes);
     in_codec_ = false;
   }
+  if (full && codec_->can_submit()) room_ = true;
   if (std::exchange(room_, false)) {
     in_codec_ = true;
     pool_.on_room(*this);
