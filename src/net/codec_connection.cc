@@ -17,7 +17,8 @@ Error closed(const char* why) { return {Code::kClosed, Side::kUpstream, false, w
 CodecConnection::CodecConnection(io::Loop& loop, std::unique_ptr<io::Stream> stream)
     : loop_(loop),
       stream_(std::move(stream)),
-      linger_timer_(io::Timer::of<&CodecConnection::on_linger_timeout>(loop, this)) {}
+      linger_timer_(io::Timer::of<&CodecConnection::on_linger_timeout>(loop, this)),
+      kick_(io::Task::of<&CodecConnection::pump>(loop, this)) {}
 
 CodecConnection::~CodecConnection() { stream_->set_handler(nullptr); }
 
@@ -25,13 +26,11 @@ void CodecConnection::start() { stream_->set_handler(this); }
 
 void CodecConnection::kick() {
   // Inside of an event the pump comes by itself, once the codec has returned.
-  if (kicked_ || in_codec_ || dead_) return;
-  kicked_ = true;
-  loop_.defer([this, alive = std::weak_ptr<int>(alive_)] {
-    if (alive.expired()) return;
-    kicked_ = false;
-    pump();
-  });
+  if (!in_codec_ && !dead_) kick_.schedule();
+}
+
+void CodecConnection::flush() {
+  if (!in_codec_ && !dead_ && !lingering_ && codec_ != nullptr) write_output();
 }
 
 void CodecConnection::close(const Error& why) {
@@ -81,6 +80,7 @@ void CodecConnection::take(std::string_view bytes) {
 }
 
 void CodecConnection::pump() {
+  kick_.cancel();
   if (dead_ || codec_ == nullptr || lingering_) return;
   if (!failing_ && !input_ended_ && codec_->wants_input()) take({});
   write_output();

@@ -21,6 +21,9 @@ class CodecConnection : protected io::StreamHandler {
 
   // Something was given to the codec from outside of an event: pump at the end of this turn.
   void kick();
+  // Writes now what the codec has to say, as far as the socket takes it; nothing inside of an
+  // event, which does so by itself.
+  void flush();
   // Gives up the connection; on_dead() follows, once.
   void close(const Error& why);
   bool dead() const { return dead_; }
@@ -65,8 +68,7 @@ class CodecConnection : protected io::StreamHandler {
   http::Codec* codec_ = nullptr;
   std::string first_bytes_;
   io::Timer linger_timer_;
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // watched by deferred work
-  bool kicked_ = false;
+  io::Task kick_;
   bool in_codec_ = false;
   bool paused_ = false;
   bool failing_ = false;  // the codec gave up: write what it still has to say, then close

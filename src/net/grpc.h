@@ -29,6 +29,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
   virtual void on_closed(std::function<void()> fn) = 0;      // over, for whatever reason; once
   virtual void on_writable(std::function<void()> fn) = 0;    // buffered() fell low again
   virtual void send(std::string_view message) = 0;
+  virtual void flush() = 0;  // what was sent goes to the socket now, not at the end of this turn
   virtual std::size_t buffered() const = 0;
   virtual void pause(bool paused) = 0;
   virtual void finish(http::GrpcStatus status) = 0;  // trailers; later calls do nothing

@@ -59,6 +59,7 @@ class ServerStream final : public GrpcStream {
     http::grpc_append_message(framed, message);
     exchange_->write(framed);
   }
+  void flush() override { exchange_->flush(); }
   std::size_t buffered() const override { return exchange_->buffered(); }
   void pause(bool paused) override { exchange_->pause(paused); }
 

@@ -58,6 +58,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // Breaks off (RST_STREAM, or closing the connection): how a response that began fails.
   virtual void abort() = 0;
   virtual std::size_t buffered() const = 0;  // bytes written and not yet in the socket
+  // What was written goes to the socket now, not at the end of this turn: for those who write to
+  // many at a time.
+  virtual void flush() = 0;
   virtual bool begun() const = 0;
   virtual bool closed() const = 0;
 

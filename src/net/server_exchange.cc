@@ -206,6 +206,10 @@ std::size_t ServerExchange::buffered() const {
   return connection_ == nullptr ? 0 : codec().buffered(id_);
 }
 
+void ServerExchange::flush() {
+  if (connection_ != nullptr) connection_->flush();
+}
+
 std::unique_ptr<io::Stream> ServerExchange::upgrade(int status, const HeaderList& headers) {
   bool asked = !head_.upgrade.empty() || head_.is_connect();
   if (connection_ == nullptr || begun_ || !asked) return nullptr;
@@ -233,9 +237,18 @@ void ServerExchange::tunnel_consumed(std::size_t bytes) {
 
 void ServerExchange::on_data(std::string_view bytes, bool end) {
   if (tunnel_ != nullptr) return tunnel_->arrived(bytes, end);
-  held_.append(bytes);
   input_ended_ = input_ended_ || end;
-  deliver_soon();
+  if (!data_ || paused_ || !held_.empty() || end_told_) {
+    held_.append(bytes);
+    return deliver_soon();
+  }
+  end_told_ = input_ended_;
+  const auto self = shared_from_this();
+  codec().consumed(id_, bytes.size());
+  auto fn = std::move(data_);  // which may put another in its place
+  data_ = nullptr;
+  fn(bytes, end_told_);
+  if (!data_) data_ = std::move(fn);
 }
 
 void ServerExchange::on_trailers(http::Headers&&) {

@@ -32,6 +32,7 @@ class ServerExchange final : public Exchange, public http::StreamEvents, private
   void end_with_trailers(const HeaderList& trailers) override;
   void abort() override;
   std::size_t buffered() const override;
+  void flush() override;
   bool begun() const override { return begun_; }
   bool closed() const override { return connection_ == nullptr; }
   void on_writable(std::function<void()> fn) override { writable_ = std::move(fn); }
