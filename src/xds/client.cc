@@ -44,7 +44,17 @@ bool DeltaClient::Order::operator()(const std::string& a, const std::string& b) 
 
 DeltaClient::DeltaClient(std::string node) : node_(std::move(node)) {}
 
-DeltaClient::Type& DeltaClient::type(std::string_view url) { return types_[std::string(url)]; }
+DeltaClient::Type* DeltaClient::find(std::string_view url) {
+  for (auto& [own, type] : types_) {
+    if (own == url) return &type;
+  }
+  return nullptr;
+}
+
+DeltaClient::Type& DeltaClient::type(std::string_view url) {
+  Type* known = find(url);
+  return known != nullptr ? *known : types_[std::string(url)];
+}
 
 void DeltaClient::subscribe_all(std::string_view type_url) {
   Type& type = this->type(type_url);
@@ -108,7 +118,7 @@ Result<Update> DeltaClient::receive(std::string_view message) {
   if (!response.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return fail(Code::kProtocol, "not a DeltaDiscoveryResponse", Side::kUpstream);
   }
-  if (!types_.contains(response.type_url())) {
+  if (find(response.type_url()) == nullptr) {
     return fail(Code::kProtocol,
                 "a response of type '" + response.type_url() + "', which was not asked for",
                 Side::kUpstream);
@@ -186,13 +196,12 @@ std::optional<std::string> DeltaClient::next() {
   if (!answers_.empty()) {
     Answer answer = std::move(answers_.front());
     answers_.pop_front();
+    if (answer.error.empty()) return write_answer({answer.type_url, answer.nonce});
     DeltaDiscoveryRequest request;
     request.set_type_url(answer.type_url);
     request.set_response_nonce(answer.nonce);
-    if (!answer.error.empty()) {
-      request.mutable_error_detail()->set_code(kInvalidArgument);
-      request.mutable_error_detail()->set_message(answer.error);
-    }
+    request.mutable_error_detail()->set_code(kInvalidArgument);
+    request.mutable_error_detail()->set_message(answer.error);
     return request.SerializeAsString();
   }
   for (auto& [url, type] : types_) {

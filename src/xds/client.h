@@ -102,6 +102,7 @@ class DeltaClient final : public Client {
     bool operator()(const std::string& a, const std::string& b) const;
   };
 
+  Type* find(std::string_view url);
   Type& type(std::string_view url);
   std::string start_request(const std::string& url, Type& type);
 

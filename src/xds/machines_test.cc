@@ -5,6 +5,7 @@
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "xds/client.h"
 #include "xds/server.h"
+#include "xds/wire.h"
 
 namespace mizzen::xds {
 namespace {
@@ -111,6 +112,52 @@ TEST(Delta, TypesGoOutInOrderAndOnlyOnce) {
   for (const auto& status : pair.server.status()) EXPECT_TRUE(status.synced()) << status.type_url;
   EXPECT_EQ(pair.server.node().id, "sidecar~1.1.1.1~a.b~b.svc");
   EXPECT_EQ(pair.server.node().metadata_json, R"({"NAMESPACE":"b"})");
+}
+
+TEST(Delta, WhatIsWrittenByHandIsTheMessage) {
+  Pair pair;
+  pair.client.subscribe_all(kCds);
+  pair.client.on_open();
+  ASSERT_TRUE(pair.server.receive(*pair.client.next()));
+  auto offered = world("v", {{kCds, {{"a", "1"}, {"empty", ""}}}});
+  auto map = std::make_shared<ResourceMap>(*offered->types.at(kCds));
+  (*map)["long"] = std::make_shared<Resource>(Resource{"long", "2", std::string(70'000, 'x'), {}});
+  auto wide = std::make_shared<World>(*offered);
+  wide->types[kCds] = map;
+  pair.server.offer(wide);
+  const std::optional<std::string> bytes = pair.server.next();
+  DeltaDiscoveryResponse message = response(bytes);
+  EXPECT_EQ(brief(message), "CDS +a +empty +long");
+  EXPECT_EQ(message.system_version_info(), "v");
+  EXPECT_EQ(message.resources(2).resource().value(), map->at("long")->bytes);
+  EXPECT_EQ(message.resources(2).resource().type_url(), kCds);
+  EXPECT_EQ(message.SerializeAsString().size() + 2, bytes->size());  // an empty version is said
+  map = std::make_shared<ResourceMap>(*map);
+  map->erase("a");
+  wide = std::make_shared<World>(*wide);
+  wide->types[kCds] = map;
+  pair.server.offer(wide);
+  EXPECT_EQ(brief(response(pair.server.next())), "CDS -a");
+}
+
+TEST(Delta, AnAnswerThatSaysMoreIsReadInFull) {
+  DeltaDiscoveryRequest request;
+  request.set_type_url(kCds);
+  request.set_response_nonce("n");
+  const std::string plain = request.SerializeAsString();
+  EXPECT_EQ(write_answer({kCds, "n"}), plain);
+  ASSERT_TRUE(read_answer(plain));
+  EXPECT_EQ(read_answer(plain)->type_url, kCds);
+  EXPECT_EQ(read_answer(plain)->nonce, "n");
+  for (std::size_t size = 0; size < plain.size(); ++size) {
+    EXPECT_FALSE(read_answer(std::string_view(plain).substr(0, size))) << size;
+  }
+  EXPECT_FALSE(read_answer("\x12\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
+  request.add_resource_names_subscribe("a");
+  EXPECT_FALSE(read_answer(request.SerializeAsString()));
+  request.clear_resource_names_subscribe();
+  request.mutable_error_detail()->set_message("no");
+  EXPECT_FALSE(read_answer(request.SerializeAsString()));
 }
 
 TEST(Delta, NothingIsSentBeforeThereIsAWorldAndAnEmptyOneIsSaid) {

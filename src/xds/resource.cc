@@ -3,12 +3,50 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+
 #include "api/names.h"
 #include "base/strings.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "xds/wire.h"
 
 namespace mizzen::xds {
+
+namespace {
+
+// The same text for as long as the process lives.
+std::string_view lasting(std::string_view type_url) {
+  for (const std::string_view known :
+       {api::kClusterType, api::kEndpointType, api::kListenerType, api::kRouteType,
+        api::kSecretType, api::kDestinationType, api::kNameTableType}) {
+    if (type_url == known) return known;
+  }
+  static std::mutex mutex;
+  static std::set<std::string, std::less<>> others;
+  const std::lock_guard lock(mutex);
+  return *others.emplace(type_url).first;
+}
+
+}  // namespace
+
+std::vector<TypeMaps::Entry>::const_iterator TypeMaps::find(std::string_view type_url) const {
+  return std::ranges::find(entries_, type_url, &Entry::first);
+}
+
+const std::shared_ptr<const ResourceMap>& TypeMaps::at(std::string_view type_url) const {
+  const auto found = find(type_url);
+  if (found == end()) throw std::out_of_range("no resources of type " + std::string(type_url));
+  return found->second;
+}
+
+std::shared_ptr<const ResourceMap>& TypeMaps::operator[](std::string_view type_url) {
+  const auto place = std::ranges::lower_bound(entries_, type_url, {}, &Entry::first);
+  if (place != entries_.end() && place->first == type_url) return place->second;
+  return entries_.emplace(place, lasting(type_url), nullptr)->second;
+}
 
 std::string content_version(std::string_view bytes) { return fmt::format("{:016x}", fnv1a(bytes)); }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mizzen::xds {
@@ -20,11 +21,28 @@ struct Resource {
 using ResourceRef = std::shared_ptr<const Resource>;
 using ResourceMap = std::map<std::string, ResourceRef, std::less<>>;
 
-// All that one proxy may see, by type URL. Maps are shared between proxies and between worlds: an
-// unchanged pointer is not looked at again.
+// Maps of resources by type URL, in its order. As std::map, but copied for next to nothing, since
+// that happens for every proxy at every change: a handful of entries in one piece, whose keys live
+// as long as the process.
+class TypeMaps {
+ public:
+  using Entry = std::pair<std::string_view, std::shared_ptr<const ResourceMap>>;
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+  std::vector<Entry>::const_iterator find(std::string_view type_url) const;
+  const std::shared_ptr<const ResourceMap>& at(std::string_view type_url) const;
+  // Made when it is not there.
+  std::shared_ptr<const ResourceMap>& operator[](std::string_view type_url);
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+// All that one proxy may see. Maps are shared between proxies and between worlds: an unchanged
+// pointer is not looked at again.
 struct World {
   std::string version;  // goes out as system_version_info, and to syncz
-  std::map<std::string, std::shared_ptr<const ResourceMap>, std::less<>> types;
+  TypeMaps types;
 };
 
 // A version for bytes: their 64-bit FNV-1a in hex. Good when the producer has none of its own.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "api/names.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
@@ -12,13 +13,34 @@ namespace mizzen::xds {
 namespace {
 
 using envoy::service::discovery::v3::DeltaDiscoveryRequest;
-using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
 constexpr std::size_t kMaxRequestBytes = 16U << 20;
 constexpr std::string_view kWildcard = "*";
 
 // Names that come in a request; a stream may not grow without bound.
 constexpr std::size_t kMaxNames = 200'000;
+
+using Response = envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using Wrapped = envoy::service::discovery::v3::Resource;
+using google::protobuf::Any;
+
+std::size_t any_size(const Resource& resource, std::string_view type_url) {
+  return field_size(type_url.size()) + field_size(resource.bytes.size());
+}
+
+std::size_t resource_size(const Resource& resource, std::string_view type_url) {
+  return field_size(resource.version.size()) + field_size(any_size(resource, type_url)) +
+         field_size(resource.name.size());
+}
+
+void put_resource(const Resource& resource, std::string_view type_url, std::string* to) {
+  put_field_head(Response::kResourcesFieldNumber, resource_size(resource, type_url), to);
+  put_field(Wrapped::kVersionFieldNumber, resource.version, to);
+  put_field_head(Wrapped::kResourceFieldNumber, any_size(resource, type_url), to);
+  put_field(Any::kTypeUrlFieldNumber, type_url, to);
+  put_field(Any::kValueFieldNumber, resource.bytes, to);
+  put_field(Wrapped::kNameFieldNumber, resource.name, to);
+}
 
 // What of two maps differs; what they share, most of it, is passed over by pointer.
 template <class Changed, class Gone>
@@ -42,27 +64,84 @@ void each_difference(const ResourceMap& before, const ResourceMap& now, Changed 
 
 }  // namespace
 
-bool DeltaServer::Order::operator()(const std::string& a, const std::string& b) const {
-  int order_a = type_order(a);
-  int order_b = type_order(b);
-  return order_a != order_b ? order_a < order_b : a < b;
-}
-
 DeltaServer::DeltaServer(std::string stream_id) : stream_id_(std::move(stream_id)) {}
 
-DeltaServer::Type& DeltaServer::type(const std::string& url) {
-  auto [found, made] = types_.try_emplace(url);
-  if (made) {
-    found->second.url = url;
-    found->second.status.type_url = url;
+const DeltaServer::Slot* DeltaServer::find(std::string_view url) const {
+  const auto found = std::ranges::find(slots_, url, &Slot::url);
+  return found == slots_.end() ? nullptr : &*found;
+}
+
+DeltaServer::Slot* DeltaServer::find(std::string_view url) {
+  return const_cast<Slot*>(std::as_const(*this).find(url));
+}
+
+DeltaServer::Slot& DeltaServer::slot(const std::string& url) {
+  if (Slot* known = find(url)) return *known;
+  auto type = std::make_unique<Type>();
+  type->url = url;
+  type->status.type_url = url;
+  const auto order = [](std::string_view one) { return std::pair(type_order(one), one); };
+  const auto place = std::ranges::upper_bound(slots_, order(url), {},
+                                              [&](const Slot& one) { return order(one.url); });
+  const auto made = slots_.insert(place, Slot{type->url, true, std::move(type)});
+  resolve(*made);
+  return *made;
+}
+
+void DeltaServer::resolve(Slot& slot) {
+  static const auto kNothing = std::make_shared<const ResourceMap>();
+  slot.type->here = kNothing;
+  if (world_ == nullptr) return;
+  if (const auto found = world_->types.find(slot.url); found != world_->types.end()) {
+    slot.url = found->first;
+    slot.type->here = found->second;
   }
-  return found->second;
+  slot.pending = slot.pending || slot.type->here != slot.type->seen;
+}
+
+// Takes what the world has of other types than the one before; false when they are not of a kind.
+bool DeltaServer::follow(const World& before) {
+  auto old = before.types.begin();
+  for (const auto& [url, map] : world_->types) {
+    if (old == before.types.end() || old->first.data() != url.data()) return false;
+    if (old->second != map) {
+      const auto found =
+          std::ranges::find(slots_, url.data(), [](const Slot& slot) { return slot.url.data(); });
+      if (found != slots_.end()) {
+        found->type->here = map;
+        found->pending = true;
+      }
+    }
+    ++old;
+  }
+  return old == before.types.end();
+}
+
+// An answer that says nothing but which response it is to, as nearly all requests are.
+bool DeltaServer::take_ack(std::string_view message, Received* received) {
+  const auto answer = read_answer(message);
+  if (!answer || !started_) return false;
+  Slot* slot = find(answer->type_url);
+  if (slot == nullptr) return false;
+  Type* type = slot->type.get();
+  received->type_url = type->url;
+  if (answer->nonce != type->status.nonce_sent) {
+    received->kind = Received::Kind::kStale;
+    return true;
+  }
+  received->kind = Received::Kind::kAck;
+  type->status.nonce_acked = type->status.nonce_sent;
+  type->status.version_acked = type->status.version_sent;
+  type->status.last_error.clear();
+  return true;
 }
 
 Result<Received> DeltaServer::receive(std::string_view message) {
   if (message.size() > kMaxRequestBytes) {
     return fail(Code::kLimit, "a discovery request of more than 16 MiB", Side::kDownstream);
   }
+  Received received;
+  if (take_ack(message, &received)) return received;
   DeltaDiscoveryRequest request;
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return fail(Code::kProtocol, "not a DeltaDiscoveryRequest", Side::kDownstream);
@@ -70,7 +149,6 @@ Result<Received> DeltaServer::receive(std::string_view message) {
   if (request.type_url().empty()) {
     return fail(Code::kProtocol, "type_url is missing", Side::kDownstream);
   }
-  Received received;
   received.type_url = request.type_url();
   if (!started_) {
     if (request.node().id().empty()) {
@@ -81,8 +159,10 @@ Result<Received> DeltaServer::receive(std::string_view message) {
     started_ = true;
     received.first_on_stream = true;
   }
-  bool first = !types_.contains(request.type_url());
-  Type& type = this->type(request.type_url());
+  bool first = find(request.type_url()) == nullptr;
+  Slot& slot = this->slot(request.type_url());
+  slot.pending = true;
+  Type& type = *slot.type;
   received.subscribed.assign(request.resource_names_subscribe().begin(),
                              request.resource_names_subscribe().end());
   received.unsubscribed.assign(request.resource_names_unsubscribe().begin(),
@@ -140,16 +220,26 @@ void DeltaServer::apply_subscriptions(Type& type, Received& received, bool first
     type.has.erase(name);
     if (type.wildcard) type.again.insert(name);
   }
+  // What a client has, it wants.
+  if (first && !type.wildcard) {
+    std::erase_if(type.has, [&](const auto& entry) { return !type.names.contains(entry.first); });
+  }
   if (first || !received.subscribed.empty() || !received.unsubscribed.empty()) type.dirty = true;
   type.status.wildcard = type.wildcard;
 }
 
-void DeltaServer::offer(std::shared_ptr<const World> world) { world_ = std::move(world); }
+void DeltaServer::offer(std::shared_ptr<const World> world) {
+  const std::shared_ptr<const World> before = std::exchange(world_, std::move(world));
+  if (before != nullptr && world_ != nullptr && follow(*before)) return;
+  for (Slot& slot : slots_) resolve(slot);
+}
 
 std::optional<std::string> DeltaServer::next() {
   if (!world_) return std::nullopt;
-  for (auto& [url, type] : types_) {
-    if (auto response = respond(type)) return response;
+  for (Slot& slot : slots_) {
+    if (!slot.pending) continue;
+    if (auto response = respond(*slot.type)) return response;
+    slot.pending = false;
   }
   return std::nullopt;
 }
@@ -171,19 +261,14 @@ void DeltaServer::compare_all(const Type& type, const ResourceMap& map, Consider
 }
 
 std::optional<std::string> DeltaServer::respond(Type& type) {
-  static const auto kNothing = std::make_shared<const ResourceMap>();
-  auto found = world_->types.find(type.url);
-  const auto& here = found == world_->types.end() ? kNothing : found->second;
-  if (!type.dirty && type.seen == here && type.again.empty()) return std::nullopt;
-  const ResourceMap& map = *here;
+  if (!type.dirty && type.seen == type.here && type.again.empty()) return std::nullopt;
+  const ResourceMap& map = *type.here;
 
   std::vector<ResourceRef> changed;
   auto consider = [&](const ResourceRef& resource) {
-    auto had = type.has.find(resource->name);
-    if (had != type.has.end() && had->second == resource->version &&
-        !type.again.contains(resource->name)) {
-      return;
-    }
+    const auto [had, added] = type.has.try_emplace(resource->name);
+    if (!added && had->second == resource->version && !type.again.contains(resource->name)) return;
+    had->second = resource->version;
     changed.push_back(resource);
   };
   std::vector<std::string> removed;
@@ -191,7 +276,10 @@ std::optional<std::string> DeltaServer::respond(Type& type) {
     each_difference(
         *type.seen, map,
         [&](const ResourceRef& resource) {
-          if (type.wildcard || type.names.contains(resource->name)) consider(resource);
+          const std::string& name = resource->name;
+          if (type.wildcard || type.has.contains(name) || type.names.contains(name)) {
+            consider(resource);
+          }
         },
         [&](const ResourceRef& gone) {
           if (type.has.contains(gone->name)) removed.push_back(gone->name);
@@ -204,7 +292,7 @@ std::optional<std::string> DeltaServer::respond(Type& type) {
   for (const auto& name : type.again) {
     if (!map.contains(name) && !type.has.contains(name)) removed.push_back(name);
   }
-  type.seen = here;
+  type.seen = type.here;
   type.dirty = false;
   if (changed.empty() && removed.empty() && type.answered) {
     type.again.clear();
@@ -212,63 +300,71 @@ std::optional<std::string> DeltaServer::respond(Type& type) {
   }
 
   std::ranges::sort(removed);
-  DeltaDiscoveryResponse response;
-  response.set_type_url(type.url);
-  response.set_system_version_info(world_->version);
-  response.set_nonce(
-      fmt::format("{}-{}-{}", stream_id_, type_order(type.url), ++type.nonce_number));
-  for (const auto& resource : changed) {
-    auto* out = response.add_resources();
-    out->set_name(resource->name);
-    out->set_version(resource->version);
-    out->mutable_resource()->set_type_url(type.url);
-    out->mutable_resource()->set_value(resource->bytes);
-    type.has[resource->name] = resource->version;
-  }
-  for (const auto& name : removed) {
-    response.add_removed_resources(name);
-    type.has.erase(name);
-  }
+  std::string response = write_response(type, changed, removed);
   type.again.clear();
   type.answered = true;
-  type.status.nonce_sent = response.nonce();
-  type.status.version_sent = world_->version;
   if (type.url == api::kClusterType) resend_endpoints(changed);
-  return response.SerializeAsString();
+  return response;
+}
+
+// By hand: through a message every byte would be copied twice, for each proxy.
+std::string DeltaServer::write_response(Type& type, const std::vector<ResourceRef>& changed,
+                                        const std::vector<std::string>& removed) {
+  type.status.nonce_sent =
+      fmt::format("{}-{}-{}", stream_id_, type_order(type.url), ++type.nonce_number);
+  type.status.version_sent = world_->version;
+  std::size_t most = field_size(type.url.size()) + field_size(world_->version.size()) +
+                     field_size(type.status.nonce_sent.size());
+  for (const auto& resource : changed) most += field_size(resource_size(*resource, type.url));
+  for (const auto& name : removed) most += field_size(name.size());
+  std::string out;
+  out.reserve(most);
+  put_field(Response::kSystemVersionInfoFieldNumber, world_->version, &out);
+  for (const auto& resource : changed) {
+    put_resource(*resource, type.url, &out);
+  }
+  put_field(Response::kTypeUrlFieldNumber, type.url, &out);
+  put_field(Response::kNonceFieldNumber, type.status.nonce_sent, &out);
+  for (const auto& name : removed) {
+    put_field(Response::kRemovedResourcesFieldNumber, name, &out);
+    type.has.erase(name);
+  }
+  return out;
 }
 
 void DeltaServer::resend_endpoints(const std::vector<ResourceRef>& clusters) {
-  auto found = types_.find(std::string(api::kEndpointType));
-  if (found == types_.end()) return;
-  Type& endpoints = found->second;
+  Slot* found = find(api::kEndpointType);
+  if (found == nullptr) return;
+  Type& endpoints = *found->type;
   for (const auto& cluster : clusters) {
     if (cluster->endpoints.empty()) continue;
     if (!endpoints.wildcard && !endpoints.names.contains(cluster->endpoints)) continue;
     endpoints.again.insert(cluster->endpoints);
     endpoints.dirty = true;
+    found->pending = true;
   }
 }
 
 bool DeltaServer::wants(std::string_view type_url, std::string_view name) const {
-  auto found = types_.find(std::string(type_url));
-  if (found == types_.end()) return false;
-  return found->second.wildcard || found->second.names.contains(std::string(name));
+  const Slot* found = find(type_url);
+  if (found == nullptr) return false;
+  return found->type->wildcard || found->type->names.contains(std::string(name));
 }
 
 std::vector<std::string> DeltaServer::names(std::string_view type_url) const {
-  auto found = types_.find(std::string(type_url));
-  if (found == types_.end()) return {};
-  std::vector<std::string> names(found->second.names.begin(), found->second.names.end());
+  const Slot* found = find(type_url);
+  if (found == nullptr) return {};
+  std::vector<std::string> names(found->type->names.begin(), found->type->names.end());
   std::ranges::sort(names);
   return names;
 }
 
 std::vector<TypeStatus> DeltaServer::status() const {
   std::vector<TypeStatus> all;
-  for (const auto& [url, type] : types_) {
-    all.push_back(type.status);
-    all.back().subscribed = type.names.size();
-    all.back().resources = type.has.size();
+  for (const Slot& slot : slots_) {
+    all.push_back(slot.type->status);
+    all.back().subscribed = slot.type->names.size();
+    all.back().resources = slot.type->has.size();
   }
   return all;
 }

@@ -93,16 +93,27 @@ class DeltaServer {
     std::unordered_map<std::string, std::string> has;  // name to version, as sent
     std::unordered_set<std::string>
         again;  // to be sent (or said to be missing) whatever its version
+    std::shared_ptr<const ResourceMap> here;  // what the world has of it
     std::shared_ptr<const ResourceMap> seen;  // the map last compared in full
     bool dirty = true;                        // subscriptions changed since then
     std::uint64_t nonce_number = 0;
     TypeStatus status;
   };
-  struct Order {
-    bool operator()(const std::string& a, const std::string& b) const;
+  // A push looks at these for every proxy, at the types themselves where there is something to say.
+  struct Slot {
+    std::string_view url;  // the world's own text of it, where it has one
+    bool pending = true;   // next() has to look
+    std::unique_ptr<Type> type;
   };
 
-  Type& type(const std::string& url);
+  Slot* find(std::string_view url);
+  const Slot* find(std::string_view url) const;
+  Slot& slot(const std::string& url);
+  void resolve(Slot& slot);
+  bool follow(const World& before);
+  bool take_ack(std::string_view message, Received* received);
+  std::string write_response(Type& type, const std::vector<ResourceRef>& changed,
+                             const std::vector<std::string>& removed);
   void apply_subscriptions(Type& type, Received& received, bool first,
                            const std::unordered_map<std::string, std::string>& known);
   std::optional<std::string> respond(Type& type);
@@ -115,7 +126,7 @@ class DeltaServer {
   NodeInfo node_;
   bool started_ = false;
   std::shared_ptr<const World> world_;
-  std::map<std::string, Type, Order> types_;
+  std::vector<Slot> slots_;  // in type_order()
 };
 
 }  // namespace mizzen::xds

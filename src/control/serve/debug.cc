@@ -134,7 +134,7 @@ Json config_dump(const xds::World& world) {
     if (url == api::kSecretType || resources == nullptr) continue;  // keys are not for looking at
     for (const auto& [name, resource] : *resources) {
       google::protobuf::Any any;
-      any.set_type_url(url);
+      any.set_type_url(std::string(url));
       any.set_value(resource->bytes);
       std::string text;
       if (!google::protobuf::util::MessageToJsonString(any, &text).ok()) continue;
