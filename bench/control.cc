@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
@@ -88,11 +87,20 @@ Usage usage_of(int pid) {
   return usage;
 }
 
+// What happened since the last change.
+struct Tally {
+  MonoTime start{};
+  std::vector<double> acknowledged;  // milliseconds, one for each proxy
+  double first = 0;                  // when the first response came
+  std::size_t bytes = 0;             // of responses
+};
+
 // One sidecar: asks for what it calls, accepts everything, notes when.
 class Proxy {
  public:
-  Proxy(io::Loop& loop, int port, int number, const std::vector<int>& calls, bool everything)
-      : loop_(loop),
+  Proxy(io::Loop& loop, int port, int number, const std::vector<int>& calls, bool everything,
+        Tally* tally)
+      : tally_(tally),
         http_(loop, {.base = *net::parse_base_url(fmt::format("http://127.0.0.1:{}", port)),
                      .version = net::HttpVersion::kHttp2}),
         grpc_(http_),
@@ -125,8 +133,8 @@ class Proxy {
     for (const auto& [name, size] : held_) sum += size;
     return sum;
   }
-  std::size_t received = 0;  // bytes of responses
-  MonoTime acknowledged{};   // the last endpoints
+  // From now on what comes is counted, and is of resources that are known.
+  void settled() { settled_ = true; }
 
  private:
   static xds::NodeInfo node(int number, bool everything) {
@@ -137,9 +145,9 @@ class Proxy {
             .metadata_json = metadata.dump()};
   }
   void receive(std::string_view message) {
-    received += message.size();
     Result<xds::Update> update = client_.receive(message);
     if (!update) die(update.error().message);
+    if (settled_) return acknowledge(*update, message.size());
     std::vector<std::string> more;
     for (const xds::Resource& resource : update->resources) {
       held_[update->type_url + resource.name] = resource.bytes.size();
@@ -155,19 +163,27 @@ class Proxy {
     client_.subscribe(api::kEndpointType, more);
     client_.answer(*update, {});
     pump();
-    if (update->type_url == api::kEndpointType) acknowledged = loop_.now();
+  }
+  void acknowledge(const xds::Update& update, std::size_t bytes) {
+    if (tally_->bytes == 0) tally_->first = millis(system_clock().mono() - tally_->start);
+    tally_->bytes += bytes;
+    client_.answer(update, {});
+    pump();
+    if (update.type_url != api::kEndpointType) return;
+    tally_->acknowledged.push_back(millis(system_clock().mono() - tally_->start));
   }
   void pump() {
     while (auto message = client_.next()) call_->send(*message);
   }
 
-  io::Loop& loop_;
+  Tally* tally_;
   net::HttpClient http_;
   net::GrpcClient grpc_;
   xds::DeltaClient client_;
   std::unique_ptr<net::GrpcCall> call_;
   std::set<std::string> wanted_;
   std::map<std::string, std::size_t> held_;
+  bool settled_ = false;
 };
 
 class Bench {
@@ -193,6 +209,7 @@ class Bench {
   int services_;
   int proxies_;
   int open_ = 0;
+  Tally tally_;
   std::vector<std::unique_ptr<Proxy>> connected_;
 };
 
@@ -268,7 +285,7 @@ void Bench::connect(int port, int calls, bool everything) {
   for (int i = 0; i < proxies_; ++i) {
     std::vector<int> called{0};
     for (int k = 1; k < calls; ++k) called.push_back((i + k * 7) % kCalled);
-    connected_.push_back(std::make_unique<Proxy>(loop_, port, i, called, everything));
+    connected_.push_back(std::make_unique<Proxy>(loop_, port, i, called, everything, &tally_));
     if (i % 50 == 49) loop_.run_until([] { return true; }, std::chrono::milliseconds(1));
   }
   settle(
@@ -276,60 +293,55 @@ void Bench::connect(int port, int calls, bool everything) {
       "the proxies");
   std::vector<double> bytes;
   for (const auto& proxy : connected_) bytes.push_back(static_cast<double>(proxy->config_bytes()));
+  for (const auto& proxy : connected_) proxy->settled();
   fmt::print("  configuration of a proxy     {:9.0f} bytes (median), {:.0f} (most)\n",
              percentile(bytes, 0.5), percentile(bytes, 1));
 }
 
 void Bench::change(int rounds, int mizzend) {
+  std::vector<double> first;
   std::vector<double> each;
   std::vector<double> last;
-  std::vector<double> cpu;
-  std::vector<double> kernel;
+  Usage before;
+  double own = 0;
   double bytes = 0;
-  for (int round = 0; round < rounds + 2; ++round) {
-    // Proxies and API server have been quiet for a moment.
+  for (int round = -2; round < rounds; ++round) {  // the first of either kind warm up
+    // Proxies and API server have been quiet for a moment; what is done after the last word counts.
     loop_.run_until([] { return false; }, std::chrono::milliseconds(150));
-    for (const auto& proxy : connected_) {
-      proxy->acknowledged = {};
-      proxy->received = 0;
-    }
-    const Usage before = usage_of(mizzend);
-    const MonoTime start = loop_.now();
+    if (round == 0) before = usage_of(mizzend);
+    if (round == 0) own = usage_of(getpid()).cpu_seconds;
+    tally_ = {.start = system_clock().mono(), .acknowledged = {}};
+    tally_.acknowledged.reserve(connected_.size());
     api_.patch(kSlices, kNamespace, "s0-1", kube::PatchType::kMerge,
                {{"endpoints", slice(0, round % 2 == 0)["endpoints"]}}, [](Result<Json> done) {
                  if (!done) die(done.error().message);
                });
-    settle(
-        [this] {
-          return std::ranges::all_of(connected_,
-                                     [](const auto& p) { return p->acknowledged != MonoTime{}; });
-        },
-        "acknowledgements");
-    if (round < 2) continue;  // the first of either kind
-    double most = 0;
-    for (const auto& proxy : connected_) {
-      each.push_back(millis(proxy->acknowledged - start));
-      most = std::max(most, each.back());
-      bytes += static_cast<double>(proxy->received) / static_cast<double>(rounds * proxies_);
-    }
-    last.push_back(most);
-    // What is done after the last word counts too.
-    loop_.run_until([] { return false; }, std::chrono::milliseconds(50));
-    const Usage after = usage_of(mizzend);
-    cpu.push_back((after.cpu_seconds - before.cpu_seconds) * 1000);
-    kernel.push_back((after.kernel_seconds - before.kernel_seconds) * 1000);
+    settle([this] { return tally_.acknowledged.size() >= connected_.size(); }, "acknowledgements");
+    if (round < 0) continue;
+    first.push_back(tally_.first);
+    each.insert(each.end(), tally_.acknowledged.begin(), tally_.acknowledged.end());
+    last.push_back(std::ranges::max(tally_.acknowledged));
+    bytes += static_cast<double>(tally_.bytes) / static_cast<double>(rounds * proxies_);
   }
-  fmt::print("  endpoint change, each ACK    {:9.1f} ms p50, {:.1f} ms p99\n",
-             percentile(each, 0.5), percentile(each, 0.99));
-  fmt::print("  endpoint change, last ACK    {:9.1f} ms p50, {:.1f} ms p99 of {} rounds\n",
-             percentile(last, 0.5), percentile(last, 0.99), rounds);
-  fmt::print("  pushed to a proxy            {:9.0f} bytes a change\n", bytes);
-  const auto mean = [](const std::vector<double>& values) {
-    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  loop_.run_until([] { return false; }, std::chrono::milliseconds(50));
+  const Usage after = usage_of(mizzend);
+  own = usage_of(getpid()).cpu_seconds - own;
+  const auto line = [](const char* what, const std::vector<double>& values) {
+    fmt::print("  {:<28} {:9.1f} ms p50, {:.1f} ms p99\n", what, percentile(values, 0.5),
+               percentile(values, 0.99));
   };
+  line("endpoint change, first push", first);
+  line("endpoint change, each ACK", each);
+  line("endpoint change, last ACK", last);
+  fmt::print("  pushed to a proxy            {:9.0f} bytes a change, {} changes\n", bytes, rounds);
+  const auto cpu = [&](double seconds) { return seconds * 1000 / rounds; };
+  const double micros = 1000.0 / proxies_;
+  const double all = cpu(after.cpu_seconds - before.cpu_seconds);
   fmt::print("  CPU of mizzend               {:9.1f} ms a change, {:.1f} of it in the kernel\n",
-             mean(cpu), mean(kernel));
-  fmt::print("  private memory of mizzend     {:9.1f} MiB\n",
+             all, cpu(after.kernel_seconds - before.kernel_seconds));
+  fmt::print("  that is, for a proxy         {:9.1f} us; the simulated proxy itself {:.1f} us\n",
+             all * micros, cpu(own) * micros);
+  fmt::print("  private memory of mizzend    {:9.1f} MiB\n",
              static_cast<double>(usage_of(mizzend).private_kib) / 1024);
 }
 
