@@ -76,6 +76,7 @@ class Services {
   DoorMap doors_;
   std::string applied_;
   bool rules_scheduled_ = false;
+  Duration rules_took_{0};  // to write, the last time
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
