@@ -28,6 +28,8 @@ struct Needs {
   std::map<std::pair<std::string, std::string>, ConfigOrigin> origins;
   // initial_fetch_timeout, the longest of them; 0: without end. Absent: kWarmingLimit.
   std::optional<Duration> fetch_timeout;
+  // Files whose text is part of it, with fnv1a() of that: certificates, keys, trust, revocations.
+  std::map<std::string, std::uint64_t> files;
 };
 
 struct CompiledListener {

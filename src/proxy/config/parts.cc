@@ -21,22 +21,6 @@ using envoy::config::route::v3::RouteAction;
 
 constexpr std::size_t kMaxFileBytes = 16U << 20;
 
-Result<std::string> read_file(const std::string& path) {
-  std::error_code problem;
-  // A device would never end.
-  if (!std::filesystem::is_regular_file(path, problem)) {
-    return fail(Code::kNotFound, "'" + path + "' is not a file that can be read");
-  }
-  if (std::filesystem::file_size(path, problem) > kMaxFileBytes) {
-    return fail(Code::kLimit, "file '" + path + "' is larger than 16 MiB");
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(Code::kNotFound, "cannot read file '" + path + "'");
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 Result<route::HeaderMatcher> string_rule(route::HeaderMatcher matcher, route::StringMatcher text) {
   matcher.kind = route::HeaderMatcher::Kind::kString;
   matcher.text = std::move(text);
@@ -87,15 +71,34 @@ Result<Cidr> compile_cidr(const envoy::config::core::v3::CidrRange& range) {
   return Cidr{std::move(bytes), static_cast<std::uint8_t>(length)};
 }
 
-Result<std::string> data_of(const envoy::config::core::v3::DataSource& source) {
+Result<std::string> file_text(const std::string& path) {
+  std::error_code problem;
+  // A device would never end.
+  if (!std::filesystem::is_regular_file(path, problem)) {
+    return fail(Code::kNotFound, "'" + path + "' is not a file that can be read");
+  }
+  if (std::filesystem::file_size(path, problem) > kMaxFileBytes) {
+    return fail(Code::kLimit, "file '" + path + "' is larger than 16 MiB");
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return fail(Code::kNotFound, "cannot read file '" + path + "'");
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Result<std::string> data_of(const envoy::config::core::v3::DataSource& source, Needs* needs) {
   using Source = envoy::config::core::v3::DataSource;
   switch (source.specifier_case()) {
     case Source::kInlineString:
       return source.inline_string();
     case Source::kInlineBytes:
       return source.inline_bytes();
-    case Source::kFilename:
-      return read_file(source.filename());
+    case Source::kFilename: {
+      MIZZEN_TRY(auto text, file_text(source.filename()));
+      if (needs != nullptr) needs->files[source.filename()] = fnv1a(text);
+      return text;
+    }
     case Source::kEnvironmentVariable: {
       const char* value = std::getenv(source.environment_variable().c_str());
       if (!value) {

@@ -78,7 +78,10 @@ Duration duration_of(const google::protobuf::Duration& duration);
 Result<SocketAddr> compile_address(const envoy::config::core::v3::Address& address);
 Result<Cidr> compile_cidr(const envoy::config::core::v3::CidrRange& range);
 // Inline text or bytes, a file (read now), or an environment variable.
-Result<std::string> data_of(const envoy::config::core::v3::DataSource& source);
+// A file is noted in `needs`, unless that is null.
+Result<std::string> data_of(const envoy::config::core::v3::DataSource& source,
+                            Needs* needs = nullptr);
+Result<std::string> file_text(const std::string& path);  // at most 16 MiB
 // The string at metadata[filter][key]; empty when absent.
 std::string metadata_text(const envoy::config::core::v3::Metadata& metadata,
                           std::string_view filter, const std::string& key);

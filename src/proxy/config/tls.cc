@@ -30,9 +30,9 @@ TlsVersion version_of(tls::TlsParameters::TlsProtocol version) {
   }
 }
 
-Status compile_certificate(const tls::TlsCertificate& proto, Secret& secret) {
-  MIZZEN_TRY(secret.certificate_chain, data_of(proto.certificate_chain()));
-  MIZZEN_TRY(secret.private_key, data_of(proto.private_key()));
+Status compile_certificate(const tls::TlsCertificate& proto, Needs* needs, Secret& secret) {
+  MIZZEN_TRY(secret.certificate_chain, data_of(proto.certificate_chain(), needs));
+  MIZZEN_TRY(secret.private_key, data_of(proto.private_key(), needs));
   if (secret.certificate_chain.empty() || secret.private_key.empty()) {
     return fail(Code::kInvalid, "tls_certificate: needs certificate_chain and private_key");
   }
@@ -84,14 +84,15 @@ Status compile_checks(const tls::CertificateValidationContext& proto, TlsCommon&
   return {};
 }
 
-Status compile_inline_trust(const tls::CertificateValidationContext& proto, TlsCommon& to) {
+Status compile_inline_trust(const tls::CertificateValidationContext& proto, Needs* needs,
+                            TlsCommon& to) {
   auto secret = std::make_shared<Secret>();
-  MIZZEN_TRY(secret->trusted_ca, data_of(proto.trusted_ca()));
-  MIZZEN_TRY(to.crl, data_of(proto.crl()));
+  MIZZEN_TRY(secret->trusted_ca, data_of(proto.trusted_ca(), needs));
+  MIZZEN_TRY(to.crl, data_of(proto.crl(), needs));
   if (proto.has_system_root_certs() && secret->trusted_ca.empty()) {
     envoy::config::core::v3::DataSource system;
     system.set_filename("/etc/ssl/certs/ca-certificates.crt");
-    MIZZEN_TRY(secret->trusted_ca, data_of(system));
+    MIZZEN_TRY(secret->trusted_ca, data_of(system, needs));
   }
   if (!secret->trusted_ca.empty()) to.validation = std::move(secret);
   return compile_checks(proto, to);
@@ -110,12 +111,12 @@ Status compile_trust(const tls::CommonTlsContext& proto, const CompileContext& c
     const auto& combined = proto.combined_validation_context();
     to.validation_secret = combined.validation_context_sds_secret_config().name();
     MIZZEN_CHECKED(note_secret(combined.validation_context_sds_secret_config(), context));
-    MIZZEN_CHECKED(compile_inline_trust(combined.default_validation_context(), to));
+    MIZZEN_CHECKED(compile_inline_trust(combined.default_validation_context(), context.needs, to));
   } else if (proto.has_validation_context_sds_secret_config()) {
     to.validation_secret = proto.validation_context_sds_secret_config().name();
     MIZZEN_CHECKED(note_secret(proto.validation_context_sds_secret_config(), context));
   } else if (proto.has_validation_context()) {
-    MIZZEN_CHECKED(compile_inline_trust(proto.validation_context(), to));
+    MIZZEN_CHECKED(compile_inline_trust(proto.validation_context(), context.needs, to));
   }
   return {};
 }
@@ -133,7 +134,7 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
   };
   for (const auto& inlined : proto.tls_certificates()) {
     auto secret = std::make_shared<Secret>();
-    MIZZEN_CHECKED(compile_certificate(inlined, *secret));
+    MIZZEN_CHECKED(compile_certificate(inlined, context.needs, *secret));
     secret->version_hash = fnv1a(secret->certificate_chain);
     take({}, std::move(secret));
   }
@@ -221,7 +222,7 @@ Result<std::shared_ptr<const Secret>> compile_secret(std::string_view bytes, War
   secret->name = proto.name();
   secret->version_hash = fnv1a(bytes);
   if (proto.has_tls_certificate()) {
-    MIZZEN_CHECKED(compile_certificate(proto.tls_certificate(), *secret));
+    MIZZEN_CHECKED(compile_certificate(proto.tls_certificate(), nullptr, *secret));
   } else if (proto.has_validation_context()) {
     MIZZEN_CHECKED(compile_validation(proto.validation_context(), *secret));
   } else {

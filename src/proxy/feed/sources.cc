@@ -6,7 +6,7 @@
 namespace mizzen::proxy {
 
 ConfigSources::ConfigSources(io::Loop& loop, ConfigFeed& feed, const Bootstrap& bootstrap)
-    : loop_(loop), feed_(feed), bootstrap_(bootstrap) {
+    : loop_(loop), feed_(feed), bootstrap_(bootstrap), named_files_(loop, feed) {
   feed_.on_published([this, alive = std::weak_ptr<int>(alive_)] {
     if (!alive.expired()) follow_needs();
   });
@@ -77,6 +77,7 @@ Status ConfigSources::open(const ConfigOrigin& origin, std::string_view type_url
 }
 
 void ConfigSources::follow_needs() {
+  named_files_.follow();
   for (std::string_view type : {api::kEndpointType, api::kRouteType, api::kSecretType}) {
     for (const auto& [origin, names] : feed_.store().needed(type)) {
       if (origin.kind == ConfigOrigin::Kind::kAds) continue;

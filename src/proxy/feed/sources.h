@@ -14,6 +14,7 @@
 #include "proxy/bootstrap/bootstrap.h"
 #include "proxy/feed/feed.h"
 #include "proxy/feed/file_source.h"
+#include "proxy/feed/named_files.h"
 #include "proxy/feed/xds_source.h"
 
 namespace mizzen::proxy {
@@ -48,6 +49,7 @@ class ConfigSources {
   std::unique_ptr<XdsSource> ads_;
   std::map<Key, std::unique_ptr<XdsSource>> streams_;
   std::map<Key, std::unique_ptr<FileSource>> files_;
+  NamedFiles named_files_;
   std::map<Key, std::string> failed_;  // why one could not be opened, said once
   std::vector<io::TimerId> limits_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

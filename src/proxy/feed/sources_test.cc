@@ -94,6 +94,47 @@ TEST_F(Files, AFileThatComesLateIsWaitedFor) {
   ASSERT_TRUE(until([&] { return port() == 81; }));
 }
 
+TEST_F(Files, CertificatesThatARuleNamesAreFollowed) {
+  const auto cluster = [this](const std::string& name) {
+    return R"(
+resources:
+- '@type': type.googleapis.com/envoy.config.cluster.v3.Cluster
+  name: )" +
+           name +
+           R"(
+  type: STATIC
+  transport_socket:
+    name: envoy.transport_sockets.tls
+    typed_config:
+      '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+      common_tls_context:
+        tls_certificates:
+        - certificate_chain: {filename: )" +
+           (folder_ / "cert.pem").string() + R"(}
+          private_key: {filename: )" +
+           (folder_ / "key.pem").string() + "}\n";
+  };
+  const auto chain = [this] {
+    const ClusterEntry* entry = latest_ ? latest_->cluster("a") : nullptr;
+    return entry == nullptr ? "" : entry->cluster->tls->common.certificate->certificate_chain;
+  };
+  write("cert.pem", "first");
+  write("key.pem", "key");
+  write("cds.yaml", cluster("a"));
+  start();
+  ASSERT_TRUE(until([&] { return chain() == "first"; }));
+  write("cert.pem", "second");
+  ASSERT_TRUE(until([&] { return chain() == "second"; }));
+  // One that is gone, or empty, takes nothing away.
+  write("cert.pem", "");
+  write("key.pem", "other");
+  std::filesystem::remove(folder_ / "key.pem");
+  write("cert.pem", "third");
+  write("key.pem", "other");
+  ASSERT_TRUE(until([&] { return chain() == "third"; }));
+  EXPECT_EQ(latest_->cluster("a")->cluster->tls->common.certificate->private_key, "other");
+}
+
 TEST(Origins, WhatCannotBeReadIsNamed) {
   auto rest = parse_bootstrap(R"(
 node: {id: n, cluster: c}

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "api/names.h"
 #include "base/log.h"
+#include "base/strings.h"
+#include "proxy/config/parts.h"
 
 namespace mizzen::proxy {
 namespace {
@@ -172,6 +175,59 @@ Status store(Map& map, const xds::Resource& resource, Result<Compiled> compiled,
   stored.sequence = sequence;
   stored.deadline = deadline.value_or(clock.mono() + kWarmingLimit);
   return {};
+}
+
+std::set<std::string> ConfigStore::directories() const {
+  std::set<std::string> out;
+  const auto collect = [&out](const auto& compiled) {
+    if (!compiled) return;
+    for (const auto& [path, hash] : compiled->needs.files) {
+      out.insert(std::filesystem::path(path).parent_path().string());
+    }
+  };
+  for (const auto& [name, stored] : listeners_) collect(stored.active), collect(stored.warming);
+  for (const auto& [name, stored] : clusters_) collect(stored.active), collect(stored.warming);
+  return out;
+}
+
+template <class Compiled, class Compile>
+void ConfigStore::read_again(std::map<std::string, Stored<Compiled>>& all, Compile compile) {
+  for (auto& [name, stored] : all) {
+    const bool warming = stored.warming.has_value();
+    const auto& now = warming ? stored.warming : stored.active;
+    if (!now || stored.removed) continue;
+    const bool changed = std::ranges::any_of(now->needs.files, [](const auto& file) {
+      const auto text = file_text(file.first);
+      return text && fnv1a(*text) != file.second;
+    });
+    if (!changed) continue;
+    Wire wire = warming ? stored.warming_wire : stored.active_wire;
+    Result<Compiled> again = compile(wire.bytes, *now);
+    if (!again) {
+      log::warning("config", "'{}' keeps its certificates: {}", name, again.error().message);
+      continue;
+    }
+    log::info("config", "'{}' has read its certificates again", name);
+    stored.deadline = deadline(again->needs);
+    stored.warming = std::move(*again);
+    stored.warming_wire = std::move(wire);
+    changed_ = true;
+  }
+}
+
+void ConfigStore::read_files_again() {
+  Warnings said;  // when they came
+  read_again(listeners_, [&said](const std::string& bytes, const CompiledListener&) {
+    return compile_listener(bytes, &said);
+  });
+  read_again(clusters_, [&said](const std::string& bytes, const CompiledCluster& before) {
+    auto compiled = compile_cluster(bytes, &said);
+    if (!compiled) return compiled;
+    auto made = std::make_shared<Cluster>(*compiled->cluster);
+    made->added_via_api = before.cluster->added_via_api;
+    compiled->cluster = std::move(made);
+    return compiled;
+  });
 }
 
 MonoTime ConfigStore::deadline(const Needs& needs) const {

@@ -73,6 +73,12 @@ class ConfigStore {
   // A type it does not know is rejected as a whole.
   std::vector<xds::Rejection> apply(const xds::Update& update);
 
+  // Directories of the files that listeners and clusters name (certificates and the like).
+  std::set<std::string> directories() const;
+  // Compiles anew what names a file that says something else by now. Where that fails, what was
+  // there stays.
+  void read_files_again();
+
   // A secret that this process made or read itself; it takes the place of SDS for that name.
   void set_secret(std::shared_ptr<const Secret> secret);
 
@@ -127,6 +133,8 @@ class ConfigStore {
   void promote();
   void drop_unused();
   MonoTime deadline(const Needs& needs) const;
+  template <class Compiled, class Compile>
+  void read_again(std::map<std::string, Stored<Compiled>>& all, Compile compile);
   std::set<std::string> all_needed(std::string_view type_url) const;
   void take_destinations(const xds::Update& update);
   std::uint64_t live_through() const;
