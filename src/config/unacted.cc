@@ -26,7 +26,6 @@ const std::set<std::string_view>& unacted() {
       "OutlierDetection.outlier_detection_http_error_codes",
       "Server.default_endpoint",
       "RetryBudget.budget_interval",
-      "WorkloadEntry.network",
   };
   return fields;
 }

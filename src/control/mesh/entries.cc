@@ -13,6 +13,7 @@
 namespace mizzen::control {
 namespace {
 
+constexpr const char* kNetworkLabel = "topology.istio.io/network";
 constexpr std::uint32_t kSlots = 254 * 254;  // x.y of 240.240.x.y without .0 and .255
 
 template <class Map>
@@ -37,6 +38,7 @@ std::shared_ptr<const Workload> read_workload(const schema::WorkloadEntry& spec,
   out->name_space = name_space;
   out->address = spec.address();
   out->labels = labels_of(spec.labels());
+  if (!spec.network().empty()) out->labels[kNetworkLabel] = spec.network();
   out->service_account = spec.service_account();
   out->locality = spec.locality();
   out->owner_name = name;
@@ -80,10 +82,8 @@ void add_pod(const std::shared_ptr<const Workload>& pod, Service* service) {
 void add_selected(const Labels& selector, const Workloads& workloads, Service* service) {
   for (const auto& [key, rule] : workloads.entries) {
     if (rule.name_space != service->name_space) continue;
-    const auto workload = read_workload(*rule.spec, rule.name, rule.name_space);
-    if (labels_match(selector, workload->labels)) {
-      add_workload_entry(*rule.spec, workload, service);
-    }
+    if (!labels_match(selector, labels_of(rule.spec->labels()))) continue;
+    add_workload_entry(*rule.spec, read_workload(*rule.spec, rule.name, rule.name_space), service);
   }
   for (const auto& [key, pod] : workloads.pods) {
     if (pod->name_space != service->name_space || pod->address.empty() || pod->over) continue;
