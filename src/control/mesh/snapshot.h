@@ -80,22 +80,25 @@ struct SharedPort {
 using Services = std::map<std::string, std::shared_ptr<const Service>, std::less<>>;  // by host
 using Instances = std::unordered_map<std::string, std::vector<Instance>>;             // by address
 
-// The mesh, or what one proxy may see of it (scope.h).
-struct Snapshot {
-  std::uint64_t number = 0;  // grows with every snapshot of a process
+// What is said of services; lists are oldest first, then by namespace and name.
+struct MeshRules {
   MeshConfig mesh;
+  std::vector<VirtualServiceRule> virtual_services;
+  std::vector<DestinationRuleRule> destination_rules;
+  std::vector<GatewayRule> gateways;
+  std::vector<SidecarRule> sidecars;
+  std::vector<PeerPolicy> peer_policies;
+};
+
+// The mesh, or what one proxy may see of it (scope.h).
+struct Snapshot : MeshRules {
+  std::uint64_t number = 0;  // grows with every snapshot of a process
 
   Services services;
   // Hosts that `services` has already, from entries of other namespaces; oldest first.
   std::vector<std::shared_ptr<const Service>> rivals;
   std::shared_ptr<const Instances> instances = std::make_shared<const Instances>();
 
-  // Oldest first, then by namespace and name.
-  std::vector<VirtualServiceRule> virtual_services;
-  std::vector<DestinationRuleRule> destination_rules;
-  std::vector<GatewayRule> gateways;
-  std::vector<SidecarRule> sidecars;
-  std::vector<PeerPolicy> peer_policies;
   std::map<std::string, TlsSecret, std::less<>> tls_secrets;  // "namespace/name"
 
   // Only in what one proxy sees: the mesh that it was taken from, its Sidecar, and the listeners

@@ -526,13 +526,8 @@ std::shared_ptr<const Snapshot> Store::endpoint_snapshot() {
   if (!snapshot_) return snapshot();
   if (!dirty_) return snapshot_;
   auto next = std::make_shared<Snapshot>();
-  next->mesh = snapshot_->mesh;
+  static_cast<MeshRules&>(*next) = *snapshot_;
   fill_services(next.get());
-  next->virtual_services = snapshot_->virtual_services;
-  next->destination_rules = snapshot_->destination_rules;
-  next->gateways = snapshot_->gateways;
-  next->sidecars = snapshot_->sidecars;
-  next->peer_policies = snapshot_->peer_policies;
   next->tls_secrets = snapshot_->tls_secrets;
   dirty_ = false;
   rules_stale_ = true;

@@ -6,23 +6,15 @@
 #include <algorithm>
 #include <set>
 
+#include "control/mesh/test_objects.h"
 #include "control/serve/scope.h"
 #include "control/translate/translate.h"
 #include "istio/nds.pb.h"
-#include "object/yaml.h"
 
 namespace mizzen::control {
 namespace {
 
 using object::Json;
-
-Change put(Store& store, std::string_view yaml) {
-  const auto documents = object::parse_manifest(yaml);
-  EXPECT_TRUE(documents);
-  Change change = Change::kNone;
-  for (const object::YamlDocument& document : *documents) change = store.apply(document.value);
-  return change;
-}
 
 std::string entry(const std::string& name, const std::string& host, const std::string& more = {}) {
   return "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " + name +

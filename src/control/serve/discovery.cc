@@ -20,6 +20,7 @@ struct Discovery::Stream {
   pki::SpiffeId identity;
   Proxy proxy;
   bool queued = false;
+  bool gone = false;
   WallTime connected{};
   std::shared_ptr<const Workload> workload;  // its pod, as `proxy` has it
   Served served;
@@ -130,12 +131,12 @@ void Discovery::open(std::shared_ptr<net::GrpcStream> call, bool delta, bool all
 }
 
 void Discovery::begin(const std::shared_ptr<Stream>& stream) {
-  const auto guard = [this, alive = alive_, weak = std::weak_ptr(stream)](auto&& use) {
-    if (const auto held = weak.lock(); *alive && held) use(*held);
+  const auto guard = [alive = alive_, weak = std::weak_ptr(stream)](auto&& use) {
+    if (const auto held = weak.lock(); *alive && held) use(held);
   };
-  stream->call->on_writable([this, guard] { guard([this](Stream& held) { pump(held); }); });
+  stream->call->on_writable([this, guard] { guard([this](const auto& held) { pump(*held); }); });
   stream->call->on_message([this, guard](std::string_view message) {
-    guard([&](Stream& held) { receive(held, message); });
+    guard([&](const auto& held) { receive(held, message); });
   });
 }
 
@@ -166,7 +167,8 @@ Status Discovery::greet(Stream& stream) {
   return {};
 }
 
-void Discovery::receive(Stream& stream, std::string_view message) {
+void Discovery::receive(const std::shared_ptr<Stream>& held, std::string_view message) {
+  Stream& stream = *held;
   Result<xds::Received> received = stream.protocol->receive(message);
   if (!received) {
     stream.call->finish({http::GrpcCode::kInvalidArgument, received.error().message});
@@ -179,7 +181,7 @@ void Discovery::receive(Stream& stream, std::string_view message) {
       stream.call->finish({http::grpc_code_of(greeted.error().code), greeted.error().message});
       return;
     }
-    enqueue(stream);
+    enqueue(held);
   }
   if (!received->error.empty()) {
     ++counters_.nacks;
@@ -204,6 +206,7 @@ void Discovery::close(std::uint64_t id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
   if (found->second->identified) log::info("ads", "{} disconnected", found->second->proxy.name);
+  found->second->gone = true;
   // The call that tells of its end must outlive this callback.
   loop_.defer([held = found->second] {});
   streams_.erase(found);
@@ -254,13 +257,13 @@ void Discovery::changed(Change change) {
 }
 
 void Discovery::enqueue_all() {
-  for (auto& [id, stream] : streams_) enqueue(*stream);
+  for (const auto& [id, stream] : streams_) enqueue(stream);
 }
 
-void Discovery::enqueue(Stream& stream) {
-  if (!started_ || !stream.identified || stream.queued) return;
-  stream.queued = true;
-  queue_.push_back(stream.id);
+void Discovery::enqueue(const std::shared_ptr<Stream>& stream) {
+  if (!started_ || !stream->identified || stream->queued) return;
+  stream->queued = true;
+  queue_.push_back(stream);
   schedule_turn();
 }
 
@@ -276,13 +279,10 @@ void Discovery::turn() {
   turn_scheduled_ = false;
   const MonoTime end = system_clock().mono() + options_.turn_budget;
   while (!queue_.empty()) {
-    const std::uint64_t id = queue_.front();
-    const auto found = streams_.find(id);
+    const std::shared_ptr<Stream> stream = std::move(queue_.front());
     queue_.pop_front();
-    if (found != streams_.end()) {
-      found->second->queued = false;
-      push(*found->second);
-    }
+    stream->queued = false;
+    if (!stream->gone) push(*stream);
     if (system_clock().mono() >= end) break;
   }
   if (!queue_.empty()) schedule_turn();
@@ -316,12 +316,16 @@ void Discovery::push(Stream& stream) {
 }
 
 void Discovery::pump(Stream& stream) {
+  bool sent = false;
   while (!stream.call->closed() && stream.call->buffered() < options_.high_water) {
     const std::optional<std::string> message = stream.protocol->next();
-    if (!message) return;
+    if (!message) break;
     ++counters_.responses;
     stream.call->send(*message);
+    sent = true;
   }
+  // The first of many proxies need not wait until there is something for the last.
+  if (sent) stream.call->flush();
 }
 
 std::vector<ProxyStatus> Discovery::proxies() const {

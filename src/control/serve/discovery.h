@@ -72,11 +72,11 @@ class Discovery {
   struct Stream;
   void open(std::shared_ptr<net::GrpcStream> call, bool delta, bool allow_anonymous);
   void begin(const std::shared_ptr<Stream>& stream);
-  void receive(Stream& stream, std::string_view message);
+  void receive(const std::shared_ptr<Stream>& held, std::string_view message);
   Status greet(Stream& stream);
   void close(std::uint64_t id);
   void enqueue_all();
-  void enqueue(Stream& stream);
+  void enqueue(const std::shared_ptr<Stream>& stream);
   void schedule_turn();
   void schedule_endpoints();
   void turn();
@@ -92,7 +92,7 @@ class Discovery {
   bool started_ = false;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, std::shared_ptr<Stream>> streams_;
-  std::deque<std::uint64_t> queue_;  // streams with a push pending, each once
+  std::deque<std::shared_ptr<Stream>> queue_;  // with a push pending, each once
   bool turn_scheduled_ = false;
   bool endpoints_scheduled_ = false;
   io::TimerId quiet_timer_ = 0;

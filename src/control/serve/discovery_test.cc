@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "api/names.h"
+#include "control/mesh/test_objects.h"
 #include "control/serve/debug.h"
 #include "io/loop.h"
 #include "net/http_client.h"
-#include "object/yaml.h"
 #include "xds/client.h"
 
 namespace mizzen::control {
@@ -17,12 +17,7 @@ using object::Json;
 
 constexpr Duration kPatience = std::chrono::seconds(10);
 
-constexpr std::string_view kCluster = R"(
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: default}
-spec: {clusterIP: 10.96.0.12, ports: [{name: http, port: 9080}]}
----
+constexpr std::string_view kReviewsPod = R"(
 apiVersion: v1
 kind: Pod
 metadata:
@@ -32,22 +27,16 @@ metadata:
 spec: {serviceAccountName: bookinfo-reviews}
 status: {phase: Running, podIP: 10.1.0.21}
 ---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: reviews-1, namespace: default, labels: {kubernetes.io/service-name: reviews}}
-ports: [{name: http, port: 9080}]
-endpoints: [{addresses: [10.1.0.21], targetRef: {name: reviews-v1-a}}]
 )";
 
-constexpr std::string_view kSecondEndpoint = R"(
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: reviews-1, namespace: default, labels: {kubernetes.io/service-name: reviews}}
-ports: [{name: http, port: 9080}]
-endpoints:
-- {addresses: [10.1.0.21], targetRef: {name: reviews-v1-a}}
-- {addresses: [10.1.0.22]}
-)";
+constexpr std::string_view kHttpPort = "name: http, port: 9080";
+constexpr std::string_view kFirstEndpoint =
+    "{addresses: [10.1.0.21], targetRef: {name: reviews-v1-a}}";
+
+std::string second_endpoint() {
+  return slice_yaml("reviews", "default", kHttpPort,
+                    std::string(kFirstEndpoint) + ", {addresses: [10.1.0.22]}");
+}
 
 constexpr std::string_view kRoute = R"(
 apiVersion: networking.istio.io/v1
@@ -192,7 +181,8 @@ class Ads : public ::testing::Test {
         }) {
     discovery_.mount(grpc_, true);
     address_ = *server_.listen(*io::Address::parse_ip("127.0.0.1", 0));
-    apply(kCluster);
+    apply(service_yaml("reviews", "default", "10.96.0.12", kHttpPort) + std::string(kReviewsPod) +
+          slice_yaml("reviews", "default", kHttpPort, kFirstEndpoint));
     discovery_.start();
   }
 
@@ -241,7 +231,7 @@ TEST_F(Ads, EndpointChangeSendsEndpointsAlone) {
   const auto proxy = connect("reviews-v1-a.default");
   ASSERT_TRUE(wait([&] { return synced(); }));
   proxy->updates.clear();
-  apply(kSecondEndpoint);
+  apply(second_endpoint());
   ASSERT_TRUE(wait([&] { return !proxy->updates.empty() && synced(); }));
   EXPECT_EQ(proxy->updates, std::vector<std::string>{"EDS"});
 }
@@ -260,7 +250,7 @@ TEST_F(Ads, RulesWaitForQuietWhileEndpointsDoNot) {
   ASSERT_TRUE(wait([&] { return synced(); }));
   proxy->updates.clear();
   apply(kRoute);
-  apply(kSecondEndpoint);
+  apply(second_endpoint());
   ASSERT_TRUE(wait([&] { return proxy->updates.size() == 2 && synced(); }));
   EXPECT_EQ(proxy->updates, (std::vector<std::string>{"EDS", "RDS"}));
 }

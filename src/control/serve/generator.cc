@@ -78,6 +78,12 @@ Resources settle(const Resources& before, Resources now) {
   return same ? before : merged;
 }
 
+bool same_versions(const xds::ResourceMap& a, const xds::ResourceMap& b) {
+  return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
+    return x.second == y.second || (x.first == y.first && x.second->version == y.second->version);
+  });
+}
+
 // Both sorted.
 bool meet(const std::vector<std::string>& hosts, const std::set<std::string>& changed) {
   if (changed.size() > hosts.size()) {
@@ -186,7 +192,9 @@ void Generator::translate_endpoints(Common& common, const Proxy& proxy, Part* pa
     const Resources& own = endpoints_of(common, proxy, *service);
     endpoints->insert(own->begin(), own->end());
   }
-  part->endpoints = settle(part->endpoints, std::move(endpoints));
+  // Of what did not change, the resources are the same ones: those of other hosts are kept.
+  const bool same = part->endpoints != nullptr && same_versions(*part->endpoints, *endpoints);
+  if (!same) part->endpoints = std::move(endpoints);
 }
 
 void Generator::translate(Common& common, const Proxy& proxy, const Snapshot& scope, Part* part) {
@@ -207,32 +215,42 @@ void Generator::translate(Common& common, const Proxy& proxy, const Snapshot& sc
   translate_endpoints(common, proxy, part);
 }
 
-Generator::Part& Generator::part_for(Common& common, const Proxy& proxy, bool learns,
-                                     const Wanted& wanted) {
-  Part& part = learns ? common.parts[wanted] : common.whole;
+const Part& Generator::part_for(Common& common, const Proxy& proxy, bool learns, Served* served) {
   const std::uint64_t now = snapshot_->number;
-  if (part.snapshot == now) return part;
-  const bool follows = part.snapshot != 0 && part.snapshot == before_;
-  part.snapshot = now;
+  // take() lets go of what nobody asked for under the last snapshot.
+  const bool known =
+      !difference_.rules && (served->part_snapshot == now || served->part_snapshot == before_);
+  if (!known) served->part = nullptr;
+  if (served->part == nullptr) {
+    served->part = learns ? &common.parts[served->wanted] : &common.whole;
+  }
+  served->part_snapshot = now;
+  if (served->part->snapshot != now) update(common, proxy, learns, served->wanted, served->part);
+  return *served->part;
+}
+
+void Generator::update(Common& common, const Proxy& proxy, bool learns, const Wanted& wanted,
+                       Part* part) {
+  const bool follows = part->snapshot != 0 && part->snapshot == before_;
+  part->snapshot = snapshot_->number;
   bool fresh = !follows || difference_.rules;
   std::shared_ptr<const Snapshot> scope = common.scope;
   if (learns && (fresh || !difference_.configured.empty())) {
     scope = common.directory->narrow(common.scope, wanted);
-    fresh = fresh || part.outside || part.shared_ports != scope->shared_ports;
-    part.shared_ports = scope->shared_ports;
-    part.outside =
+    fresh = fresh || part->outside || part->shared_ports != scope->shared_ports;
+    part->shared_ports = scope->shared_ports;
+    part->outside =
         !wanted.rules.empty() || std::ranges::any_of(scope->virtual_services, [](const auto& rule) {
           return rule.spec->hosts_size() > 1 || rule.spec->hosts(0).starts_with('*');
         });
   } else if (!learns) {
     fresh = fresh || !difference_.configured.empty();
   }
-  if (fresh || meet(part.hosts, difference_.configured)) {
-    translate(common, proxy, *scope, &part);
-  } else if (meet(part.hosts, difference_.endpoints)) {
-    translate_endpoints(common, proxy, &part);
+  if (fresh || meet(part->hosts, difference_.configured)) {
+    translate(common, proxy, *scope, part);
+  } else if (meet(part->hosts, difference_.endpoints)) {
+    translate_endpoints(common, proxy, part);
   }
-  return part;
 }
 
 void Generator::resolve(Common& common, const Proxy& proxy, const std::vector<std::string>& names,
@@ -245,6 +263,7 @@ void Generator::resolve(Common& common, const Proxy& proxy, const std::vector<st
   served->asked = false;
   served->directory = common.directory_number;
   served->wanted = Wanted();
+  served->part = nullptr;
   static const auto kThere = [](const std::string& name) {
     return std::make_shared<const xds::Resource>(xds::Resource{name, "1", {}, {}});
   };
@@ -277,14 +296,15 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
   if (learns != asking.on_demand) told.emplace(asking).on_demand = learns;
   const Proxy& proxy = told ? *told : asking;
   if (learns) resolve(shared, proxy, names, served);
-  const Part& part = part_for(shared, proxy, learns, served->wanted);
+  const Part& part = part_for(shared, proxy, learns, served);
   const bool keep = keeps_own(proxy, *snapshot, *served);
   served->snapshot = snapshot;
 
-  const auto old = [&](std::string_view url) -> Resources {
-    if (served->world == nullptr) return nullptr;
+  static const Resources kNever;
+  const auto old = [&](std::string_view url) -> const Resources& {
+    if (served->world == nullptr) return kNever;
     const auto found = served->world->types.find(url);
-    return found == served->world->types.end() ? nullptr : found->second;
+    return found == served->world->types.end() ? kNever : found->second;
   };
   const bool untouched = keep && learns && served->listeners == part.listeners &&
                          served->clusters == part.clusters && !proxy.dns_capture &&
@@ -292,10 +312,9 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
                          old(api::kDestinationType) == served->destinations &&
                          (!with_secrets || old(api::kSecretType) == part.secrets);
   if (untouched) {
-    const auto endpoints = served->world->types.find(api::kEndpointType);
-    if (endpoints->second == part.endpoints) return;
+    if (old(api::kEndpointType) == part.endpoints) return;
     auto world = std::make_shared<xds::World>(*served->world);
-    world->types.find(api::kEndpointType)->second = part.endpoints;
+    world->types[api::kEndpointType] = part.endpoints;
     world->version = version_;
     served->world = std::move(world);
     return;
@@ -304,9 +323,9 @@ void Generator::serve(const std::shared_ptr<const Snapshot>& snapshot, const Pro
   bool same = served->world != nullptr;
   const auto set = [&](std::string_view url, Resources resources) {
     const Resources before = old(url);
-    Resources& now = world->types[std::string(url)];
-    now = settle(before, std::move(resources));
+    Resources now = settle(before, std::move(resources));
     same = same && now == before;
+    world->types[url] = std::move(now);
   };
   // What is shared, with what is the proxy's own.
   const auto set_with = [&](std::string_view url, const Resources& common, Resources* basis,

@@ -18,6 +18,19 @@
 
 namespace mizzen::control {
 
+// Resources of one set of services, which several proxies have in common.
+struct Part {
+  Resources listeners;
+  Resources routes;  // of sidecars; null for gateways, whose labels always matter
+  Resources clusters;
+  Resources endpoints;
+  Resources secrets;  // likewise
+  std::vector<std::string> hosts;
+  std::map<std::uint16_t, SharedPort> shared_ports;
+  bool outside = false;        // rules in it ask what other services there are
+  std::uint64_t snapshot = 0;  // the number of the one that it was made of
+};
+
 // What one proxy was given last, and what it was made of. The owner keeps it between calls, and
 // makes a new one when the proxy itself (labels, address, place) is another.
 struct Served {
@@ -28,7 +41,9 @@ struct Served {
   Resources destinations;  // kDestinationType
   Wanted wanted;           // of on-demand scope
   std::uint64_t directory = 0;
-  bool asked = true;  // its names have changed since
+  bool asked = true;     // its names have changed since
+  Part* part = nullptr;  // of the generator, while `part_snapshot` is its last or the one before
+  std::uint64_t part_snapshot = 0;
 };
 
 // What of two snapshots differs.
@@ -48,18 +63,6 @@ class Generator {
              const std::vector<std::string>& names, Served* served);
 
  private:
-  // Resources of one set of services.
-  struct Part {
-    Resources listeners;
-    Resources routes;  // of sidecars; null for gateways, whose labels always matter
-    Resources clusters;
-    Resources endpoints;
-    Resources secrets;  // likewise
-    std::vector<std::string> hosts;
-    std::map<std::uint16_t, SharedPort> shared_ports;
-    bool outside = false;        // rules in it ask what other services there are
-    std::uint64_t snapshot = 0;  // the number of the one that it was made of
-  };
   // What the proxies of a namespace (and of the same labels and place, where those matter) have in
   // common.
   struct Common {
@@ -85,7 +88,8 @@ class Generator {
   Common& common(const Proxy& proxy);
   void resolve(Common& common, const Proxy& proxy, const std::vector<std::string>& names,
                Served* served);
-  Part& part_for(Common& common, const Proxy& proxy, bool learns, const Wanted& wanted);
+  const Part& part_for(Common& common, const Proxy& proxy, bool learns, Served* served);
+  void update(Common& common, const Proxy& proxy, bool learns, const Wanted& wanted, Part* part);
   void translate(Common& common, const Proxy& proxy, const Snapshot& scope, Part* part);
   void translate_endpoints(Common& common, const Proxy& proxy, Part* part);
   const Resources& clusters_of(Common& common, const Proxy& proxy, const Service& service);

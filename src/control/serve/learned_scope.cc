@@ -1,7 +1,5 @@
 #include "control/serve/learned_scope.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 
 #include "base/strings.h"
@@ -17,23 +15,6 @@ constexpr std::string_view kMesh = "mesh";
 constexpr std::size_t kLongestHost = 253;
 
 std::string reversed(std::string_view text) { return {text.rbegin(), text.rend()}; }
-
-std::string pack(std::string_view address) {
-  const std::string text(address);
-  unsigned char out[16];
-  if (inet_pton(AF_INET, text.c_str(), out) == 1) return {reinterpret_cast<char*>(out), 4};
-  if (inet_pton(AF_INET6, text.c_str(), out) == 1) return {reinterpret_cast<char*>(out), 16};
-  return {};
-}
-
-bool in_range(std::string_view range, int bits, std::string_view address) {
-  if (range.size() != address.size()) return false;
-  for (std::size_t i = 0; i < range.size() && bits > 0; ++i, bits -= 8) {
-    const int mask = bits >= 8 ? 0xff : 0xff << (8 - bits);
-    if (((range[i] ^ address[i]) & mask) != 0) return false;
-  }
-  return true;
-}
 
 std::string key_of(const VirtualServiceRule& rule) { return rule.name_space + "/" + rule.name; }
 
@@ -100,14 +81,15 @@ Directory::Directory(const Snapshot& scope, const Proxy& proxy)
 void Directory::index(const Service& service) {
   services_.insert(reversed(service.host));
   const std::vector<std::string> addresses = call_addresses(service, proxy_);
-  for (const std::string& address : addresses) by_address_[pack(address)].push_back(service.host);
+  for (const std::string& text : addresses) {
+    const auto address = io::Address::parse_ip(text, 0);
+    if (address) by_address_[*address].push_back(service.host);
+  }
   bool ranged = false;
   for (const std::string& address : service.addresses) {
-    const std::size_t slash = address.find('/');
-    if (slash == std::string::npos) continue;
-    const int bits = parse_int<int>(std::string_view(address).substr(slash + 1)).value_or(128);
-    ranges_.push_back({pack(address.substr(0, slash)), bits, service.host});
+    if (!address.contains('/')) continue;
     ranged = true;
+    if (const auto range = io::Cidr::parse(address)) ranges_.push_back({*range, service.host});
   }
   if (!service.external_name.empty()) return;
   for (const ServicePort& port : service.ports) {
@@ -185,7 +167,8 @@ bool Directory::find_port(std::uint16_t port, Wanted* wanted) const {
 }
 
 bool Directory::find_address(const Need& need, const Snapshot& scope, Wanted* wanted) const {
-  const std::string bytes = pack(need.host);
+  const auto address = io::Address::parse_ip(need.host, 0);
+  if (!address) return false;
   bool any = false;
   const auto add = [&](const std::string& host) {
     const Service* service = scope.service(host);
@@ -193,11 +176,11 @@ bool Directory::find_address(const Need& need, const Snapshot& scope, Wanted* wa
     add_host(host, scope, wanted);
     any = true;
   };
-  if (const auto found = by_address_.find(bytes); found != by_address_.end()) {
+  if (const auto found = by_address_.find(*address); found != by_address_.end()) {
     for (const std::string& host : found->second) add(host);
   }
   for (const Range& range : ranges_) {
-    if (in_range(range.bytes, range.bits, bytes)) add(range.host);
+    if (range.addresses.contains(*address)) add(range.host);
   }
   if (const auto* instances = scope.instances_at(need.host)) {
     for (const Instance& instance : *instances) {
@@ -238,18 +221,16 @@ bool Directory::find_host(const Need& need, const Snapshot& scope, Wanted* wante
 
 bool Directory::find(const Need& need, const Snapshot& scope, Wanted* wanted) const {
   if (need.host == "*") return find_port(need.port, wanted);
-  const bool by_address = is_address(need.host) && find_address(need, scope, wanted);
+  const bool by_address = find_address(need, scope, wanted);
   return find_host(need, scope, wanted) || by_address;
 }
 
 std::shared_ptr<const Snapshot> Directory::narrow(const std::shared_ptr<const Snapshot>& scope,
                                                   const Wanted& wanted) const {
   auto out = std::make_shared<Snapshot>();
+  static_cast<MeshRules&>(*out) = *scope;
   out->number = scope->number;
-  out->mesh = scope->mesh;
   out->instances = scope->instances;
-  out->peer_policies = scope->peer_policies;
-  out->destination_rules = scope->destination_rules;
   out->sidecar = scope->sidecar;
   out->asked_of = scope;
   for (const std::string& host : wanted.hosts) {
@@ -262,18 +243,16 @@ std::shared_ptr<const Snapshot> Directory::narrow(const std::shared_ptr<const Sn
       out->shared_ports.insert(*found);
     }
   }
-  for (const VirtualServiceRule& rule : scope->virtual_services) {
-    if (!seen_by(rule, proxy_)) continue;
-    const bool speaks = wanted.rules.contains(key_of(rule)) ||
-                        std::ranges::any_of(rule.spec->hosts(), [&](const std::string& written) {
-                          const std::string host = resolve_host(written, rule.name_space, domain_);
-                          if (!host.starts_with('*')) return out->services.contains(host);
-                          return std::ranges::any_of(wanted.hosts, [&](const std::string& one) {
-                            return host_covers(host, one);
-                          });
-                        });
-    if (speaks) out->virtual_services.push_back(rule);
-  }
+  std::erase_if(out->virtual_services, [&](const VirtualServiceRule& rule) {
+    if (!seen_by(rule, proxy_)) return true;
+    if (wanted.rules.contains(key_of(rule))) return false;
+    return std::ranges::none_of(rule.spec->hosts(), [&](const std::string& written) {
+      const std::string host = resolve_host(written, rule.name_space, domain_);
+      if (!host.starts_with('*')) return out->services.contains(host);
+      return std::ranges::any_of(wanted.hosts,
+                                 [&](const std::string& one) { return host_covers(host, one); });
+    });
+  });
   // Services that rules lead to are reached without listeners of their own.
   for (const VirtualServiceRule& rule : out->virtual_services) {
     each_destination(*rule.spec, [&](const schema::Destination& destination) {

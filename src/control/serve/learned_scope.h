@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "control/mesh/snapshot.h"
+#include "io/address.h"
 
 namespace mizzen::control {
 
@@ -58,8 +59,7 @@ class Directory {
 
  private:
   struct Range {
-    std::string bytes;  // packed
-    int bits = 0;
+    io::Cidr addresses;
     std::string host;
   };
   bool find_address(const Need& need, const Snapshot& scope, Wanted* wanted) const;
@@ -73,7 +73,7 @@ class Directory {
 
   Proxy proxy_;
   std::string domain_;
-  std::unordered_map<std::string, std::vector<std::string>> by_address_;  // hosts of services
+  std::unordered_map<io::Address, std::vector<std::string>> by_address_;  // hosts of services
   std::vector<Range> ranges_;
   std::map<std::uint16_t, SharedPort> ports_;
   std::map<std::uint16_t, std::vector<std::string>> takers_;  // of a port's bytes, by no address

@@ -5,47 +5,17 @@
 #include <gtest/gtest.h>
 
 #include "api/names.h"
-#include "control/mesh/store.h"
+#include "control/mesh/test_objects.h"
 #include "control/serve/generator.h"
-#include "object/yaml.h"
 
 namespace mizzen::control {
 namespace {
 
-void add_to(Store& store, std::string_view yaml) {
-  const auto documents = object::parse_manifest(yaml);
-  ASSERT_TRUE(documents);
-  for (const object::YamlDocument& document : *documents) store.apply(document.value);
-  EXPECT_EQ(store.take_errors(), std::vector<std::string>());
-}
+constexpr std::string_view kHttp = "name: http, port: 9080";
+constexpr std::string_view kSql = "name: tcp, port: 3306";
+constexpr std::string_view kRedis = "name: tcp, port: 6379";
 
 constexpr std::string_view kMeshYaml = R"(
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: default}
-spec: {clusterIP: 10.96.0.12, ports: [{name: http, port: 9080}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: ratings, namespace: default}
-spec: {clusterIP: 10.96.0.13, ports: [{name: http, port: 9080}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: mysql, namespace: data}
-spec: {clusterIP: 10.96.0.14, ports: [{name: tcp, port: 3306}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: redis, namespace: data}
-spec: {clusterIP: None, ports: [{name: tcp, port: 6379}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: redis-1, namespace: data, labels: {kubernetes.io/service-name: redis}}
-ports: [{name: tcp, port: 6379}]
-endpoints: [{addresses: [10.1.0.31]}]
----
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: wild, namespace: default}
@@ -86,7 +56,13 @@ spec: {hosts: [nowhere.test], http: [{route: [{destination: {host: reviews}}]}]}
 class LearnedScope : public ::testing::Test {
  protected:
   LearnedScope() {
-    add_to(store_, kMeshYaml);
+    put(store_, service_yaml("reviews", "default", "10.96.0.12", kHttp) +
+                    service_yaml("ratings", "default", "10.96.0.13", kHttp) +
+                    service_yaml("mysql", "data", "10.96.0.14", kSql) +
+                    service_yaml("redis", "data", "None", kRedis) +
+                    slice_yaml("redis", "data", kRedis, "{addresses: [10.1.0.31]}"));
+    put(store_, kMeshYaml);
+    EXPECT_EQ(store_.take_errors(), std::vector<std::string>());
     proxy_.name_space = "default";
     proxy_.address = "10.1.0.9";
     proxy_.on_demand = true;
@@ -191,10 +167,8 @@ std::size_t bytes_of(const xds::World& world) {
 
 void add_services(Store& store, int from, int to) {
   for (int i = from; i < to; ++i) {
-    add_to(store,
-           fmt::format("apiVersion: v1\nkind: Service\nmetadata: {{name: s{}, namespace: many}}\n"
-                       "spec: {{clusterIP: 10.97.{}.{}, ports: [{{name: http, port: 9080}}]}}\n",
-                       i, i / 250, 1 + i % 250));
+    put(store, service_yaml(fmt::format("s{}", i), "many",
+                            fmt::format("10.97.{}.{}", i / 250, 1 + i % 250), kHttp));
   }
 }
 
@@ -239,27 +213,49 @@ TEST_F(LearnedScope, AnEndpointThatNobodyAskedForChangesNothing) {
   Served served;
   generator.serve(store_.snapshot(), proxy_, false, {"reviews:9080"}, &served);
   const auto before = served.world;
-  add_to(store_, R"(
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: mysql-1, namespace: data, labels: {kubernetes.io/service-name: mysql}}
-ports: [{name: tcp, port: 3306}]
-endpoints: [{addresses: [10.1.0.41]}]
-)");
+  put(store_, slice_yaml("mysql", "data", kSql, "{addresses: [10.1.0.41]}"));
   generator.serve(store_.endpoint_snapshot(), proxy_, false, {"reviews:9080"}, &served);
   EXPECT_EQ(served.world, before);
-  add_to(store_, R"(
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: reviews-1, namespace: default, labels: {kubernetes.io/service-name: reviews}}
-ports: [{name: http, port: 9080}]
-endpoints: [{addresses: [10.1.0.42]}]
-)");
+  put(store_, slice_yaml("reviews", "default", kHttp, "{addresses: [10.1.0.42]}"));
   generator.serve(store_.endpoint_snapshot(), proxy_, false, {"reviews:9080"}, &served);
   ASSERT_NE(served.world, before);
   for (const auto& [url, resources] : served.world->types) {
     EXPECT_EQ(resources == before->types.at(url), url != api::kEndpointType) << url;
   }
+}
+
+TEST_F(LearnedScope, ProxiesThatShareAPartMayMissAChange) {
+  Generator generator;
+  Served first;
+  Served second;
+  const std::vector<std::string> names{"reviews:9080"};
+  const auto change = [&](const std::string& address) {
+    put(store_, slice_yaml("reviews", "default", kHttp, "{addresses: [" + address + "]}"));
+    generator.serve(store_.endpoint_snapshot(), proxy_, false, names, &first);
+  };
+  const auto endpoints = [](const Served& served) {
+    return served.world->types.at(api::kEndpointType);
+  };
+  change("10.1.0.41");
+  generator.serve(store_.endpoint_snapshot(), proxy_, false, names, &second);
+  EXPECT_EQ(first.part, second.part);
+  change("10.1.0.42");
+  change("10.1.0.43");
+  EXPECT_NE(endpoints(first), endpoints(second));
+  generator.serve(store_.endpoint_snapshot(), proxy_, false, names, &second);
+  EXPECT_EQ(endpoints(first), endpoints(second));
+  // Everybody's part is forgotten where nobody asked for a while.
+  proxy_.name_space = "elsewhere";
+  Served other;
+  for (const char* address : {"10.1.0.44", "10.1.0.45", "10.1.0.46"}) {
+    put(store_,
+        slice_yaml("reviews", "default", kHttp, std::string("{addresses: [") + address + "]}"));
+    generator.serve(store_.endpoint_snapshot(), proxy_, false, {"reviews.default:9080"}, &other);
+  }
+  proxy_.name_space = "default";
+  generator.serve(store_.endpoint_snapshot(), proxy_, false, names, &second);
+  EXPECT_EQ(endpoints(other)->begin()->second->version,
+            endpoints(second)->begin()->second->version);
 }
 
 }  // namespace
