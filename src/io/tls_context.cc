@@ -62,19 +62,18 @@ int verify_callback(X509_STORE_CTX* store, void*) {
     X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
     return 0;
   }
+  handshake->peer = known.certificate;
   X509_STORE_CTX_set_error(store, X509_V_OK);
   return 1;
 }
 
 int alpn_callback(SSL* ssl, const unsigned char** out, unsigned char* out_length,
                   const unsigned char* offered, unsigned offered_length, void*) {
-  const std::string& mine = handshake_of(ssl)->context->alpn_wire;
-  unsigned char* chosen = nullptr;
-  int status = SSL_select_next_proto(&chosen, out_length,
-                                     reinterpret_cast<const unsigned char*>(mine.data()),
-                                     static_cast<unsigned>(mine.size()), offered, offered_length);
-  if (status != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_NOACK;
-  *out = chosen;
+  const std::string_view chosen = handshake_of(ssl)->context->choose_alpn(
+      {reinterpret_cast<const char*>(offered), offered_length});
+  if (chosen.empty()) return SSL_TLSEXT_ERR_NOACK;
+  *out = reinterpret_cast<const unsigned char*>(chosen.data());
+  *out_length = static_cast<unsigned char>(chosen.size());
   return SSL_TLSEXT_ERR_OK;
 }
 
@@ -205,14 +204,12 @@ Status use_common(SSL_CTX* ctx, const Options& options) {
 }
 
 // Sessions are resumed only where the same peers would be trusted.
-void set_session_scope(SSL_CTX* ctx, const TlsServerOptions& options) {
+void set_session_scope(SSL_CTX* ctx, const TlsServerOptions& options, TlsContext& context) {
   std::string scope = options.trust_bundle_pem + options.crl_pem;
   scope += static_cast<char>('0' + static_cast<int>(options.client_cert));
   scope += options.accept_untrusted ? '1' : '0';
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned size = 0;
-  EVP_Digest(scope.data(), scope.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  SSL_CTX_set_session_id_context(ctx, digest.data(), std::min(size, 32U));
+  EVP_Digest(scope.data(), scope.size(), context.scope.data(), nullptr, EVP_sha256(), nullptr);
+  SSL_CTX_set_session_id_context(ctx, context.scope.data(), 32);
 }
 
 }  // namespace
@@ -225,6 +222,17 @@ std::string alpn_to_wire(const std::vector<std::string>& protocols) {
     wire += protocol;
   }
   return wire;
+}
+
+std::string_view TlsContext::choose_alpn(std::string_view offered) const {
+  unsigned char* chosen = nullptr;
+  unsigned char size = 0;
+  const auto* theirs = reinterpret_cast<const unsigned char*>(offered.data());
+  const int status = SSL_select_next_proto(
+      &chosen, &size, reinterpret_cast<const unsigned char*>(alpn_wire.data()),
+      static_cast<unsigned>(alpn_wire.size()), theirs, static_cast<unsigned>(offered.size()));
+  if (status != OPENSSL_NPN_NEGOTIATED) return {};
+  return {reinterpret_cast<const char*>(chosen), size};
 }
 
 Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
@@ -257,8 +265,10 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   if (!options.alpn.empty()) SSL_CTX_set_alpn_select_cb(ctx, &alpn_callback, nullptr);
   context->select = options.select;
   if (options.select) SSL_CTX_set_client_hello_cb(ctx, &hello_callback, nullptr);
-  set_session_scope(ctx, options);
+  set_session_scope(ctx, options, *context);
   context->server_sessions = options.sessions;
+  context->resumes_x25519 = options.sessions && !options.select &&
+                            options.max_version == TlsVersion::k13 && options.curves.empty();
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);  // tickets are numbers of sessions, if anything
   SSL_CTX_set_num_tickets(ctx, options.sessions ? 1 : 0);
   if (options.sessions) {

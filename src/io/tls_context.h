@@ -3,6 +3,7 @@
 
 #include <openssl/ssl.h>
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -71,6 +72,8 @@ class TlsContext {
   PeerCheck check;
   std::string alpn_wire;  // length-prefixed, in order of preference
   std::shared_ptr<ServerSessions> server_sessions;
+  std::array<unsigned char, 32> scope{};  // of the sessions: the same peers would be trusted
+  bool resumes_x25519 = false;            // whether TlsResumption may answer
   std::function<TlsContextRef(std::string_view sni)> select;
   std::shared_ptr<const PeerCertificate> local;
   std::vector<ServerCertificate> choices;  // when a server has several
@@ -78,6 +81,8 @@ class TlsContext {
   std::unique_ptr<SessionCache> sessions;  // clients
   mutable CertificateCache certificates;
 
+  // The first of ours among those that a client offers (as the extension lists them), or "".
+  std::string_view choose_alpn(std::string_view offered) const;
   // Runs `check` on a certificate that has passed.
   Status judge(const PeerCertificate& peer) const { return check ? check(peer) : Status{}; }
 };
@@ -86,6 +91,8 @@ class TlsContext {
 struct TlsHandshake {
   TlsContextRef context;
   std::shared_ptr<const PeerCertificate> local;  // chosen out of several; null: the context's
+  std::shared_ptr<const PeerCertificate> peer;   // whose certificate was verified
+  std::shared_ptr<const PeerCertificate> resumed_peer;  // of the session that was found last
   std::string session_key;
   std::string input;   // read from the stream underneath, not asked for by OpenSSL yet
   Error refused;       // why the peer's certificate was not taken

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "io/tls_schedule.h"
+
 namespace mizzen::io {
 
 // An expanded key, in a ring by time of use; `owner` is null for one that is free.
@@ -107,6 +109,13 @@ std::size_t key_size(RecordCipher cipher) { return cipher == RecordCipher::kAes1
 // HKDF-Expand-Label with an empty context (RFC 8446 7.1); never more than one block of the hash.
 void expand_label(const TrafficSecret& secret, std::string_view label, unsigned char* to,
                   std::size_t size) {
+  if (secret.size == 32) {
+    Bytes32 short_secret;
+    std::memcpy(short_secret.data(), secret.bytes.data(), short_secret.size());
+    io::expand_label(short_secret, label, {}, {to, size});
+    OPENSSL_cleanse(short_secret.data(), short_secret.size());
+    return;
+  }
   std::array<unsigned char, 64> info;
   std::size_t used = 0;
   info[used++] = 0;
@@ -121,8 +130,8 @@ void expand_label(const TrafficSecret& secret, std::string_view label, unsigned 
   info[used++] = 1;  // HKDF's block counter
   std::array<unsigned char, EVP_MAX_MD_SIZE> block{};
   unsigned block_size = 0;
-  HMAC(secret.size == 48 ? EVP_sha384() : EVP_sha256(), secret.bytes.data(),
-       static_cast<int>(secret.size), info.data(), used, block.data(), &block_size);
+  HMAC(EVP_sha384(), secret.bytes.data(), static_cast<int>(secret.size), info.data(), used,
+       block.data(), &block_size);
   std::memcpy(to, block.data(), size);
   OPENSSL_cleanse(block.data(), block.size());
 }

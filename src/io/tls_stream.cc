@@ -113,17 +113,73 @@ bool TlsStream::make_ssl() {
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_app_data(ssl_.get(), handshake_.get());
   note_records(ssl_.get(), *handshake_);
-  under_->set_handler(this);
   return true;
 }
 
-void TlsStream::accept() {
-  if (!make_ssl()) return;
+void TlsStream::accept() { under_->set_handler(this); }
+
+// Chooses who answers; false while the ClientHello is not there.
+bool TlsStream::begin_accept() {
+  std::string& input = handshake_->input;
+  while (!TlsResumption::has_hello(input)) {
+    std::array<std::byte, kRecord> bytes;
+    const IoResult got = under_->read(bytes);
+    if (got.status == IoStatus::kWouldBlock) return false;
+    if (got.status != IoStatus::kOk) break;  // OpenSSL will say so
+    input.append(reinterpret_cast<const char*>(bytes.data()), got.bytes);
+  }
+  resumption_ = TlsResumption::begin(*handshake_->context, input, loop_.wall());
+  if (resumption_) return true;
+  if (!make_ssl()) return false;
   SSL_set_accept_state(ssl_.get());
+  return true;
+}
+
+void TlsStream::flush_resumption() {
+  std::string& output = resumption_->output();
+  if (output.empty()) return;
+  output.erase(0, under_->write(output).bytes);
+}
+
+void TlsStream::advance_resumption() {
+  flush_resumption();
+  std::string& input = handshake_->input;
+  TlsResumption::Step step = resumption_->take(input);
+  while (step == TlsResumption::Step::kMore) {
+    std::array<std::byte, kRecord> bytes;
+    const IoResult got = under_->read(bytes);
+    if (got.status == IoStatus::kWouldBlock) return;
+    if (got.status == IoStatus::kEof) under_eof_ = true;
+    if (got.status != IoStatus::kOk) {
+      die(ssl_error("TLS handshake"));
+      return;
+    }
+    input.append(reinterpret_cast<const char*>(bytes.data()), got.bytes);
+    step = resumption_->take(input);
+  }
+  flush_resumption();
+  if (step == TlsResumption::Step::kFailed) {
+    die({Code::kProtocol, side(), false, "TLS handshake: " + std::string(resumption_->fault())});
+    return;
+  }
+  if (!resumption_->output().empty()) return;  // the ticket
+  info_ = resumption_->info();
+  records_ = std::make_unique<TlsRecords>(resumption_->secrets(), std::move(input));
+  resumption_.reset();
+  handshake_.reset();
+  opened();
+}
+
+void TlsStream::opened() {
+  state_ = State::kOpen;
+  readable_ = true;  // what came with the last flight
+  under_->pause_reading(paused_);
+  if (shutdown_wanted_) try_shutdown();
 }
 
 void TlsStream::connect(TlsClientTarget target) {
   if (!make_ssl()) return;
+  under_->set_handler(this);
   SSL* ssl = ssl_.get();
   const TlsContext& context = *handshake_->context;
   SSL_set_connect_state(ssl);
@@ -204,6 +260,11 @@ void TlsStream::dispatch() {
 }
 
 void TlsStream::advance() {
+  if (resumption_) return advance_resumption();
+  if (!ssl_) {
+    if (!begin_accept()) return;
+    if (resumption_) return advance_resumption();
+  }
   ERR_clear_error();
   int status = SSL_do_handshake(ssl_.get());
   if (status == 1) {
@@ -211,12 +272,8 @@ void TlsStream::advance() {
       die(std::move(finished.error()));
       return;
     }
-    state_ = State::kOpen;
-    readable_ = true;  // what came with the last flight
     if (server_) hand_over();
-    under_->pause_reading(paused_);
-    if (shutdown_wanted_) try_shutdown();
-    return;
+    return opened();
   }
   int why = SSL_get_error(ssl_.get(), status);
   if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return;
@@ -237,7 +294,11 @@ Status TlsStream::finish_handshake() {
   info->cipher = SSL_get_cipher_name(ssl);
   info->resumed = SSL_session_reused(ssl) == 1;
   info->local = handshake_->local ? handshake_->local : handshake_->context->local;
-  if (X509* peer = SSL_get0_peer_certificate(ssl)) {
+  if (server_ && info->resumed) {
+    info->peer = handshake_->resumed_peer;
+  } else if (X509* peer = SSL_get0_peer_certificate(ssl); peer != nullptr && handshake_->peer) {
+    info->peer = handshake_->peer;
+  } else if (peer != nullptr) {
     info->peer = handshake_->context->certificates.get(peer).certificate;
   }
   // A resumed session was not verified again.

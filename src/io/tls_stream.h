@@ -3,11 +3,13 @@
 
 #include "io/stream.h"
 #include "io/tls_context.h"
+#include "io/tls_resumption.h"
 
 namespace mizzen::io {
 
-// OpenSSL shakes hands; then TlsRecords goes on alone where the version is 1.3: on a server at
-// once, on a client after the first bytes of data, since the tickets come before them.
+// OpenSSL shakes hands, on a server TlsResumption where a session is resumed; then TlsRecords goes
+// on alone where the version is 1.3: on a server at once, on a client after the first bytes of
+// data, since the tickets come before them.
 class TlsStream final : public Stream, private StreamHandler {
  public:
   TlsStream(Loop& loop, std::unique_ptr<Stream> under, TlsContextRef context);
@@ -51,6 +53,10 @@ class TlsStream final : public Stream, private StreamHandler {
 
   bool make_ssl();
   void advance();
+  bool begin_accept();
+  void advance_resumption();
+  void flush_resumption();
+  void opened();
   Status finish_handshake();
   void dispatch();
   IoResult die(Error error);
@@ -71,7 +77,8 @@ class TlsStream final : public Stream, private StreamHandler {
   std::unique_ptr<Stream> under_;
   std::unique_ptr<TlsHandshake> handshake_;  // as long as ssl_
   SslPtr ssl_;
-  std::unique_ptr<TlsRecords> records_;  // afterwards
+  std::unique_ptr<TlsResumption> resumption_;  // instead of ssl_
+  std::unique_ptr<TlsRecords> records_;        // afterwards
   std::unique_ptr<TlsInfo> info_;
   std::unique_ptr<Error> error_;
   StreamHandler* handler_ = nullptr;
