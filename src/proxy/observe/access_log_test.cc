@@ -56,6 +56,16 @@ struct Sample {
   }
 };
 
+TEST(AccessLog, ANameThatAClientMadeUpStaysInItsPlace) {
+  Sample s;
+  s.connection.server_name = "a.b\n[2026-01-01] \"GET / 200";
+  auto format = Format::compile("%REQUESTED_SERVER_NAME%|");
+  ASSERT_TRUE(format);
+  std::string line;
+  format->append(line, s.info);
+  EXPECT_EQ(line, "a.b__2026-01-01___GET___200|");
+}
+
 TEST(AccessLog, IstioDefaultLine) {
   Sample s;
   std::string line;
@@ -93,6 +103,32 @@ TEST(AccessLog, LimitsEscapesAndRefusals) {
   EXPECT_FALSE(Format::compile("%NOPE%"));
   EXPECT_FALSE(Format::compile("%REQ(X"));
   EXPECT_FALSE(Format::compile("50%"));
+}
+
+// Who asks for hosts that nobody has may not fill our memory with their names.
+TEST(Stats, SeriesAreBounded) {
+  SelfFacts self;
+  Stats stats(self);
+  Sample s;
+  s.info.cluster = nullptr;
+  for (int i = 0; i < 2000; ++i) {
+    s.request.set_authority("host" + std::to_string(i));
+    s.info.grpc_status = i;
+    stats.request_done(s.info);
+  }
+  s.info.is_tcp = true;
+  s.info.request = nullptr;
+  std::string name;
+  for (int i = 0; i < 2000; ++i) {
+    name = "sni" + std::to_string(i);
+    s.info.cluster_name = name;
+    stats.tcp_opened(s.info);
+  }
+  const StatsReport report = stats.report();
+  EXPECT_LT(report.requests.size() + report.tcp.size(), 600u);
+  std::uint64_t all = 0;
+  for (const auto& [labels, series] : report.requests) all += series.requests;
+  EXPECT_EQ(all, 2000u);
 }
 
 TEST(Stats, RequestSeriesHasTwentyFiveLabels) {

@@ -16,6 +16,19 @@ struct SideLabels {
 namespace {
 
 constexpr std::string_view kUnknown = "unknown";
+// Who calls may say any host, and a peer may call itself anything: series beyond these are told
+// without names. Per worker.
+constexpr std::size_t kMostSeries = 10'000;
+constexpr std::size_t kMostMadeUp = 500;  // of hosts that belong to no service
+constexpr int kMostGrpcStatus = 16;
+constexpr int kGrpcUnknown = 2;
+
+// A code that gRPC does not have is UNKNOWN, as clients take it.
+std::optional<int> grpc_status_of(const RequestInfo& request) {
+  if (!request.grpc_status) return std::nullopt;
+  const int status = *request.grpc_status;
+  return status < 0 || status > kMostGrpcStatus ? kGrpcUnknown : status;
+}
 
 std::string_view or_unknown(std::string_view text) { return text.empty() ? kUnknown : text; }
 
@@ -187,10 +200,16 @@ std::string StatsReport::prometheus() const {
 // The pieces from which a series' labels are made.
 struct Stats::Parts {
   bool outbound = false;
+  bool made_up = false;  // the service is what the client called it
   SideLabels source, destination;
   std::string_view service, service_name, service_namespace;
   std::string_view policy;
   std::string_view protocol;
+
+  void blur() {
+    (outbound ? destination : source) = {};
+    service = service_name = service_namespace = {};
+  }
 
   void append_labels(std::string& to, const RequestInfo& request) const {
     if (!request.is_tcp) append_label(to, "response_code", std::to_string(request.status));
@@ -203,8 +222,8 @@ struct Stats::Parts {
     append_label(to, "request_protocol", protocol);
     append_label(to, "response_flags", flags_text(request.flags));
     if (!request.is_tcp) {
-      append_label(to, "grpc_response_status",
-                   request.grpc_status ? std::to_string(*request.grpc_status) : std::string());
+      const auto status = grpc_status_of(request);
+      append_label(to, "grpc_response_status", status ? std::to_string(*status) : std::string());
     }
     append_label(to, "connection_security_policy", policy);
   }
@@ -231,7 +250,7 @@ struct Stats::Parts {
     put(protocol);
     std::int32_t numbers[4] = {outbound ? 1 : 0, request.status,
                                static_cast<std::int32_t>(request.flags),
-                               request.grpc_status.value_or(-1)};
+                               grpc_status_of(request).value_or(-1)};
     to.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
   }
 };
@@ -273,8 +292,16 @@ Stats::Parts Stats::parts(const RequestInfo& request) const {
     p.service_name = request.cluster_name;
     if (p.service.empty()) p.service = request.cluster_name;
     p.service_namespace = p.destination.name_space;
+    p.made_up = true;
   }
   return p;
+}
+
+// Asked before a series is made.
+bool Stats::is_one_too_many(const Parts& parts, std::size_t series) {
+  if (series >= kMostSeries || (parts.made_up && made_up_ >= kMostMadeUp)) return true;
+  if (parts.made_up) ++made_up_;
+  return false;
 }
 
 void Stats::request_done(const RequestInfo& request) {
@@ -282,6 +309,12 @@ void Stats::request_done(const RequestInfo& request) {
   key_.clear();
   p.append_key(key_, request);
   auto found = by_key_.find(key_);
+  if (found == by_key_.end() && is_one_too_many(p, requests_.size())) {
+    p.blur();
+    key_.clear();
+    p.append_key(key_, request);
+    found = by_key_.find(key_);
+  }
   if (found == by_key_.end()) {
     std::string labels;
     p.append_labels(labels, request);
@@ -317,6 +350,12 @@ TcpSeries& Stats::tcp_series(const RequestInfo& connection) {
   Parts p = parts(connection);
   std::string labels;
   p.append_labels(labels, connection);
+  if (auto found = tcp_.find(labels); found != tcp_.end()) return found->second;
+  if (is_one_too_many(p, tcp_.size())) {
+    p.blur();
+    labels.clear();
+    p.append_labels(labels, connection);
+  }
   return tcp_[labels];
 }
 

@@ -76,6 +76,7 @@ class Stats {
   struct Parts;
   Parts parts(const RequestInfo& request) const;
   TcpSeries& tcp_series(const RequestInfo& connection);
+  bool is_one_too_many(const Parts& parts, std::size_t series);
   void count_route(const RequestInfo& request);
 
   const SelfFacts& self_;
@@ -86,7 +87,8 @@ class Stats {
   std::unordered_map<std::string, RequestSeries*, NameHash, std::equal_to<>> by_key_;
   // Of routes with a stat_prefix: "name{labels}".
   std::unordered_map<std::string, std::uint64_t, NameHash, std::equal_to<>> routes_;
-  std::string key_;  // scratch
+  std::size_t made_up_ = 0;  // series of hosts that belong to no service
+  std::string key_;          // scratch
 };
 
 }  // namespace mizzen::proxy
