@@ -37,10 +37,16 @@ void let_go(std::string& kept) {
 
 }  // namespace
 
+// Before the next request: what belongs to the last one (that it was taken back) comes with it.
+bool Session::turn_is_over(std::string_view bytes) const {
+  return heads_ >= options_.heads_per_turn && input_ == Input::kHead && kept_.empty() &&
+         bytes.size() > 3 && bytes[3] == static_cast<char>(FrameType::kHeaders);
+}
+
 // Returns what is left for the next turn.
 std::string_view Session::receive(std::string_view bytes) {
   heads_ = 0;
-  while (!bytes.empty() && status_ && heads_ < options_.heads_per_turn) {
+  while (!bytes.empty() && status_ && !turn_is_over(bytes)) {
     switch (input_) {
       case Input::kPreface:
         read_preface(bytes);

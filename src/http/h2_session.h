@@ -89,6 +89,7 @@ class Session {
 
   // h2_receive.cc: bytes to frames
   std::string_view receive(std::string_view bytes);
+  bool turn_is_over(std::string_view bytes) const;
   void receive_later(std::string_view bytes);
   void read_preface(std::string_view& bytes);
   void read_head(std::string_view& bytes);

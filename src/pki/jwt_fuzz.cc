@@ -41,21 +41,21 @@ void damage(std::string_view input, const PrivateKey& key) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const PrivateKey& key = key_of(data[0]);
+  const PrivateKey& quick = key_of(0);  // to sign: with RSA it takes a hundred times longer
   switch (data[0] % 4) {
     case 0:
     case 1:
-      if (verify_jwt(input, key.public_key())) std::abort();  // nobody signed it
+      if (verify_jwt(input, key_of(data[0]).public_key())) std::abort();  // nobody signed it
       break;
     case 2: {
-      const auto token = sign_jwt(input, "k", key);
+      const auto token = sign_jwt(input, "k", quick);
       if (!token) std::abort();
-      const auto read = verify_jwt(*token, key.public_key());
+      const auto read = verify_jwt(*token, quick.public_key());
       if (read ? *read != input : input.size() < 32 * 1024) std::abort();
       break;
     }
     default:
-      damage(input, key);
+      damage(input, quick);
   }
   return 0;
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kMostReads = 2;  // of 64 KiB, before others get their turn
 constexpr int kMostLingeringReads = 4;
-constexpr std::uint32_t kHeadsPerTurn = 64;  // of HTTP/2 requests
+constexpr std::uint32_t kHeadsPerTurn = 16;  // of HTTP/2 requests
 constexpr Duration kLinger = std::chrono::seconds(1);
 
 std::string_view text(std::span<const std::byte> bytes) {
