@@ -8,7 +8,7 @@ namespace mizzen::http::h2 {
 namespace {
 
 constexpr std::uint32_t kIdleFrames = 10'000;
-constexpr std::uint64_t kSettingsFrames = 100;  // and one more for each stream
+constexpr std::uint64_t kSettingsFrames = 100;  // and one more for each stream, and DATA frame sent
 constexpr std::size_t kKeptCapacity = 256;      // of memory, between two frames
 
 // Gathers `size` bytes: shows them when they are there, in place where possible. What it shows
@@ -251,9 +251,11 @@ void Session::count_window_update() {
   if (++window_updates_ > most) flooded("inbound_window_update_frames_flood");
 }
 
-// Each may move the windows of all streams.
+// Each may move the windows of all streams. A peer that measures its link moves them for what we
+// send.
 void Session::count_settings() {
-  if (++settings_frames_ > kSettingsFrames + streams_seen_) flooded("inbound_settings_flood");
+  const std::uint64_t most = kSettingsFrames + streams_seen_ + data_frames_;
+  if (++settings_frames_ > most) flooded("inbound_settings_flood");
 }
 
 // Rapid reset (CVE-2023-44487): a peer that mostly takes back what it asks for.
