@@ -161,13 +161,13 @@ void Daemon::renew_certificate() {
 
 void Daemon::on_change(control::Change change, const object::Json& object, bool removed) {
   for (const std::string& error : store_.take_errors()) log::warning("config", "{}", error);
-  discovery_.changed(change);
+  const std::string kind = object::string_at(object, {"kind"});
+  discovery_.changed(change, kind != "EndpointSlice");
   if (removed) {
     scrape_.remove(object);
   } else {
     scrape_.apply(object);
   }
-  const std::string kind = object::string_at(object, {"kind"});
   if (kind == "ConfigMap" && change != control::Change::kNone) follow_mesh();
   if (kind == "Namespace" && publisher_) {
     const std::string name = object::string_at(object, {"metadata", "name"});

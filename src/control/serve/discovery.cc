@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "api/names.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ struct Discovery::Stream {
   bool gone = false;
   WallTime connected{};
   std::shared_ptr<const Workload> workload;  // its pod, as `proxy` has it
+  std::uint64_t workloads = 0;               // when that was looked up
   Served served;
   std::vector<std::string> names;  // that it asks for
 };
@@ -237,7 +239,8 @@ void Discovery::schedule_endpoints() {
   });
 }
 
-void Discovery::changed(Change change) {
+void Discovery::changed(Change change, bool workloads) {
+  if (workloads) ++workloads_;
   if (!started_ || change == Change::kNone) return;
   if (change == Change::kEndpoints) {
     schedule_endpoints();
@@ -256,8 +259,13 @@ void Discovery::changed(Change change) {
   });
 }
 
+// Proxies with a part in common one after the other: what they share is at hand then.
 void Discovery::enqueue_all() {
-  for (const auto& [id, stream] : streams_) enqueue(stream);
+  std::vector<std::pair<const Part*, const std::shared_ptr<Stream>*>> order;
+  order.reserve(streams_.size());
+  for (const auto& [id, stream] : streams_) order.emplace_back(stream->served.part, &stream);
+  std::ranges::stable_sort(order, std::less<>(), [](const auto& entry) { return entry.first; });
+  for (const auto& [part, stream] : order) enqueue(*stream);
 }
 
 void Discovery::enqueue(const std::shared_ptr<Stream>& stream) {
@@ -288,24 +296,26 @@ void Discovery::turn() {
   if (!queue_.empty()) schedule_turn();
 }
 
+void Discovery::follow_pod(Stream& stream) {
+  const auto workload = store_.workload(stream.proxy.name_space, stream.proxy.pod);
+  // A pod that is gone while its proxy still speaks keeps what it had.
+  if (workload == stream.workload || workload == nullptr) return;
+  Proxy proxy = stream.proxy;
+  take_workload(*workload, &proxy);
+  const bool same = proxy.labels == stream.proxy.labels && proxy.address == stream.proxy.address &&
+                    proxy.locality == stream.proxy.locality;
+  stream.proxy = std::move(proxy);
+  stream.workload = workload;
+  if (!same) stream.served = Served();
+}
+
 void Discovery::push(Stream& stream) {
   const std::shared_ptr<const Snapshot> snapshot = target_;
   if (stream.served.snapshot == snapshot && !stream.served.asked) {
     pump(stream);
     return;
   }
-  const auto workload = store_.workload(stream.proxy.name_space, stream.proxy.pod);
-  // A pod that is gone while its proxy still speaks keeps what it had.
-  if (workload != stream.workload && workload != nullptr) {
-    Proxy proxy = stream.proxy;
-    take_workload(*workload, &proxy);
-    const bool same = proxy.labels == stream.proxy.labels &&
-                      proxy.address == stream.proxy.address &&
-                      proxy.locality == stream.proxy.locality;
-    stream.proxy = std::move(proxy);
-    stream.workload = workload;
-    if (!same) stream.served = Served();
-  }
+  if (std::exchange(stream.workloads, workloads_) != workloads_) follow_pod(stream);
   const auto before = stream.served.world;
   generator_.serve(snapshot, stream.proxy, stream.proven, stream.names, &stream.served);
   if (stream.served.world != before) {

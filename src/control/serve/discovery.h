@@ -21,7 +21,7 @@ namespace mizzen::control {
 struct DiscoveryOptions {
   Duration quiet = std::chrono::milliseconds(20);  // config changes wait for this long a pause
   Duration longest_wait = std::chrono::milliseconds(500);  // but no longer in all
-  Duration turn_budget = std::chrono::milliseconds(8);     // of pushing, before others get the loop
+  Duration turn_budget = std::chrono::milliseconds(16);    // of pushing, before others get the loop
   std::size_t high_water = 4 << 20;  // bytes unsent on a stream: nothing is added
   std::size_t max_streams = 20'000;
 };
@@ -58,8 +58,8 @@ class Discovery {
   // Delta and state-of-the-world ADS on `server`, which must not outlive this.
   void mount(net::GrpcServer& server, bool allow_anonymous);
 
-  // The store has changed. Until ready() nothing is pushed.
-  void changed(Change change);
+  // The store has changed; `workloads` false: no pod nor node has. Until start() nothing is pushed.
+  void changed(Change change, bool workloads = true);
   // The store holds the whole cluster from now on.
   void start();
 
@@ -80,6 +80,7 @@ class Discovery {
   void schedule_turn();
   void schedule_endpoints();
   void turn();
+  void follow_pod(Stream& stream);
   void push(Stream& stream);
   void pump(Stream& stream);
 
@@ -97,6 +98,7 @@ class Discovery {
   bool endpoints_scheduled_ = false;
   io::TimerId quiet_timer_ = 0;
   MonoTime first_change_{};
+  std::uint64_t workloads_ = 1;  // grows when a pod may be another
   DiscoveryCounters counters_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
