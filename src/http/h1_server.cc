@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/cell_pool.h"
 #include "base/strings.h"
 #include "http/h1_connection.h"
 
@@ -10,7 +11,7 @@ namespace mizzen::http {
 namespace h1 {
 namespace {
 
-class Server final : public Connection<ServerCodec> {
+class Server final : public Connection<ServerCodec>, public InCells<Server> {
  public:
   using Connection::Connection;
 

@@ -107,12 +107,12 @@ const EVP_CIPHER* implementation(RecordCipher cipher) {
 std::size_t key_size(RecordCipher cipher) { return cipher == RecordCipher::kAes128Gcm ? 16 : 32; }
 
 // HKDF-Expand-Label with an empty context (RFC 8446 7.1); never more than one block of the hash.
-void expand_label(const TrafficSecret& secret, std::string_view label, unsigned char* to,
-                  std::size_t size) {
+void expand(const TrafficSecret& secret, std::string_view label, unsigned char* to,
+            std::size_t size) {
   if (secret.size == 32) {
     Bytes32 short_secret;
     std::memcpy(short_secret.data(), secret.bytes.data(), short_secret.size());
-    io::expand_label(short_secret, label, {}, {to, size});
+    expand_label(short_secret, label, {}, {to, size});
     OPENSSL_cleanse(short_secret.data(), short_secret.size());
     return;
   }
@@ -169,14 +169,14 @@ RecordKeys::~RecordKeys() {
 }
 
 void RecordKeys::derive() {
-  expand_label(secret_, "key", key_.data(), key_size(cipher_));
-  expand_label(secret_, "iv", iv_.data(), iv_.size());
+  expand(secret_, "key", key_.data(), key_size(cipher_));
+  expand(secret_, "iv", iv_.data(), iv_.size());
 }
 
 void RecordKeys::update() {
   TrafficSecret next;
   next.size = secret_.size;
-  expand_label(secret_, "traffic upd", next.bytes.data(), next.size);
+  expand(secret_, "traffic upd", next.bytes.data(), next.size);
   secret_ = next;
   OPENSSL_cleanse(next.bytes.data(), next.bytes.size());
   sequence_ = 0;

@@ -20,14 +20,14 @@ constexpr std::size_t kMessageHead = 4;
 constexpr std::size_t kFinished = kMessageHead + 32;
 
 // Types of messages (RFC 8446 4) and of extensions (4.2).
-enum Message : char {
+enum MessageType : char {
   kClientHello = 1,
   kServerHello = 2,
-  kNewSessionTicket = 4,
+  kTicketMessage = 4,
   kEncryptedExtensions = 8,
   kFinishedMessage = 20
 };
-enum Extension : std::uint16_t {
+enum ExtensionType : std::uint16_t {
   kServerName = 0,
   kMaxFragment = 1,
   kAlpn = 16,
@@ -39,9 +39,9 @@ enum Extension : std::uint16_t {
   kKeyShare = 51
 };
 // Alerts (6.2).
-constexpr unsigned char kUnexpectedMessage = 10;
-constexpr unsigned char kBadRecordMac = 20;
-constexpr unsigned char kDecryptError = 51;
+constexpr unsigned char kAlertUnexpected = 10;
+constexpr unsigned char kAlertBadMac = 20;
+constexpr unsigned char kAlertDecryptError = 51;
 
 // Reads big-endian fields; `ok` turns false at the first that is not there.
 struct Fields {
@@ -67,7 +67,7 @@ struct Fields {
   bool done() const { return ok && rest.empty(); }
 };
 
-std::string_view text(std::span<const unsigned char> bytes) {
+std::string_view text_of(std::span<const unsigned char> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -103,14 +103,14 @@ void put_sealed(std::string& to, RecordKeys& keys, std::string_view content) {
 std::string server_hello(std::string_view session_id, std::span<const unsigned char> random,
                          const Bytes32& share) {
   std::string out("\x16\x03\x03\0\0\x02\0\0\0\x03\x03", 11);
-  out += text(random);
+  out += text_of(random);
   put_number(out, session_id.size(), 1);
   out += session_id;
   put_number(out, kSuite, 2);
   // No compression; extensions: the version, the first PSK, the key share.
   out +=
       std::string_view("\0\0\x34\0\x2b\0\x02\x03\x04\0\x29\0\x02\0\0\0\x33\0\x24\0\x1d\0\x20", 23);
-  out += text(share);
+  out += text_of(share);
   close_vector(out, 3, 2);
   close_vector(out, 6, 3);
   return out;
@@ -130,7 +130,7 @@ std::string encrypted_extensions(std::string_view alpn) {
   return out;
 }
 
-TrafficSecret traffic(const Bytes32& secret) {
+TrafficSecret traffic_secret(const Bytes32& secret) {
   TrafficSecret out;
   std::ranges::copy(secret, out.bytes.begin());
   out.size = secret.size();
@@ -305,8 +305,8 @@ bool TlsResumption::answer(const TlsContext& context, const Hello& hello, Server
   const Bytes32 theirs = derive_secret(handshake, "c hs traffic", hash);
   const Bytes32 ours = derive_secret(handshake, "s hs traffic", hash);
   const RecordCipher cipher = record_cipher(kSuite);
-  read_keys_ = std::make_unique<RecordKeys>(cipher, traffic(theirs), 0, false);
-  write_keys_ = std::make_unique<RecordKeys>(cipher, traffic(ours), 0, true);
+  read_keys_ = std::make_unique<RecordKeys>(cipher, traffic_secret(theirs), 0, false);
+  write_keys_ = std::make_unique<RecordKeys>(cipher, traffic_secret(ours), 0, true);
 
   info_ = std::make_unique<TlsInfo>();
   info_->sni = hello.sni;
@@ -321,7 +321,7 @@ bool TlsResumption::answer(const TlsContext& context, const Hello& hello, Server
   const Bytes32 verify = finished_by(ours, transcript.digest());
   const std::size_t finished_at = inside.size();
   inside += std::string_view("\x14\0\0\x20", 4);
-  inside += text(verify);
+  inside += text_of(verify);
   transcript.add(std::string_view(inside).substr(finished_at));
   put_sealed(output_, *write_keys_, inside);
 
@@ -329,8 +329,8 @@ bool TlsResumption::answer(const TlsContext& context, const Hello& hello, Server
   const Bytes32 master = hmac_sha256(derive_secret(handshake, "derived", empty_hash), kZero);
   expected_ = finished_by(theirs, hash);
   secrets_.cipher = cipher;
-  secrets_.read = traffic(derive_secret(master, "c ap traffic", hash));
-  secrets_.write = traffic(derive_secret(master, "s ap traffic", hash));
+  secrets_.read = traffic_secret(derive_secret(master, "c ap traffic", hash));
+  secrets_.write = traffic_secret(derive_secret(master, "s ap traffic", hash));
   transcript.add(std::string_view("\x14\0\0\x20", 4));
   transcript.add(expected_);
   sessions_ = context.server_sessions;
@@ -355,9 +355,9 @@ void TlsResumption::put_ticket(const Bytes32& master, const ServerSession& sessi
   next_.peer = session.peer;
   std::string ticket("\x04\0\0\0", 4);
   put_number(ticket, static_cast<std::size_t>(session.ends - std::time(nullptr)), 4);
-  ticket += text(blur);
+  ticket += text_of(blur);
   ticket += std::string_view("\x01\0\0\x20", 4);
-  ticket += text(next_.id);
+  ticket += text_of(next_.id);
   put_number(ticket, 0, 2);
   close_vector(ticket, 1, 3);
   RecordKeys keys(secrets_.cipher, secrets_.write, 0, true);
@@ -381,7 +381,7 @@ TlsResumption::Step TlsResumption::take(std::string& input) {
     const std::size_t size = static_cast<std::size_t>(static_cast<unsigned char>(input[3])) << 8 |
                              static_cast<unsigned char>(input[4]);
     if (size > kMostRecord - kRecordHeader) {
-      return fail(kUnexpectedMessage, "a record is too long");
+      return fail(kAlertUnexpected, "a record is too long");
     }
     if (input.size() < kRecordHeader + size) return Step::kMore;
     const std::string record = input.substr(0, kRecordHeader + size);
@@ -391,11 +391,11 @@ TlsResumption::Step TlsResumption::take(std::string& input) {
       fault_ = "the peer sent an alert";
       return Step::kFailed;
     }
-    if (record[0] != 23) return fail(kUnexpectedMessage, "a record that does not belong here");
+    if (record[0] != 23) return fail(kAlertUnexpected, "a record that does not belong here");
     std::string content(record.size(), '\0');
     const auto opened = read_keys_->open(std::as_bytes(std::span(record)),
                                          reinterpret_cast<std::byte*>(content.data()));
-    if (!opened) return fail(kBadRecordMac, "a record is not authentic");
+    if (!opened) return fail(kAlertBadMac, "a record is not authentic");
     if (opened->type == static_cast<std::uint8_t>(RecordType::kAlert)) {
       fault_ = "the peer sent an alert";
       return Step::kFailed;
@@ -403,12 +403,12 @@ TlsResumption::Step TlsResumption::take(std::string& input) {
     finished_ += std::string_view(content).substr(0, opened->size);
     if (opened->type != static_cast<std::uint8_t>(RecordType::kHandshake) || opened->size == 0 ||
         finished_.size() > kFinished || finished_[0] != kFinishedMessage) {
-      return fail(kUnexpectedMessage, "something else than Finished");
+      return fail(kAlertUnexpected, "something else than Finished");
     }
     if (finished_.size() < kFinished) continue;
     if (!finished_.starts_with(std::string_view("\x14\0\0\x20", 4)) ||
         CRYPTO_memcmp(finished_.data() + kMessageHead, expected_.data(), expected_.size()) != 0) {
-      return fail(kDecryptError, "the peer's Finished is wrong");
+      return fail(kAlertDecryptError, "the peer's Finished is wrong");
     }
     if (sessions_) sessions_->put(next_);
     return Step::kDone;

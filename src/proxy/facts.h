@@ -41,13 +41,10 @@ struct SelfFacts {
   bool is_gateway = false;
 };
 
-struct ConnectionInfo {
-  std::uint64_t id = 0;
-  WallTime started{};
-  MonoTime started_mono{};
+// What connections of one kind have in common, and share while they rest.
+struct CommonInfo {
   io::Address local;               // where the client meant to go (original destination)
   io::Address direct_local;        // where it arrived
-  io::Address remote;              // the client
   std::string server_name;         // SNI, lower case
   std::string alpn;                // agreed
   std::string transport_protocol;  // "tls" or "raw_buffer"
@@ -55,14 +52,25 @@ struct ConnectionInfo {
   Direction direction = Direction::kUnspecified;
   std::shared_ptr<const Listener> listener;
   std::string chain_name;
-  std::shared_ptr<const io::PeerCertificate> peer;  // verified client certificate, or null
-  std::shared_ptr<const io::PeerCertificate> own;   // what we showed
+  std::shared_ptr<const io::PeerCertificate> own;  // what we showed
   bool tls = false;
   bool mutual_tls = false;
   bool from_mizzen = false;  // ALPN mizzen-h2
-  PeerRef peer_workload;     // the client's, when it told; null otherwise
-  PlaceRef place;            // in the limits on connections
+  bool operator==(const CommonInfo&) const = default;
 };
+
+// What is a connection's own.
+struct OwnInfo {
+  std::uint64_t id = 0;
+  WallTime started{};
+  MonoTime started_mono{};
+  io::Address remote;                               // the client
+  std::shared_ptr<const io::PeerCertificate> peer;  // verified client certificate, or null
+  PeerRef peer_workload;                            // the client's, when it told; null otherwise
+  PlaceRef place;                                   // in the limits on connections
+};
+
+struct ConnectionInfo : CommonInfo, OwnInfo {};
 
 // Envoy's response flags, in the order in which they print.
 enum class Flag : std::uint32_t {

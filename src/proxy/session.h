@@ -21,7 +21,9 @@ class Session {
                         const FilterChain* chain) = 0;
   // Finish what is under way, take nothing new, then remove yourself.
   virtual void drain() = 0;
+  // Valid until another session of the worker is asked.
   virtual const ConnectionInfo& info() const = 0;
+  virtual const std::shared_ptr<const Listener>& listener() const { return info().listener; }
 
  private:
   friend class Worker;

@@ -63,12 +63,22 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
 void Worker::tell_sessions() {
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     Session& session = **at++;  // it may remove itself
-    const ConnectionInfo& info = session.info();
-    if (info.listener == nullptr) continue;
-    auto listener = config_->listener(info.listener->name);
-    if (listener == info.listener) continue;
-    session.on_chain(listener, listener ? chain_for(*listener, info) : nullptr);
+    const std::shared_ptr<const Listener>& was = session.listener();
+    if (was == nullptr) continue;
+    auto listener = config_->listener(was->name);
+    if (listener == was) continue;
+    session.on_chain(listener, listener ? chain_for(*listener, session.info()) : nullptr);
   }
+  spare_info_ = {};
+}
+
+std::shared_ptr<const CommonInfo> Worker::share(CommonInfo&& info) {
+  for (const auto& one : shared_infos_) {
+    if (auto shared = one.lock(); shared && *shared == info) return shared;
+  }
+  auto made = std::make_shared<const CommonInfo>(std::move(info));
+  shared_infos_[next_shared_info_++ % shared_infos_.size()] = made;
+  return made;
 }
 
 // One that has its answer may end others, and ask for more.

@@ -94,6 +94,10 @@ class Worker {
   const LiveConfigRef& config() const { return config_; }
   bool draining() const { return drain_idle_.has_value(); }
   std::optional<Duration> drain_idle() const { return drain_idle_; }  // set while draining
+  // The same value for all who rest with it.
+  std::shared_ptr<const CommonInfo> share(CommonInfo&& info);
+  // For a resting connection to say what it is.
+  ConnectionInfo& spare_info() { return spare_info_; }
   // One read's worth of bytes, for use within one call.
   std::span<std::byte> scratch() { return scratch_; }
   std::uint64_t random();
@@ -129,6 +133,9 @@ class Worker {
   std::int64_t date_second_ = -1;
   std::string date_;
   std::vector<std::byte> scratch_;
+  std::array<std::weak_ptr<const CommonInfo>, 32> shared_infos_;  // the latest
+  std::size_t next_shared_info_ = 0;
+  ConnectionInfo spare_info_;
 };
 
 }  // namespace mizzen::proxy

@@ -14,6 +14,7 @@ constexpr int kMostReads = 2;  // of 64 KiB, before others get their turn
 constexpr int kMostLingeringReads = 4;
 constexpr std::uint32_t kHeadsPerTurn = 16;  // of HTTP/2 requests
 constexpr Duration kLinger = std::chrono::seconds(1);
+constexpr Duration kRest = std::chrono::seconds(1);  // of idleness, until what is not needed goes
 
 std::string_view text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -21,14 +22,18 @@ std::string_view text(std::span<const std::byte> bytes) {
 
 }  // namespace
 
+Connection::Busy::Busy(Connection& connection)
+    : limit(io::Timer::of<&Connection::on_head_timeout>(connection.worker_.loop(), &connection)) {}
+
 Connection::Connection(Worker& worker, std::unique_ptr<io::Stream> stream, ConnectionInfo info,
                        std::shared_ptr<const HttpSettings> settings)
     : worker_(worker),
       stream_(std::move(stream)),
-      info_(std::move(info)),
       settings_(std::move(settings)),
-      timer_(io::Timer::of<&Connection::on_timeout>(worker.loop(), this)),
-      limit_(io::Timer::of<&Connection::on_head_timeout>(worker.loop(), this)) {}
+      busy_(std::make_unique<Busy>(*this)),
+      timer_(io::Timer::of<&Connection::on_timeout>(worker.loop(), this)) {
+  busy_->info = std::move(info);
+}
 
 Connection::~Connection() {
   if (flush_planned_) worker_.forget_flush(*this);
@@ -38,12 +43,13 @@ Connection::~Connection() {
 void Connection::start() {
   worker_.stats().gauge("mizzen_downstream_http_connections", 1);
   using Codec = HttpSettings::Codec;
-  if (settings_->codec == Codec::kHttp2 || info_.alpn == kMizzenAlpn ||
-      info_.alpn == api::kAlpnH2 || info_.alpn == api::kAlpnIstioH2 ||
-      (!info_.tls && info_.application_protocols.size() == 1 &&
-       info_.application_protocols.front() == "h2c")) {
+  const ConnectionInfo& info = busy_->info;
+  if (settings_->codec == Codec::kHttp2 || info.alpn == kMizzenAlpn || info.alpn == api::kAlpnH2 ||
+      info.alpn == api::kAlpnIstioH2 ||
+      (!info.tls && info.application_protocols.size() == 1 &&
+       info.application_protocols.front() == "h2c")) {
     make_codec(http::Protocol::kHttp2);
-  } else if (settings_->codec == Codec::kHttp1 || info_.alpn == api::kAlpnHttp11) {
+  } else if (settings_->codec == Codec::kHttp1 || info.alpn == api::kAlpnHttp11) {
     make_codec(http::Protocol::kHttp11);
   }
   if (settings_->max_connection_duration) {
@@ -51,7 +57,7 @@ void Connection::start() {
   }
   stream_->set_handler(this);
   arm_idle();
-  if (codec_) flush();
+  if (busy_->codec) flush();
 }
 
 void Connection::make_codec(http::Protocol protocol) {
@@ -59,14 +65,14 @@ void Connection::make_codec(http::Protocol protocol) {
   options.limits = settings_->limits;
   options.header_case = settings_->header_case;
   options.absolute_targets = settings_->http1_allow_absolute_url;
-  options.scheme = info_.tls ? "https" : "http";
+  options.scheme = busy_->info.tls ? "https" : "http";
   options.heads_per_turn = kHeadsPerTurn;
-  codec_ = protocol == http::Protocol::kHttp2 ? http::make_h2_server(options, this)
-                                              : http::make_h1_server(options, this);
+  busy_->codec = protocol == http::Protocol::kHttp2 ? http::make_h2_server(options, this)
+                                                    : http::make_h1_server(options, this);
   state_ = State::kOpen;
   if (protocol != http::Protocol::kHttp2 || !settings_->h2_keep_alive) return;
-  keep_alive_ = std::make_unique<KeepAlive>(
-      worker_.loop(), *settings_->h2_keep_alive, *codec_, worker_.random(), [this] {
+  busy_->keep_alive = std::make_unique<KeepAlive>(
+      worker_.loop(), *settings_->h2_keep_alive, *busy_->codec, worker_.random(), [this] {
         worker_.stats().count("mizzen_http2_keepalive_timeout_total");
         close();
       });
@@ -105,23 +111,25 @@ void Connection::on_readable() {
     if (got.status == io::IoStatus::kEof || got.status == io::IoStatus::kError) return close();
     if (state_ == State::kLingering) {
       // Who floods a connection that broke the protocol is not listened to until the time is over.
-      const bool http2 = codec_->protocol() == http::Protocol::kHttp2;
+      const bool http2 = busy_->codec->protocol() == http::Protocol::kHttp2;
       if (http2 && ++reads_ >= kMostLingeringReads) return close();
       break;
     }
+    if (!busy_) wake();
     std::string_view bytes = text(buffer.first(got.bytes));
     std::string joined;
-    if (codec_ == nullptr) {
-      if (!first_bytes_.empty()) bytes = joined = std::exchange(first_bytes_, {}).append(bytes);
+    if (busy_->codec == nullptr) {
+      if (!busy_->first_bytes.empty())
+        bytes = joined = std::exchange(busy_->first_bytes, {}).append(bytes);
       if (!choose_codec(bytes)) {
-        first_bytes_ = bytes;
+        busy_->first_bytes = bytes;
         watch_head();
         continue;
       }
     }
     if (Status fed = feed(bytes); !fed) return fail(fed.error());
     watch_head();
-    if (!codec_->wants_input()) break;
+    if (!busy_->codec->wants_input()) break;
     if (got.bytes < buffer.size()) break;  // on_readable comes again if there is more
   }
   flush();
@@ -131,14 +139,14 @@ void Connection::on_readable() {
 // back in the same breath costs no upstream anything.
 Status Connection::feed(std::string_view bytes) {
   in_codec_ = true;
-  Status fed = codec_->feed(bytes);
+  Status fed = busy_->codec->feed(bytes);
   std::vector<Stream*>& fresh = worker_.fresh();
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     if (Stream* stream = std::exchange(fresh[i], nullptr)) stream->go();
   }
   fresh.clear();
   in_codec_ = false;
-  if (codec_->wants_turn()) on_work();
+  if (busy_->codec->wants_turn()) on_work();
   return fed;
 }
 
@@ -146,7 +154,7 @@ Status Connection::feed(std::string_view bytes) {
 void Connection::end_input() {
   half_closed_ = true;
   in_codec_ = true;
-  codec_->end_of_input();
+  busy_->codec->end_of_input();
   in_codec_ = false;
 }
 
@@ -166,7 +174,7 @@ void Connection::on_work() {
 void Connection::flush_planned() {
   flush_planned_ = false;
   if (state_ == State::kClosed) return;
-  if (codec_ && state_ != State::kLingering) {
+  if (busy_ && busy_->codec && state_ != State::kLingering) {
     if (Status fed = feed({}); !fed) return fail(fed.error());  // input that was kept back
     watch_head();
   }
@@ -174,10 +182,10 @@ void Connection::flush_planned() {
 }
 
 void Connection::flush() {
-  if (state_ == State::kClosed || codec_ == nullptr) return;
+  if (state_ == State::kClosed || !busy_ || busy_->codec == nullptr) return;
   std::array<iovec, 16> pieces;
   while (!blocked_) {
-    std::size_t count = codec_->output(pieces);
+    std::size_t count = busy_->codec->output(pieces);
     if (count == 0) break;
     std::size_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += pieces[i].iov_len;
@@ -186,24 +194,24 @@ void Connection::flush() {
     if (put.bytes < total) blocked_ = true;
     if (put.bytes == 0) break;
     in_codec_ = true;
-    codec_->drained(put.bytes);
+    busy_->codec->drained(put.bytes);
     in_codec_ = false;
   }
   if (state_ == State::kLingering) {
     if (!blocked_) stream_->shutdown_write();
     return;
   }
-  if (obsolete_ && codec_->open_streams() == 0 && !blocked_) return linger();
-  if (codec_->output_ended() && !blocked_) {
-    if (codec_->finished()) return linger();
+  if (obsolete_ && busy_->codec->open_streams() == 0 && !blocked_) return linger();
+  if (busy_->codec->output_ended() && !blocked_) {
+    if (busy_->codec->finished()) return linger();
     stream_->shutdown_write();
   }
-  bool pause = !codec_->wants_input();
+  bool pause = !busy_->codec->wants_input();
   if (pause != paused_) {
     paused_ = pause;
     stream_->pause_reading(pause);
   }
-  if (streams_.empty() && !timer_.armed()) arm_idle();
+  if (busy_->streams.empty() && !timer_.armed()) arm_idle();
 }
 
 http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&& head, bool end) {
@@ -211,27 +219,27 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
   timer_.cancel();
   auto stream = std::make_unique<Stream>(*this, id, std::move(head));
   Stream& started = *stream;
-  streams_.push_front(std::move(stream));
-  started.set_place(streams_.begin());
+  busy_->streams.push_front(std::move(stream));
+  started.set_place(busy_->streams.begin());
   ++requests_;
   bool enough = settings_->max_requests_per_connection != 0 &&
                 requests_ >= settings_->max_requests_per_connection;
   bool old = ends_at_ != MonoTime{} && worker_.loop().now() >= ends_at_;
   // Before the start: a request that is answered at once is to say that it was the last.
-  if (enough || old || worker_.draining()) codec_->drain();
+  if (enough || old || worker_.draining()) busy_->codec->drain();
   started.start(end);
-  if (end && codec_->protocol() == http::Protocol::kHttp2) {
+  if (end && busy_->codec->protocol() == http::Protocol::kHttp2) {
     worker_.fresh().push_back(&started);
   } else {
     started.go();
   }
-  limit_.cancel();
+  busy_->limit.cancel();
   return &started;
 }
 
 void Connection::stream_done(Stream& stream) {
   std::unique_ptr<Stream> gone = std::move(*stream.place());
-  streams_.erase(stream.place());
+  busy_->streams.erase(stream.place());
   worker_.loop().dispose(std::move(gone));
 }
 
@@ -240,27 +248,76 @@ void Connection::on_chain(const std::shared_ptr<const Listener>& listener,
   const std::shared_ptr<const HttpSettings>* http =
       chain == nullptr ? nullptr
                        : std::get_if<std::shared_ptr<const HttpSettings>>(&chain->terminal);
-  if (http == nullptr || (chain->tls != nullptr) != info_.tls) {
+  const bool tls = busy_ ? busy_->info.tls : common_->tls;
+  if (http == nullptr || (chain->tls != nullptr) != tls) {
     // A plaintext connection under a new STRICT, or a listener that is gone.
+    if (!busy_) wake();
     obsolete_ = true;
-    if (codec_) codec_->drain();
-    if (codec_ == nullptr || codec_->open_streams() == 0) on_work();
-    if (codec_ == nullptr) close();
+    if (busy_->codec) busy_->codec->drain();
+    if (busy_->codec == nullptr || busy_->codec->open_streams() == 0) on_work();
+    if (busy_->codec == nullptr) close();
     return;
   }
-  info_.listener = listener;
-  info_.chain_name = chain->name;
   settings_ = *http;
+  if (busy_) {
+    busy_->info.listener = listener;
+    busy_->info.chain_name = chain->name;
+    return;
+  }
+  CommonInfo changed = *common_;
+  changed.listener = listener;
+  changed.chain_name = chain->name;
+  common_ = worker_.share(std::move(changed));
 }
 
 // Where nobody can be told, a request may be on its way: it is answered yet, and told that it was
 // the last. So is the next one after an answer whose head has left.
 void Connection::drain() {
-  const bool silent = codec_ == nullptr ||
-                      (codec_->open_streams() == 0 && codec_->protocol() != http::Protocol::kHttp2);
+  http::ServerCodec* const codec = busy_ ? busy_->codec.get() : nullptr;
+  const bool silent = codec == nullptr ||
+                      (codec->open_streams() == 0 && codec->protocol() != http::Protocol::kHttp2);
   if (silent) return arm_idle();
-  codec_->drain();
+  told_last_ = true;
+  codec->drain();
   on_work();
+}
+
+const ConnectionInfo& Connection::resting_info() const {
+  ConnectionInfo& spare = worker_.spare_info();
+  static_cast<CommonInfo&>(spare) = *common_;
+  static_cast<OwnInfo&>(spare) = own_;
+  return spare;
+}
+
+const std::shared_ptr<const Listener>& Connection::listener() const {
+  return busy_ ? busy_->info.listener : common_->listener;
+}
+
+// HTTP/1 between two requests, or before the first: what comes next needs a codec, but no
+// particular one.
+bool Connection::can_rest() {
+  if (!busy_ || !busy_->streams.empty() || !busy_->first_bytes.empty()) return false;
+  if (obsolete_ || blocked_ || tunnel_ || paused_ || flush_planned_ || told_last_) return false;
+  const auto& codec = busy_->codec;
+  if (codec == nullptr) return state_ == State::kWaiting;
+  std::array<iovec, 1> piece;
+  return state_ == State::kOpen && codec->protocol() != http::Protocol::kHttp2 &&
+         codec->open_streams() == 0 && !codec->head_pending() && !codec->finished() &&
+         codec->output(piece) == 0;
+}
+
+void Connection::rest() {
+  if (!can_rest()) return;
+  own_ = std::move(static_cast<OwnInfo&>(busy_->info));
+  common_ = worker_.share(std::move(static_cast<CommonInfo&>(busy_->info)));
+  busy_.reset();
+}
+
+void Connection::wake() {
+  busy_ = std::make_unique<Busy>(*this);
+  static_cast<OwnInfo&>(busy_->info) = std::move(own_);
+  static_cast<CommonInfo&>(busy_->info) = *std::exchange(common_, nullptr);
+  if (state_ == State::kOpen) make_codec(http::Protocol::kHttp11);
 }
 
 namespace {
@@ -284,10 +341,10 @@ constexpr Violation kViolations[] = {
 }  // namespace
 
 void Connection::fail(const Error& error) {
-  log::debug("connection", "{}: {}", info_.remote.to_string(), error.message);
+  log::debug("connection", "{}: {}", busy_->info.remote.to_string(), error.message);
   worker_.stats().count("mizzen_downstream_protocol_errors_total");
   for (const Violation& one : kViolations) {
-    if (one.name == codec_->violation()) worker_.stats().count(one.counter);
+    if (one.name == busy_->codec->violation()) worker_.stats().count(one.counter);
   }
   log_refused("http1.codec_error");
   flush();
@@ -296,15 +353,15 @@ void Connection::fail(const Error& error) {
 
 // A request that never became one: Envoy's line has no method, path or protocol.
 void Connection::log_refused(std::string_view details) {
-  if (codec_->protocol() == http::Protocol::kHttp2) return;
+  if (busy_->codec->protocol() == http::Protocol::kHttp2) return;
   std::array<iovec, 1> piece;
   std::string_view out;
-  if (codec_->output(piece) == 1) {
+  if (busy_->codec->output(piece) == 1) {
     out = {static_cast<const char*>(piece[0].iov_base), piece[0].iov_len};
   }
   if (!out.starts_with("HTTP/1.1 ") || out.size() < 12) return;
   RequestInfo request;
-  request.connection = &info_;
+  request.connection = &busy_->info;
   request.started = worker_.loop().wall();
   request.status = parse_int<int>(out.substr(9, 3)).value_or(400);
   request.protocol = http::Protocol::kHttp11;
@@ -325,47 +382,60 @@ void Connection::linger() {
   state_ = State::kLingering;
   if (!blocked_) stream_->shutdown_write();
   if (paused_) stream_->pause_reading(false);
+  rests_next_ = false;
   const Duration wait = settings_->delayed_close_timeout;
   timer_.arm(wait > Duration::zero() ? wait : kLinger);
 }
 
-void Connection::arm_idle() {
+void Connection::arm_idle(Duration passed) {
   std::optional<Duration> idle = settings_->idle_timeout;
+  http::ServerCodec* const codec = busy_ ? busy_->codec.get() : nullptr;
+  const bool told = codec != nullptr && codec->protocol() == http::Protocol::kHttp2;
+  if (auto draining = worker_.drain_idle(); draining && !told) {
+    idle = idle ? std::min(*idle, *draining) : *draining;
+  }
+  if (idle) idle = std::max(*idle - passed, Duration{0});
   if (ends_at_ != MonoTime{}) {
     Duration left = std::max(ends_at_ - worker_.loop().now(), Duration{0});
     idle = idle ? std::min(*idle, left) : left;
   }
-  const bool told = codec_ != nullptr && codec_->protocol() == http::Protocol::kHttp2;
-  if (auto draining = worker_.drain_idle(); draining && !told) {
-    idle = idle ? std::min(*idle, *draining) : *draining;
+  rests_next_ = busy_ && !told && passed == Duration{0} && (!idle || *idle > kRest);
+  if (rests_next_) {
+    timer_.arm(kRest);
+  } else if (idle) {
+    timer_.arm(*idle);
   }
-  if (idle) timer_.arm(*idle);
 }
 
 void Connection::on_timeout() {
-  if (state_ == State::kLingering || codec_ == nullptr) return close();
-  codec_->drain();
+  if (std::exchange(rests_next_, false)) {
+    rest();
+    return arm_idle(kRest);
+  }
+  if (state_ == State::kOpen && !busy_) wake();
+  if (state_ == State::kLingering || !busy_ || busy_->codec == nullptr) return close();
+  busy_->codec->drain();
   obsolete_ = true;
   flush();
 }
 
 void Connection::on_pong(std::uint64_t) {
-  if (keep_alive_) keep_alive_->on_pong();
+  if (busy_->keep_alive) busy_->keep_alive->on_pong();
 }
 
 // request_headers_timeout runs from a head's first byte to its last.
 void Connection::watch_head() {
   if (!settings_->request_headers_timeout) return;
-  if (codec_ != nullptr && !codec_->head_pending()) return limit_.cancel();
-  if (!limit_.armed()) limit_.arm(*settings_->request_headers_timeout);
+  if (busy_->codec != nullptr && !busy_->codec->head_pending()) return busy_->limit.cancel();
+  if (!busy_->limit.armed()) busy_->limit.arm(*settings_->request_headers_timeout);
 }
 
 void Connection::on_head_timeout() {
   if (state_ == State::kClosed || state_ == State::kLingering) return;
   worker_.stats().count("mizzen_downstream_request_header_timeouts_total");
-  if (codec_ == nullptr) return close();
+  if (busy_->codec == nullptr) return close();
   in_codec_ = true;
-  codec_->refuse(408);
+  busy_->codec->refuse(408);
   in_codec_ = false;
   log_refused("request_header_timeout");
   flush();
@@ -376,11 +446,13 @@ void Connection::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   timer_.cancel();
-  limit_.cancel();
   stream_->set_handler(nullptr);
-  for (auto at = streams_.begin(); at != streams_.end();) {
-    Stream& stream = **at++;
-    stream.abandon();
+  if (busy_) {
+    busy_->limit.cancel();
+    for (auto at = busy_->streams.begin(); at != busy_->streams.end();) {
+      Stream& stream = **at++;
+      stream.abandon();
+    }
   }
   worker_.remove(*this);
 }

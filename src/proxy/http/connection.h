@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 
+#include "base/cell_pool.h"
 #include "http/codec.h"
 #include "io/stream.h"
 #include "proxy/http/keep_alive.h"
@@ -25,19 +26,30 @@ class Connection final : public Session, private io::StreamHandler, private http
 
   void on_chain(const std::shared_ptr<const Listener>& listener, const FilterChain* chain) override;
   void drain() override;
-  const ConnectionInfo& info() const override { return info_; }
+  const ConnectionInfo& info() const override { return busy_ ? busy_->info : resting_info(); }
+  const std::shared_ptr<const Listener>& listener() const override;
 
   // For streams.
   Worker& worker() { return worker_; }
-  http::ServerCodec& codec() { return *codec_; }
+  http::ServerCodec& codec() { return *busy_->codec; }
   const std::shared_ptr<const HttpSettings>& settings() const { return settings_; }
-  ConnectionInfo& facts() { return info_; }
+  ConnectionInfo& facts() { return busy_->info; }
   void stream_done(Stream& stream);         // disposes of it at the end of the turn
   void flush_planned();                     // from the worker
   void became_tunnel() { tunnel_ = true; }  // HTTP/1 is over: each half ends by itself
 
  private:
   enum class State : std::uint8_t { kWaiting, kOpen, kLingering, kClosed };
+  // What a connection at rest does without.
+  struct Busy final : InCells<Busy> {
+    explicit Busy(Connection& connection);
+    ConnectionInfo info;
+    std::unique_ptr<http::ServerCodec> codec;
+    std::unique_ptr<KeepAlive> keep_alive;  // HTTP/2, when configured
+    std::list<std::unique_ptr<Stream>> streams;
+    std::string first_bytes;  // kept until they tell the protocol
+    io::Timer limit;          // request_headers_timeout while a head is incomplete
+  };
   void on_readable() override;
   void on_writable() override;
   void on_error(const Error& error) override;
@@ -57,22 +69,25 @@ class Connection final : public Session, private io::StreamHandler, private http
   void watch_head();
   void linger();
   void close();
-  void arm_idle();
+  void arm_idle(Duration passed = {});  // `passed`: for how long it has been idle
+  const ConnectionInfo& resting_info() const;
+  bool can_rest();
+  void rest();
+  void wake();
 
   Worker& worker_;
   std::unique_ptr<io::Stream> stream_;
-  ConnectionInfo info_;
   std::shared_ptr<const HttpSettings> settings_;
-  std::unique_ptr<http::ServerCodec> codec_;
-  std::unique_ptr<KeepAlive> keep_alive_;  // HTTP/2, when configured
-  std::list<std::unique_ptr<Stream>> streams_;
-  std::string first_bytes_;  // kept until they tell the protocol
-  io::Timer timer_;          // idle, or lingering
-  io::Timer limit_;          // request_headers_timeout while a head is incomplete
-  MonoTime ends_at_{};       // max_connection_duration; unset: none
+  std::unique_ptr<Busy> busy_;  // null at rest: then the next two say what its info would
+  OwnInfo own_;
+  std::shared_ptr<const CommonInfo> common_;
+  io::Timer timer_;     // to rest, idle, or lingering
+  MonoTime ends_at_{};  // max_connection_duration; unset: none
   std::uint32_t requests_ = 0;
   std::uint8_t reads_ = 0;  // while lingering
   State state_ = State::kWaiting;
+  bool rests_next_ = false;  // when timer_ fires
+  bool told_last_ = false;   // the codec knows that the next request is the last
   bool obsolete_ = false;  // no chain of today would take this connection: ends after its requests
   bool blocked_ = false;   // the socket takes no more
   bool tunnel_ = false;    // an upgraded connection, or CONNECT

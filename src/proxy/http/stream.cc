@@ -38,7 +38,7 @@ MonoTime Stream::now() const { return worker().loop().now(); }
 
 void Stream::start(bool end) {
   started_ = now();
-  info_.connection = &connection_.info();
+  info_.connection = &connection_.facts();
   info_.request = &request_;
   info_.protocol = request_.protocol;
   info_.started = worker().loop().wall();
@@ -64,9 +64,9 @@ void Stream::go() {
 // On demand, a table's host of all hosts stands for those that the mesh does not know: whether it
 // knows this one is asked first.
 bool Stream::look_up() {
-  if (!connection_.info().listener->on_demand || table_ == nullptr || !table_->any) return false;
+  if (!connection_.facts().listener->on_demand || table_ == nullptr || !table_->any) return false;
   if (decision_.host != &table_->hosts[*table_->any]) return false;
-  auto name = destination_name(request_.authority, connection_.info().local.port());
+  auto name = destination_name(request_.authority, connection_.facts().local.port());
   if (!name || snapshot_->knows(*name, now())) return false;
   enter(State::kLooking);
   lookup_ = std::make_unique<Lookup>(worker(), std::vector{std::move(*name)}, [this](bool known) {
@@ -129,7 +129,7 @@ bool Stream::accept_head() {
     request_.set_authority(settings().default_host_for_http_10);
   }
   std::uint64_t random[2] = {worker().random(), worker().random()};
-  admit_request(request_, settings(), connection_.info(), random, info_.remote);
+  admit_request(request_, settings(), connection_.facts(), random, info_.remote);
   if (settings().grpc_web) {
     grpc_web_ = GrpcWeb::accept(request_);
     if (grpc_web_) info_.is_grpc = true;
@@ -172,7 +172,7 @@ void Stream::strip_host() {
   auto colon = host.rfind(':');
   if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
     auto port = parse_int<std::uint16_t>(host.substr(colon + 1));
-    bool own = s.strip_matching_host_port && port == connection_.info().local.port();
+    bool own = s.strip_matching_host_port && port == connection_.facts().local.port();
     if (s.strip_any_host_port || own) host = host.substr(0, colon);
   }
   if (s.strip_trailing_host_dot && host.ends_with('.')) host.remove_suffix(1);
@@ -263,7 +263,7 @@ void Stream::prepare_forward(const route::Route& route) {
     request_.set_path(*path);
   }
   if (settings().tracing && !route.operation.empty()) {
-    if (connection_.info().direction == Direction::kInbound) {
+    if (connection_.facts().direction == Direction::kInbound) {
       if (request_.headers.remove("x-envoy-decorator-operation") == 0) decorator_ = route.operation;
     } else {
       request_.headers.set("x-envoy-decorator-operation", route.operation);
@@ -304,7 +304,7 @@ void Stream::limit_duration(const route::Forward& forward) {
 void Stream::mirror() {
   if (!mirrors_) return;
   mirrors_ = false;
-  send_mirrors(worker(), snapshot_, *decision_.route, request_, mirror_body_, connection_.info());
+  send_mirrors(worker(), snapshot_, *decision_.route, request_, mirror_body_, connection_.facts());
   std::string().swap(mirror_body_);
 }
 
@@ -440,7 +440,7 @@ void Stream::respond(bool end) {
   if (cors_ != nullptr) {
     if (auto origin = request_.headers.get("origin")) add_cors_headers(headers, *cors_, *origin);
   }
-  if (connection_.info().direction != Direction::kInbound) {
+  if (connection_.facts().direction != Direction::kInbound) {
     headers.remove("x-envoy-decorator-operation");
   } else if (!decorator_.empty()) {
     headers.set("x-envoy-decorator-operation", decorator_);

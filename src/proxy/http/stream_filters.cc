@@ -30,7 +30,7 @@ bool Stream::run_filter(const HttpFilter& filter) {
   if (const auto* rbac = std::get_if<RbacFilter>(&filter.settings)) {
     if (rbac->rules == nullptr) return true;
     HeadView view(request_);
-    auto details = denied(*rbac->rules, connection_.info(), info_.remote, &view);
+    auto details = denied(*rbac->rules, connection_.facts(), info_.remote, &view);
     if (!details) return true;
     reply(403, "RBAC: access denied", *details);
     return false;

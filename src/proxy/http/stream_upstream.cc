@@ -38,7 +38,7 @@ UpstreamAsk Stream::ask_upstream() {
   UpstreamAsk ask;
   ask.snapshot = snapshot_;
   ask.entry = entry_;
-  ask.original_dst = connection_.info().local;
+  ask.original_dst = connection_.facts().local;
   if (const std::string& name = entry_->cluster->original_dst_header; !name.empty()) {
     if (auto text = request_.headers.get(name)) {
       if (auto address = io::Address::parse(*text); address && address->is_ip()) {
@@ -59,8 +59,8 @@ UpstreamAsk Stream::ask_upstream() {
   ask.downstream_protocol = *info_.protocol;
   ask.upgrade = !request_.upgrade.empty() || request_.is_connect();
   ask.high_priority = decision_.route->forward.high_priority;
-  ask.client = &connection_.info().remote;
-  ask.meant = &connection_.info().local;
+  ask.client = &connection_.facts().remote;
+  ask.meant = &connection_.facts().local;
   if (wants_auto_sni(*entry_->cluster)) {
     ask.sni = request_.authority.substr(0, request_.authority.rfind(':'));
   }
@@ -103,10 +103,11 @@ std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> Stream::open_call(
     return ConnectCall::dial(worker().loop(), worker().upstream(), ask, *this);
   }
   io::MemoryOptions pair;
-  pair.a = connection_.info().remote;
+  pair.a = connection_.facts().remote;
   pair.b = ask.original_dst;
   auto [near, far] = io::memory_pair(worker().loop(), pair);
-  if (!worker().accept_internal(host->host, std::move(far), connection_.info(), ask.original_dst)) {
+  if (!worker().accept_internal(host->host, std::move(far), connection_.facts(),
+                                ask.original_dst)) {
     return std::unexpected(UpstreamFailure{UpstreamFault::kNoHealthyUpstream, {}, true});
   }
   UpstreamInfo info;
@@ -307,7 +308,7 @@ void Stream::failed(const UpstreamFailure& failure) {
   // The workload of a pod that ends may be gone before its proxy: nothing of the request has
   // reached it, and the proxy that sent it can go elsewhere.
   const bool gone = failure.fault == UpstreamFault::kConnectFailure && failure.unsent &&
-                    worker().draining() && connection_.info().from_mizzen;
+                    worker().draining() && connection_.facts().from_mizzen;
   if (!gone) return reply(reply_for(failure, info_.attempts > 1));
   info_.flags |= reply_for(failure, false).flags;
   connection_.codec().reset(id_, http::ResetCode::kRefusedStream);
