@@ -56,9 +56,9 @@ std::string_view text(std::span<const std::byte> bytes) {
 }
 
 // Walks over the bytes of several pieces.
-class Cursor {
+class RecordCursor {
  public:
-  explicit Cursor(std::span<const iovec> pieces) : pieces_(pieces) { skip(0); }
+  explicit RecordCursor(std::span<const iovec> pieces) : pieces_(pieces) { skip(0); }
   void skip(std::size_t bytes) {
     offset_ += bytes;
     while (!pieces_.empty() && offset_ >= pieces_.front().iov_len) {
@@ -170,7 +170,7 @@ IoResult TlsRecords::write(Stream& under, std::span<const iovec> pieces) {
   if (const IoStatus status = flush(under); status != IoStatus::kOk) return {0, status};
   // These bytes are offered again; they have gone meanwhile.
   std::size_t taken = std::exchange(reported_late_, 0);
-  Cursor cursor(pieces);
+  RecordCursor cursor(pieces);
   cursor.skip(taken);
   Scratch scratch;
   std::byte* const room = (*scratch).data();
