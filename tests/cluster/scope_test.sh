@@ -4,7 +4,7 @@
 # shellcheck source=tests/lib.sh
 source "$(dirname "$0")/../lib.sh"
 
-services=${MIZZEN_SERVICES:-300}  # at least 200; MIZZEN_SERVICES=2000 takes minutes
+services=${MIZZEN_SERVICES:-2000}  # at least 200
 start_cluster
 kubectl label namespace default istio-injection=enabled --overwrite >/dev/null
 kubectl apply -f "$here/samples/curl/curl.yaml" -f "$here/samples/httpbin/httpbin.yaml" >/dev/null
