@@ -5,8 +5,8 @@
 source "$(dirname "$0")/../lib.sh"
 needs_manifests database || finish || exit 1
 [ -n "${MIZZEN_MANIFESTS:-}" ] || exit 0
-if ! command -v mariadbd >/dev/null; then
-  skip database "mariadbd is not installed (Debian: mariadb-server-core)"
+if ! command -v mariadbd >/dev/null || ! command -v mariadb >/dev/null; then
+  skip database "MariaDB is not installed (Debian: mariadb-server-core, mariadb-client-core)"
   finish
   exit
 fi
