@@ -1,16 +1,16 @@
-# mizzen_unite(<target> <file>...): compiles about eight files in one. Which eight depends on a file's
+# mizzen_unite(<target> <file>...): compiles about sixteen files in one. Which depends on a file's
 # name alone, so that a new file changes one group and not all. Names in unnamed namespaces must be a
 # folder's only ones where files meet in a group: the compiler says so.
 function(mizzen_unite target)
   list(LENGTH ARGN count)
   set(groups 1)
-  while(groups LESS 16 AND count GREATER 8)
+  while(groups LESS 16 AND count GREATER 16)
     math(EXPR groups "${groups} * 2")
     math(EXPR count "${count} / 2")
   endwhile()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  # Which warns of what an unnamed namespace holds, when it stands in an included file.
-  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  # Which GCC warns of: what an unnamed namespace holds, when it stands in an included file.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   foreach(file ${ARGN})
     get_filename_component(key ${file} NAME)
     string(MD5 key ${key})
@@ -68,22 +68,24 @@ function(mizzen_library name)
     endif()
   endforeach()
 
+  # The seeds of all of a folder's fuzzers are run by one test file of ours.
   set(passes "")
-  if(NOT MIZZEN_FUZZ)
+  if(fuzzers AND NOT MIZZEN_FUZZ)
+    set(pass "#include \"fuzz/corpus.h\"\n")
     foreach(fuzzer ${fuzzers})
       get_filename_component(fuzz_name ${fuzzer} NAME_WE)
       get_filename_component(folder ${fuzzer} DIRECTORY)
       set_source_files_properties(${fuzzer} PROPERTIES COMPILE_DEFINITIONS
                                   LLVMFuzzerTestOneInput=${fuzz_name}_target)
-      set(pass ${CMAKE_BINARY_DIR}/fuzz/${name}_${fuzz_name}_pass.cc)
-      file(CONFIGURE OUTPUT ${pass} CONTENT [[
-#include "fuzz/corpus.h"
-
+      string(CONFIGURE [[
 extern "C" int @fuzz_name@_target(const std::uint8_t* data, std::size_t size);
 TEST(Seeds, @fuzz_name@) { mizzen::run_corpus("@folder@/corpus/@fuzz_name@", @fuzz_name@_target); }
-]] @ONLY)
-      list(APPEND passes ${fuzzer} ${pass})
+]] one @ONLY)
+      string(APPEND pass "${one}")
     endforeach()
+    set(passes ${CMAKE_BINARY_DIR}/fuzz/${name}_pass.cc)
+    file(CONFIGURE OUTPUT ${passes} CONTENT "${pass}" @ONLY)
+    list(APPEND passes ${fuzzers})
   endif()
 
   if(tests)

@@ -39,7 +39,7 @@ if(MIZZEN_SANITIZE)
   # Left out are the checks that stand at every use of a pointer: they double the time to compile, and
   # the address sanitizer sees what they would.
   list(APPEND MIZZEN_OWN_OPTIONS -fsanitize=${MIZZEN_SANITIZE} -fno-sanitize-recover=all
-       -fno-sanitize=null,alignment,object-size,vptr)
+       -fno-sanitize=null,alignment,object-size,vptr,pointer-overflow,nonnull-attribute,returns-nonnull-attribute)
   add_link_options(-fsanitize=${MIZZEN_SANITIZE})
   # protobuf's MapField has another layout when it sees this; the system's library was built without.
   if(MIZZEN_SANITIZE STREQUAL "thread")

@@ -173,13 +173,18 @@ TEST(ConfigStore, RoutesWaitForTheClusterTheyName) {
   EXPECT_EQ(cluster_of(s.store.publish(), "80"), "b");
 }
 
-TEST(ConfigStore, ARemovedClusterStaysForTheRoutesThatNameIt) {
-  Store s;
+// A cluster `a`, and a listener whose routes lead to it.
+void take_a(Store& s) {
   s.store.apply(update(kCds, "a", eds_cluster("a")));
   s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
   s.store.apply(update(kLds, "l", listener("l", "80")));
   s.store.apply(update(kRds, "80", routes("80", "a")));
   s.store.publish();
+}
+
+TEST(ConfigStore, ARemovedClusterStaysForTheRoutesThatNameIt) {
+  Store s;
+  take_a(s);
   s.store.apply(removal(kCds, "a"));
   EXPECT_TRUE(s.store.publish()->cluster("a"));
   s.store.apply(update(kRds, "80", routes("80", "other"), "2"));
@@ -189,11 +194,7 @@ TEST(ConfigStore, ARemovedClusterStaysForTheRoutesThatNameIt) {
 
 TEST(ConfigStore, ARemovedClusterGoesWithTheListenerWhoseRoutesNamedIt) {
   Store s;
-  s.store.apply(update(kCds, "a", eds_cluster("a")));
-  s.store.apply(update(kEds, "a", endpoints("a", "10.0.0.1")));
-  s.store.apply(update(kLds, "l", listener("l", "80")));
-  s.store.apply(update(kRds, "80", routes("80", "a")));
-  s.store.publish();
+  take_a(s);
   s.store.apply(removal(kCds, "a"));
   s.store.publish();
   s.store.apply(removal(kLds, "l"));

@@ -119,8 +119,9 @@ void Connection::on_readable() {
     std::string_view bytes = text(buffer.first(got.bytes));
     std::string joined;
     if (busy_->codec == nullptr) {
-      if (!busy_->first_bytes.empty())
+      if (!busy_->first_bytes.empty()) {
         bytes = joined = std::exchange(busy_->first_bytes, {}).append(bytes);
+      }
       if (!choose_codec(bytes)) {
         busy_->first_bytes = bytes;
         watch_head();

@@ -32,18 +32,9 @@ std::optional<int> grpc_status_of(const RequestInfo& request) {
 
 std::string_view or_unknown(std::string_view text) { return text.empty() ? kUnknown : text; }
 
-SideLabels of(const PeerWorkload& w) {
-  return {w.name,
-          w.name_space,
-          {},
-          w.app.empty() ? w.canonical_name : w.app,
-          w.version.empty() ? w.canonical_revision : w.version,
-          w.cluster,
-          w.canonical_name,
-          w.canonical_revision};
-}
-
-SideLabels of(const Workload& w) {
+// Of a PeerWorkload or of our own Workload, which name these alike.
+template <class W>
+SideLabels of(const W& w) {
   return {w.name,
           w.name_space,
           {},

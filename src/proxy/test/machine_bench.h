@@ -121,6 +121,8 @@ inline route::Route route_to(std::string prefix, std::string cluster) {
   return route;
 }
 
+inline constexpr std::string_view kGet = "GET /get HTTP/1.1\r\nhost: a\r\n\r\n";
+
 struct Bench {
   Bench() {
     auto upstream = std::make_unique<ScriptedUpstream>(loop);

@@ -6,8 +6,6 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr std::string_view kGet = "GET /get HTTP/1.1\r\nhost: a\r\n\r\n";
-
 std::uint64_t counter(Bench& bench, const std::string& name) {
   const auto counters = bench.worker->stats().report().counters;
   auto found = counters.find(name);

@@ -5,8 +5,6 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr std::string_view kGet = "GET /get HTTP/1.1\r\nhost: a\r\n\r\n";
-
 TEST(Machine, ForwardsAndAnswers) {
   Bench bench;
   bench.configure({route_to("/", "c")});

@@ -7,7 +7,7 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr std::string_view kGet = "GET / HTTP/1.1\r\nhost: Reviews:9080\r\n\r\n";
+constexpr std::string_view kReviews = "GET / HTTP/1.1\r\nhost: Reviews:9080\r\n\r\n";
 
 TEST(Destinations, AreNamedByHostAndPort) {
   EXPECT_EQ(destination_name("Reviews.default.:80", 9080), "reviews.default:9080");
@@ -116,7 +116,7 @@ TEST(OnDemandRequest, WaitsForItsHost) {
   OnDemand bench;
   bench.publish_known("", {});
   bench.connect();
-  EXPECT_EQ(bench.ask(kGet), "");
+  EXPECT_EQ(bench.ask(kReviews), "");
   ASSERT_EQ(bench.asked.size(), 1U);
   EXPECT_TRUE(bench.asked[0].starts_with("reviews:")) << bench.asked[0];
   bench.up->script.push_back([](auto& call) { call.answer(200, "hello"); });
@@ -147,10 +147,10 @@ TEST(OnDemandRequest, GoesTheWayOfUnknownHostsAfterAMiss) {
   OnDemand bench;
   bench.publish_known("", {});
   bench.connect();
-  EXPECT_EQ(bench.ask(kGet), "");
+  EXPECT_EQ(bench.ask(kReviews), "");
   bench.publish_known("", {bench.asked.at(0)});
   EXPECT_TRUE(bench.received().starts_with("HTTP/1.1 404 "));
-  EXPECT_TRUE(bench.ask(kGet).starts_with("HTTP/1.1 404 "));  // kept
+  EXPECT_TRUE(bench.ask(kReviews).starts_with("HTTP/1.1 404 "));  // kept
   EXPECT_EQ(bench.asked.size(), 1U);
 }
 
@@ -158,7 +158,7 @@ TEST(OnDemandRequest, IsRefusedWithoutAnAnswer) {
   OnDemand bench;
   bench.publish_known("", {});
   bench.connect();
-  EXPECT_EQ(bench.ask(kGet), "");
+  EXPECT_EQ(bench.ask(kReviews), "");
   bench.publish_known("other", {"other:1"});  // not what it waits for
   EXPECT_EQ(bench.received(), "");
   bench.loop.advance(kDestinationLimit + std::chrono::milliseconds(2));
@@ -169,7 +169,7 @@ TEST(OnDemandRequest, ThatIsGivenUpWaitsNoLonger) {
   OnDemand bench;
   bench.publish_known("", {});
   bench.connect();
-  EXPECT_EQ(bench.ask(kGet), "");
+  EXPECT_EQ(bench.ask(kReviews), "");
   bench.client.reset();
   bench.loop.settle();
   bench.publish_known("reviews", {bench.asked.at(0)});
