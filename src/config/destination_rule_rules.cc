@@ -64,6 +64,10 @@ void check_outliers(Findings& out, const std::string& path,
     out.error(at(path, "consecutiveLocalOriginFailures"),
               "needs splitExternalLocalOriginErrors: true beside it");
   }
+  if (outlier.outlier_detection_http_error_codes_size() > 0) {
+    out.error(at(path, "outlierDetectionHttpErrorCodes"),
+              "is not supported: write consecutive5xxErrors or consecutiveGatewayErrors");
+  }
 }
 
 void check_tls(Findings& out, const std::string& path, const schema::ClientTLSSettings& tls) {
@@ -118,6 +122,10 @@ void check_tunnel(Findings& out, const std::string& path,
 
 void check_policy(Findings& out, const std::string& path, const schema::TrafficPolicy& policy) {
   check_common(out, path, policy);
+  if (policy.retry_budget().has_budget_interval()) {
+    out.error(at(path, "retryBudget.budgetInterval"),
+              "is not supported: remove it, the budget is of requests under way");
+  }
   if (policy.has_tunnel()) check_tunnel(out, at(path, "tunnel"), policy.tunnel());
   for (int i = 0; i < policy.port_level_settings_size(); ++i) {
     std::string where = at(path, "portLevelSettings", i);

@@ -52,6 +52,10 @@ void check_server(Findings& out, const std::string& path, const schema::Server& 
     if (server.port().name().empty())
       out.error(at(path, "port.name"), "is empty: write a name such as http");
   }
+  if (!server.default_endpoint().empty()) {
+    out.error(at(path, "defaultEndpoint"),
+              "is not supported, by Istio's gateways neither: write a VirtualService for the host");
+  }
   if (server.hosts_size() == 0)
     out.error(at(path, "hosts"), "is empty: write the hosts served, or \"*\" for all");
   for (int i = 0; i < server.hosts_size(); ++i) {

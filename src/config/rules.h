@@ -26,6 +26,7 @@ class ServiceEntry;
 class Sidecar;
 class VirtualService;
 class WorkloadEntry;
+class WorkloadGroup;
 }  // namespace mizzen::schema
 
 namespace mizzen::config {
@@ -85,6 +86,7 @@ void check_authorization_policy(Findings& out, const schema::AuthorizationPolicy
 void check_request_authentication(Findings& out, const schema::RequestAuthentication& spec);
 void check_service_entry(Findings& out, const schema::ServiceEntry& spec);
 void check_workload_entry(Findings& out, const schema::WorkloadEntry& spec);
+void check_workload_group(Findings& out, const schema::WorkloadGroup& spec);
 void check_sidecar(Findings& out, const schema::Sidecar& spec);
 
 }  // namespace mizzen::config

@@ -134,6 +134,19 @@ void check_workload_entry(Findings& out, const schema::WorkloadEntry& spec) {
   check_endpoint_ports(out, "spec", spec, nullptr);
 }
 
+void check_workload_group(Findings& out, const schema::WorkloadGroup& spec) {
+  if (spec.has_probe()) {
+    out.error("spec.probe",
+              "is not supported: remove it, and let the machine's proxy stop when the workload is "
+              "not well; its entry goes with it");
+  }
+  if (!spec.template_().address().empty()) {
+    out.error("spec.template.address",
+              "has no meaning here: remove it, each machine that registers brings its own");
+  }
+  check_endpoint_ports(out, "spec.template", spec.template_(), nullptr);
+}
+
 namespace {
 
 // Of a Sidecar's ingress: certificates from files alone, since secrets are gateways'.

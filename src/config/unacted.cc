@@ -16,21 +16,12 @@ namespace mizzen::config {
 namespace {
 
 // Kinds that are stored and validated only.
-constexpr std::array<std::string_view, 7> kUnactedKinds = {
-    "WorkloadGroup", "EnvoyFilter", "RequestAuthentication", "AuthorizationPolicy",
-    "Telemetry",     "WasmPlugin",  "TrafficExtension"};
+constexpr std::array<std::string_view, 6> kUnactedKinds = {
+    "EnvoyFilter", "RequestAuthentication", "AuthorizationPolicy", "Telemetry",
+    "WasmPlugin",  "TrafficExtension"};
 
-// "Message.field" by proto names.
-const std::set<std::string_view>& unacted() {
-  static const std::set<std::string_view> fields = {
-      "OutlierDetection.outlier_detection_http_error_codes",
-      "Server.default_endpoint",
-      "RetryBudget.budget_interval",
-  };
-  return fields;
-}
-
-// The same for the mesh configuration, whose messages share names with those above.
+// Of the mesh configuration, as "Message.field" by proto names. A field of the other kinds is acted
+// on or refused (rules.h).
 const std::set<std::string_view>& unacted_of_mesh() {
   static const std::set<std::string_view> fields = {
       "MeshConfig.proxy_listen_port",
@@ -130,16 +121,11 @@ void walk(const Json& value, const google::protobuf::Descriptor& type, const std
 
 std::vector<std::string> unacted_fields(const Kind& kind, const Json& object) {
   std::vector<std::string> out;
-  if (!kind.custom || !kind.descriptor) return out;
+  if (std::ranges::find(kUnactedKinds, kind.kind) == kUnactedKinds.end()) return out;
   const Json* spec = object::find(object, {"spec"});
   if (!spec || !spec->is_object()) return out;
-  if (std::ranges::find(kUnactedKinds, kind.kind) != kUnactedKinds.end()) {
-    for (const auto& [key, value] : spec->items()) out.push_back("spec." + key);
-    if (out.empty()) out.emplace_back("spec");  // an empty policy means something too
-    return out;
-  }
-  const auto* field = kind.descriptor->FindFieldByName("spec");
-  walk(*spec, *field->message_type(), "spec", unacted(), &out);
+  for (const auto& [key, value] : spec->items()) out.push_back("spec." + key);
+  if (out.empty()) out.emplace_back("spec");  // an empty policy means something too
   return out;
 }
 

@@ -38,6 +38,7 @@ const std::map<std::string_view, Rule>& rules() {
       {"ServiceEntry", run<ServiceEntryObject, ServiceEntry, check_service_entry>},
       {"Sidecar", run<SidecarObject, Sidecar, check_sidecar>},
       {"WorkloadEntry", run<WorkloadEntryObject, WorkloadEntry, check_workload_entry>},
+      {"WorkloadGroup", run<WorkloadGroupObject, WorkloadGroup, check_workload_group>},
   };
   return table;
 }
@@ -56,6 +57,8 @@ std::string example_for(std::string_view path) {
       {"match", "write what it applies to"},
       {"key", "write the condition's key, such as source.namespace"},
       {"status", "write an HTTP status, such as status: 200"},
+      {"template",
+       "write what its machines have in common, such as template: {serviceAccount: vm}"},
   };
   auto it = kExamples.find(path.substr(path.rfind('.') + 1));
   return it == kExamples.end() ? "write it" : std::string(it->second);

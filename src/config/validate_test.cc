@@ -184,6 +184,13 @@ INSTANTIATE_TEST_SUITE_P(
         {"WorkloadEntry", "{labels: {app: x}}", "spec.address: is empty"},
         {"WorkloadEntry", "{address: \"unix:///x\", ports: {http: 80}}",
          "spec.ports[http]: a UNIX socket has no ports"},
+        {"WorkloadGroup", "{template: {serviceAccount: vm, ports: {http: 8080}}}", ""},
+        {"WorkloadGroup", "{metadata: {labels: {app: x}}}",
+         "spec.template: is missing: write what"},
+        {"WorkloadGroup", "{template: {address: 10.0.0.1}}",
+         "spec.template.address: has no meaning"},
+        {"WorkloadGroup", "{template: {}, probe: {httpGet: {port: 80}}}",
+         "spec.probe: is not supported"},
     }));
 
 TEST(Validate, UnknownKindSuggests) {
@@ -195,9 +202,10 @@ TEST(Validate, UnknownKindSuggests) {
 }
 
 TEST(Unacted, NamesTheField) {
-  Json object = {{"spec", yaml("{servers: [{defaultEndpoint: '127.0.0.1:1'}]}")}};
-  EXPECT_EQ(unacted_fields(*find_kind("networking.istio.io", "Gateway"), object),
-            std::vector<std::string>{"spec.servers[0].defaultEndpoint"});
+  Json object = {{"spec", yaml("{tracing: [{disableSpanReporting: true}]}")}};
+  EXPECT_EQ(unacted_fields(*find_kind("telemetry.istio.io", "Telemetry"), object),
+            std::vector<std::string>{"spec.tracing"});
+  EXPECT_TRUE(unacted_fields(*find_kind("networking.istio.io", "Gateway"), object).empty());
 }
 
 TEST(Modernise, OldNames) {
