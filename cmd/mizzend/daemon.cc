@@ -21,12 +21,16 @@ Daemon::Daemon(kube::Client& client, Options options)
       options_(std::move(options)),
       store_(options_.mesh),
       authenticator_(client, options_.mesh.trust_domain),
+      registrar_(client, options_.instance),
       discovery_(loop_, store_, authenticator_),
       watcher_(client, store_,
                {[this](control::Change change, const object::Json& object, bool removed) {
                   on_change(change, object, removed);
                 },
-                [this] { discovery_.start(); }}),
+                [this] {
+                  discovery_.start();
+                  registrar_.start();
+                }}),
       status_writer_(client),
       ingress_writer_(client),
       webhooks_(options_.inject,
@@ -47,6 +51,7 @@ Status Daemon::listen(net::HttpServer& server, std::uint16_t port) {
 }
 
 Status Daemon::start() {
+  discovery_.register_with(registrar_);
   inject::Settings settings = webhooks_.settings();
   settings.proxy_config = [this](const std::string& name_space, const object::Json& labels,
                                  const object::Json& annotation) {
@@ -164,8 +169,10 @@ void Daemon::on_change(control::Change change, const object::Json& object, bool 
   const std::string kind = object::string_at(object, {"kind"});
   discovery_.changed(change, kind != "EndpointSlice");
   if (removed) {
+    registrar_.remove(object);
     scrape_.remove(object);
   } else {
+    registrar_.apply(object);
     scrape_.apply(object);
   }
   if (kind == "ConfigMap" && change != control::Change::kNone) follow_mesh();

@@ -28,6 +28,7 @@ struct Options {
   std::uint16_t webhook_port = 15017;
   std::string name_space = "istio-system";
   std::string service = "istiod";
+  std::string instance = "mizzend";  // this control plane among several
   std::vector<std::string> extra_dns_names;
   control::MeshConfig mesh;
   inject::Settings inject;
@@ -60,6 +61,7 @@ class Daemon {
   Options options_;
   control::Store store_;
   control::Authenticator authenticator_;
+  control::Registrar registrar_;
   control::Discovery discovery_;
   control::ScrapeTargets scrape_;
   control::Watcher watcher_;

@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
   using namespace mizzen;
   mizzend::Options options;
   options.name_space = mizzend::environment("POD_NAMESPACE", "istio-system");
+  options.instance = mizzend::environment("POD_NAME", options.instance);
   options.inject.revision = mizzend::environment("REVISION", options.inject.revision);
   options.inject.proxy_image = mizzend::environment("PROXY_IMAGE", options.inject.proxy_image);
   options.mesh.trust_domain = mizzend::environment("TRUST_DOMAIN", options.mesh.trust_domain);

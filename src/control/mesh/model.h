@@ -163,6 +163,8 @@ struct Proxy {
   std::string service_account;
   std::string cluster_id;
   std::string version;        // ISTIO_VERSION of the node's metadata
+  std::string group;          // the WorkloadGroup that it registers itself in
+  std::string network;        // of the node's metadata
   bool capture = true;        // INTERCEPTION_MODE is not NONE
   bool dns_capture = false;   // its agent answers the workload's DNS queries
   bool auto_address = false;  // and gives entries without an address their own

@@ -23,6 +23,7 @@ Watcher::Watcher(kube::Client& client, Store& store, WatcherCallbacks callbacks)
   add("Gateway", {"networking.istio.io", "v1", "gateways", true}, true);
   add("ServiceEntry", {"networking.istio.io", "v1", "serviceentries", true}, true);
   add("WorkloadEntry", {"networking.istio.io", "v1", "workloadentries", true}, true);
+  add("WorkloadGroup", {"networking.istio.io", "v1", "workloadgroups", true}, true);
   add("Sidecar", {"networking.istio.io", "v1", "sidecars", true}, true);
   add("ProxyConfig", {"networking.istio.io", "v1beta1", "proxyconfigs", true}, true);
   add("PeerAuthentication", {"security.istio.io", "v1", "peerauthentications", true}, true);

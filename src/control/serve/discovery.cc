@@ -27,16 +27,13 @@ struct Discovery::Stream {
   std::uint64_t workloads = 0;               // when that was looked up
   Served served;
   std::vector<std::string> names;  // that it asks for
+  std::optional<Registration> registration;
 };
 
 namespace {
 
 // Of one proxy: more than it may ever hold at once.
 constexpr std::size_t kMostNames = 20'000;
-
-}  // namespace
-
-namespace {
 
 void take_workload(const Workload& workload, Proxy* proxy) {
   proxy->labels = workload.labels;
@@ -56,6 +53,8 @@ Proxy make_proxy(const xds::NodeInfo& node, const Store& store) {
   proxy.service_account = object::string_at(meta, {api::node::kServiceAccount});
   proxy.cluster_id = object::string_at(meta, {api::node::kClusterId}, api::kDefaultClusterId);
   proxy.version = object::string_at(meta, {api::node::kIstioVersion});
+  proxy.group = object::string_at(meta, {kGroupOfNode});
+  proxy.network = object::string_at(meta, {kNetworkOfNode});
   proxy.capture = object::string_at(meta, {api::node::kInterceptionMode}, "REDIRECT") != "NONE";
   proxy.dns_capture = object::string_at(meta, {api::node::kDnsCapture}) == "true";
   proxy.on_demand = object::string_at(meta, {api::node::kOnDemandScope}) == "true";
@@ -164,9 +163,32 @@ Status Discovery::greet(Stream& stream) {
         fmt::format("node {} has service account {}, its credentials are {}", stream.proxy.name,
                     stream.proxy.service_account, stream.identity.to_string()));
   }
+  // Before start() nobody knows which groups there are.
+  if (started_) MIZZEN_CHECKED(enrol(stream));
   stream.identified = true;
   log::info("ads", "{} connected", stream.proxy.name);
   return {};
+}
+
+// A proxy that names a WorkloadGroup becomes a WorkloadEntry, whose labels are its own.
+Status Discovery::enrol(Stream& stream) {
+  if (registrar_ == nullptr || stream.proxy.group.empty()) return {};
+  if (!stream.proven) {
+    return fail(Code::kUnauthenticated,
+                fmt::format("node {} names WorkloadGroup {} and shows no credentials",
+                            stream.proxy.name, stream.proxy.group));
+  }
+  Registration registration{stream.proxy.group,   stream.proxy.name_space, stream.proxy.address,
+                            stream.proxy.network, stream.proxy.labels,     stream.identity};
+  MIZZEN_TRY(stream.proxy.labels, registrar_->connect(registration));
+  stream.registration = std::move(registration);
+  return {};
+}
+
+void Discovery::refuse(Stream& stream, const Error& why) {
+  ++counters_.refused;
+  log::warning("ads", "{}", why.message);
+  stream.call->finish({http::grpc_code_of(why.code), why.message});
 }
 
 void Discovery::receive(const std::shared_ptr<Stream>& held, std::string_view message) {
@@ -177,12 +199,7 @@ void Discovery::receive(const std::shared_ptr<Stream>& held, std::string_view me
     return;
   }
   if (received->first_on_stream) {
-    if (Status greeted = greet(stream); !greeted) {
-      ++counters_.refused;
-      log::warning("ads", "{}", greeted.error().message);
-      stream.call->finish({http::grpc_code_of(greeted.error().code), greeted.error().message});
-      return;
-    }
+    if (Status greeted = greet(stream); !greeted) return refuse(stream, greeted.error());
     enqueue(held);
   }
   if (!received->error.empty()) {
@@ -208,6 +225,7 @@ void Discovery::close(std::uint64_t id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
   if (found->second->identified) log::info("ads", "{} disconnected", found->second->proxy.name);
+  if (found->second->registration) registrar_->disconnect(*found->second->registration);
   found->second->gone = true;
   // The call that tells of its end must outlive this callback.
   loop_.defer([held = found->second] {});
@@ -216,12 +234,17 @@ void Discovery::close(std::uint64_t id) {
 
 void Discovery::start() {
   started_ = true;
+  std::vector<std::pair<std::shared_ptr<Stream>, Error>> refused;
   for (auto& [id, stream] : streams_) {
     // Pods may have been unknown when the proxy came.
     if (!stream->identified) continue;
     stream->proxy = make_proxy(stream->protocol->node(), store_);
     stream->workload = store_.workload(stream->proxy.name_space, stream->proxy.pod);
+    if (Status enrolled = enrol(*stream); !enrolled) {
+      refused.emplace_back(stream, enrolled.error());
+    }
   }
+  for (const auto& [stream, why] : refused) refuse(*stream, why);
   target_ = store_.snapshot();
   enqueue_all();
 }

@@ -13,6 +13,7 @@
 #include "control/mesh/store.h"
 #include "control/serve/generator.h"
 #include "control/serve/identity.h"
+#include "control/serve/registrar.h"
 #include "control/serve/stream_protocol.h"
 #include "net/grpc.h"
 
@@ -55,6 +56,10 @@ class Discovery {
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
 
+  // Who makes WorkloadEntries of proxies that name a group; without one they are proxies like
+  // others. Must outlive this.
+  void register_with(Registrar& registrar) { registrar_ = &registrar; }
+
   // Delta and state-of-the-world ADS on `server`, which must not outlive this.
   void mount(net::GrpcServer& server, bool allow_anonymous);
 
@@ -74,6 +79,8 @@ class Discovery {
   void begin(const std::shared_ptr<Stream>& stream);
   void receive(const std::shared_ptr<Stream>& held, std::string_view message);
   Status greet(Stream& stream);
+  Status enrol(Stream& stream);
+  void refuse(Stream& stream, const Error& why);
   void close(std::uint64_t id);
   void enqueue_all();
   void enqueue(const std::shared_ptr<Stream>& stream);
@@ -87,6 +94,7 @@ class Discovery {
   io::Loop& loop_;
   Store& store_;
   Authenticator& authenticator_;
+  Registrar* registrar_ = nullptr;
   DiscoveryOptions options_;
   Generator generator_;
   std::shared_ptr<const Snapshot> target_;  // what streams are brought to
