@@ -1,14 +1,16 @@
 #include "xds/resource.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 
+#include "api/json_to_wire.h"
 #include "api/names.h"
+#include "api/struct_json.h"
 #include "base/strings.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "xds/wire.h"
@@ -69,11 +71,9 @@ std::string node_bytes(const NodeInfo& info) {
   envoy::config::core::v3::Node node;
   node.set_id(info.id);
   node.set_cluster(info.cluster);
-  if (!info.metadata_json.empty()) {
-    if (!google::protobuf::util::JsonStringToMessage(info.metadata_json, node.mutable_metadata())
-             .ok()) {
-      node.clear_metadata();
-    }
+  const auto metadata = nlohmann::json::parse(info.metadata_json, nullptr, false);
+  if (const auto bytes = api::json_to_wire(metadata, "google.protobuf.Struct")) {
+    node.mutable_metadata()->ParseFromString(*bytes);
   }
   if (!info.region.empty() || !info.zone.empty() || !info.sub_zone.empty()) {
     node.mutable_locality()->set_region(info.region);
@@ -89,13 +89,7 @@ NodeInfo node_info(const envoy::config::core::v3::Node& node) {
   NodeInfo info;
   info.id = node.id();
   info.cluster = node.cluster();
-  info.metadata_json = "{}";
-  if (node.has_metadata()) {
-    std::string json;
-    if (google::protobuf::util::MessageToJsonString(node.metadata(), &json).ok()) {
-      info.metadata_json = std::move(json);
-    }
-  }
+  info.metadata_json = api::struct_to_json(node.metadata()).dump();
   info.region = node.locality().region();
   info.zone = node.locality().zone();
   info.sub_zone = node.locality().sub_zone();

@@ -34,15 +34,14 @@ std::string hash_of(const Json& set) {
 
 Json condition(const Json& before, const std::string& type, bool status, const std::string& reason,
                const std::string& message, const std::string& now) {
-  Json out = {{"type", type},          {"status", status ? "True" : "False"},
-              {"reason", reason},      {"message", message},
-              {"lastUpdateTime", now}, {"lastTransitionTime", now}};
+  const std::string now_is = status ? "True" : "False";
+  Json out = {{"type", type},       {"status", now_is},      {"reason", reason},
+              {"message", message}, {"lastUpdateTime", now}, {"lastTransitionTime", now}};
   for (const Json& old : before) {
     if (old.value("type", "") != type) continue;
-    if (old.value("status", "") == out["status"])
-      out["lastTransitionTime"] = old.value("lastTransitionTime", now);
-    if (old.value("reason", "") == reason && old.value("message", "") == message &&
-        old.value("status", "") == out["status"]) {
+    if (old.value("status", "") != now_is) continue;
+    out["lastTransitionTime"] = old.value("lastTransitionTime", now);
+    if (old.value("reason", "") == reason && old.value("message", "") == message) {
       out["lastUpdateTime"] = old.value("lastUpdateTime", now);
     }
   }

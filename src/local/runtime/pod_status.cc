@@ -13,14 +13,13 @@ namespace {
 void put_condition(Json& conditions, const Json& before, const std::string& type, bool status,
                    const std::string& now, const std::string& reason = {},
                    const std::string& message = {}) {
-  Json condition = {{"type", type},
-                    {"status", status ? "True" : "False"},
-                    {"lastProbeTime", nullptr},
-                    {"lastTransitionTime", now}};
+  const std::string now_is = status ? "True" : "False";
+  Json condition = {
+      {"type", type}, {"status", now_is}, {"lastProbeTime", nullptr}, {"lastTransitionTime", now}};
   if (!reason.empty()) condition["reason"] = reason;
   if (!message.empty()) condition["message"] = message;
   for (const Json& old : before) {
-    if (old.value("type", "") == type && old.value("status", "") == condition["status"]) {
+    if (old.value("type", "") == type && old.value("status", "") == now_is) {
       condition["lastTransitionTime"] = old.value("lastTransitionTime", now);
     }
   }

@@ -1,12 +1,14 @@
 #include "proxy/bootstrap/bootstrap.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "api/json_to_wire.h"
 #include "api/names.h"
+#include "api/struct_json.h"
 #include "base/strings.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
@@ -23,12 +25,11 @@ constexpr Duration kDefaultFetchTimeout = std::chrono::seconds(15);
 using envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 
 Result<Proto> parse_proto(std::string_view text) {
-  MIZZEN_TRY(auto json, yaml_to_json(text));
+  MIZZEN_TRY(const auto json, read_yaml(text));
+  MIZZEN_TRY(const std::string bytes,
+             api::json_to_wire(json, "envoy.config.bootstrap.v3.Bootstrap"));
   Proto proto;
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = false;
-  auto status = google::protobuf::util::JsonStringToMessage(json, &proto, options);
-  if (!status.ok()) return fail(Code::kInvalid, std::string(status.message()));
+  if (!proto.ParseFromString(bytes)) return fail(Code::kInvalid, "text that is not UTF-8");
   return proto;
 }
 
@@ -39,17 +40,15 @@ xds::NodeInfo node_of(const Proto& proto, const BootstrapFlags& flags) {
   node.region = proto.node().locality().region();
   node.zone = proto.node().locality().zone();
   node.sub_zone = proto.node().locality().sub_zone();
-  if (proto.node().has_metadata()) {  // appends to what is there
-    (void)google::protobuf::util::MessageToJsonString(proto.node().metadata(), &node.metadata_json);
-  }
-  if (node.metadata_json.empty()) node.metadata_json = "{}";
+  node.metadata_json = api::struct_to_json(proto.node().metadata()).dump();
   return node;
 }
 
 Status discovery_tls(const envoy::config::cluster::v3::Cluster& cluster, DiscoverySettings& to) {
   if (!cluster.has_transport_socket()) return {};
   UpstreamTlsContext context;
-  if (!cluster.transport_socket().typed_config().UnpackTo(&context)) {
+  const auto& socket = cluster.transport_socket().typed_config();
+  if (!socket.Is<UpstreamTlsContext>() || !context.ParseFromString(socket.value())) {
     return fail(Code::kUnsupported, "transport_socket: only TLS is supported for a control plane");
   }
   to.tls = true;

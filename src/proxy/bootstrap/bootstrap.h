@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -104,9 +105,9 @@ Result<Bootstrap> bootstrap_from_environment(const Environment& environment, std
 std::string envoy_bootstrap(const Bootstrap& made, const std::string& ads_socket,
                             const std::string& sds_socket);
 
-// JSON text of a YAML document (at most 16 MiB, 1,000,000 nodes, 64 levels). Plain scalars become
+// A YAML document (at most 16 MiB, 1,000,000 nodes, 64 levels). Plain scalars become
 // booleans, numbers and null as YAML's core schema has it. Any further documents are refused.
-Result<std::string> yaml_to_json(std::string_view text);
+Result<nlohmann::json> read_yaml(std::string_view text);
 
 // `app="reviews"` lines of a downward API file to pairs.
 std::map<std::string, std::string> parse_downward(std::string_view text);

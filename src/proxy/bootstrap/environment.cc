@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,10 +41,9 @@ json parse_json(const std::string& text) {
 // PROXY_CONFIG: a ProxyConfig in YAML or JSON.
 Result<json> proxy_config(const Environment& environment) {
   std::string text = value_of(environment, "PROXY_CONFIG", "{}");
-  auto converted = yaml_to_json(text);
-  if (!converted) return std::unexpected(converted.error().in("PROXY_CONFIG"));
-  json config = parse_json(*converted);
-  return config.is_object() ? config : json::object();
+  auto config = read_yaml(text);
+  if (!config) return std::unexpected(config.error().in("PROXY_CONFIG"));
+  return config->is_object() ? std::move(*config) : json::object();
 }
 
 std::string text_in(const json& object, const char* key, std::string_view otherwise) {

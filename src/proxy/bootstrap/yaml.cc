@@ -108,7 +108,7 @@ Result<json> convert(const YAML::Node& node, int depth, std::size_t& nodes) {
 
 }  // namespace
 
-Result<std::string> yaml_to_json(std::string_view text) {
+Result<json> read_yaml(std::string_view text) {
   if (text.size() > kMaxBytes) return fail(Code::kLimit, "YAML of more than 16 MiB");
   // yaml-cpp throws: turned into an error here.
   try {
@@ -118,8 +118,7 @@ Result<std::string> yaml_to_json(std::string_view text) {
       return fail(Code::kInvalid, "expected one YAML document, found " + std::to_string(documents));
     }
     std::size_t nodes = 0;
-    MIZZEN_TRY(auto value, convert(YAML::Load(whole), 0, nodes));
-    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+    return convert(YAML::Load(whole), 0, nodes);
   } catch (const YAML::Exception& problem) {
     return fail(Code::kInvalid, problem.what());
   }

@@ -27,17 +27,19 @@ enum class LbPolicy : std::uint8_t {
   kClusterProvided,
 };
 
+// CircuitBreakers.Thresholds.RetryBudget.
+struct RetryBudget {
+  double percent = 20.0;  // of the requests that are active or pending
+  std::uint32_t min_concurrency = 3;
+};
+
 // envoy.config.cluster.v3.CircuitBreakers.Thresholds, Envoy's defaults.
 struct Limits {
   std::uint32_t max_connections = 1024;
   std::uint32_t max_pending_requests = 1024;
   std::uint32_t max_requests = 1024;
   std::uint32_t max_retries = 3;
-  // CircuitBreakers.Thresholds.RetryBudget: takes the place of max_retries.
-  struct RetryBudget {
-    double percent = 20.0;  // of the requests that are active or pending
-    std::uint32_t min_concurrency = 3;
-  };
+  // Takes the place of max_retries.
   std::optional<RetryBudget> retry_budget{};
 };
 

@@ -489,7 +489,7 @@ Result<std::shared_ptr<const Endpoints>> compile_endpoints(std::string_view byte
   if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return fail(Code::kInvalid, "not a ClusterLoadAssignment message");
   }
-  MIZZEN_CHECKED(check_fields(proto, warnings));
+  MIZZEN_CHECKED(check_fields(api::kEndpointType, bytes, warnings));
   MIZZEN_TRY(auto endpoints, compile_assignment(proto));
   for (const auto& group : endpoints->localities) {
     for (const auto& endpoint : group.endpoints) {
@@ -509,7 +509,7 @@ Result<CompiledCluster> compile_cluster(std::string_view bytes, Warnings* warnin
   if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return fail(Code::kInvalid, "not a Cluster message");
   }
-  MIZZEN_CHECKED(check_fields(proto, warnings));
+  MIZZEN_CHECKED(check_fields(api::kClusterType, bytes, warnings));
   CompiledCluster compiled;
   CompileContext context{warnings, &compiled.needs};
   auto cluster = std::make_shared<Cluster>();

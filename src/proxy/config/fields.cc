@@ -1,17 +1,23 @@
 #include "proxy/config/fields.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/message.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
 
-#include <map>
+#include <algorithm>
+#include <array>
+#include <span>
 #include <string_view>
-#include <unordered_set>
+#include <utility>
 
+#include "api/wire_table.h"
 #include "base/strings.h"
 
 namespace mizzen::proxy {
 namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
 
 // `acted`: fields that do here what they do in Envoy, or that mean nothing to any proxy's traffic.
 // `harmless`: fields without effect here that change no request; they are reported.
@@ -281,101 +287,144 @@ constexpr Entry kTlsEntries[] = {
     {"envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context"},
 };
 
-enum class Support : std::uint8_t { kUnknown, kActed, kHarmless };
+constexpr std::span<const Entry> kEntries[] = {kListenerEntries,   kFilterEntries,
+                                               kHttpFilterEntries, kRouteEntries,
+                                               kClusterEntries,    kTlsEntries};
 
-struct Fields {
-  std::unordered_set<std::string_view> acted;
-  std::unordered_set<std::string_view> harmless;
-  Support of(std::string_view field) const {
-    if (acted.contains(field)) return Support::kActed;
-    return harmless.contains(field) ? Support::kHarmless : Support::kUnknown;
+enum class Support : std::uint8_t { kActed, kUnknown, kHarmless };
+
+// Visits every word of the tables; `field` is null when the schema has none of that name.
+template <class Visit>
+void for_each_word(Visit visit) {
+  for (const auto& entries : kEntries) {
+    for (const Entry& entry : entries) {
+      const api::WireMessage* message = api::find_message(entry.message);
+      const auto words = [&](std::string_view text, Support support) {
+        for (std::string_view word : split(text, ' ')) {
+          visit(entry.message, word, message ? api::find_field(*message, word) : nullptr, support);
+        }
+      };
+      if (!entry.acted.empty()) words(entry.acted, Support::kActed);
+      if (!entry.harmless.empty()) words(entry.harmless, Support::kHarmless);
+    }
+  }
+}
+
+// By index of the field. Messages without an entry are read as a whole, or stand below a field that
+// was judged.
+std::vector<Support> all_support() {
+  std::vector<Support> support(api::table::kFieldCount, Support::kActed);
+  for (const auto& entries : kEntries) {
+    for (const Entry& entry : entries) {
+      const api::WireMessage* message = api::find_message(entry.message);
+      if (message == nullptr) continue;
+      std::fill_n(support.begin() + message->first, message->count, Support::kUnknown);
+    }
+  }
+  for_each_word([&](auto, auto, const api::WireField* field, Support said) {
+    if (field != nullptr) support[api::index_of(*field)] = said;
+  });
+  return support;
+}
+
+Support support_of(const api::WireField& field) {
+  static const std::vector<Support> kSupport = all_support();
+  return kSupport[api::index_of(field)];
+}
+
+// Where a message stands; written out only when there is something to say of it.
+struct Place {
+  const Place* above = nullptr;
+  std::string_view field = {};
+  int index = -1;  // in a list
+
+  std::string path() const {
+    if (above == nullptr) return {};
+    std::string text = above->path();
+    if (!text.empty()) text += '.';
+    text += field;
+    return index < 0 ? text : fmt::format("{}[{}]", text, index);
   }
 };
 
-using FieldTable = std::map<std::string_view, Fields>;
+class Checker {
+ public:
+  explicit Checker(std::vector<std::string>* warnings) : warnings_(warnings) {}
 
-template <std::size_t n>
-void add(FieldTable& table, const Entry (&entries)[n]) {
-  for (const auto& entry : entries) {
-    Fields& fields = table[entry.message];
-    if (!entry.acted.empty()) {
-      for (auto word : split(entry.acted, ' ')) fields.acted.insert(word);
+  Status message(std::string_view bytes, const api::WireMessage& type, const Place& here,
+                 int depth) {
+    if (depth > kMostDepth) return fail(Code::kLimit, here.path() + ": nested too deep");
+    CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                        static_cast<int>(bytes.size()));
+    std::array<int, api::kMostWireFields> seen{};  // items of each list
+    std::uint32_t last = 0;
+    while (const std::uint32_t tag = in.ReadTag()) {
+      const auto* field = api::find_field(type, WireFormatLite::GetTagFieldNumber(tag));
+      std::string_view inner;
+      if (!take(in, bytes, tag, &inner)) return fail(Code::kProtocol, here.path() + ": malformed");
+      if (field == nullptr) continue;  // of a newer schema
+      const bool list = field->repeated || field->map;
+      const std::size_t slot = api::index_of(*field) - type.first;
+      const Place there{&here, api::wire_text(field->name), list ? seen[slot]++ : -1};
+      MIZZEN_CHECKED(judge(*field, type, there, std::exchange(last, field->number)));
+      const bool nested = api::type_of(*field) == api::WireType::kMessage &&
+                          support_of(*field) == Support::kActed &&
+                          api::wire_text(api::message_of(*field).name) != "google.protobuf.Any";
+      if (nested) MIZZEN_CHECKED(message(inner, api::message_of(*field), there, depth + 1));
     }
-    if (entry.harmless.empty()) continue;
-    for (auto word : split(entry.harmless, ' ')) fields.harmless.insert(word);
+    return {};
   }
-}
 
-const FieldTable& field_table() {
-  static const FieldTable table = [] {
-    FieldTable made;
-    add(made, kListenerEntries);
-    add(made, kFilterEntries);
-    add(made, kHttpFilterEntries);
-    add(made, kRouteEntries);
-    add(made, kClusterEntries);
-    add(made, kTlsEntries);
-    return made;
-  }();
-  return table;
-}
+ private:
+  static constexpr int kMostDepth = 100;  // protobuf's parser has the same
 
-Status check(const google::protobuf::Message& message, const std::string& path,
-             std::vector<std::string>* warnings) {
-  const auto* reflection = message.GetReflection();
-  auto known = field_table().find(message.GetDescriptor()->full_name());
-  // Messages without an entry are read as a whole, or stand below a field that was judged.
-  const Fields* fields = known == field_table().end() ? nullptr : &known->second;
-  std::vector<const google::protobuf::FieldDescriptor*> set;
-  reflection->ListFields(message, &set);
-  for (const auto* field : set) {
-    std::string where = path.empty() ? field->name() : path + "." + field->name();
-    Support support = fields ? fields->of(field->name()) : Support::kActed;
+  // Reads the field's value over; of one with a length, `inner` is what is in it.
+  static bool take(CodedInputStream& in, std::string_view bytes, std::uint32_t tag,
+                   std::string_view* inner) {
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+      return WireFormatLite::SkipField(&in, tag);
+    }
+    int size = 0;
+    if (!in.ReadVarintSizeAsInt(&size)) return false;
+    const auto at = static_cast<std::size_t>(in.CurrentPosition());
+    if (!in.Skip(size)) return false;
+    *inner = bytes.substr(at, static_cast<std::size_t>(size));
+    return true;
+  }
+
+  // Said once of a list, whose items follow each other.
+  Status judge(const api::WireField& field, const api::WireMessage& type, Place place,
+               std::uint32_t last) {
+    const Support support = support_of(field);
+    if (support == Support::kActed || last == field.number) return {};
+    place.index = -1;
     if (support == Support::kUnknown) {
-      return fail(Code::kUnsupported, fmt::format("{}: {}.{} is not supported by this proxy", where,
-                                                  message.GetDescriptor()->name(), field->name()));
+      std::string_view message = api::wire_text(type.name);
+      message.remove_prefix(message.rfind('.') + 1);
+      return fail(Code::kUnsupported, fmt::format("{}: {}.{} is not supported by this proxy",
+                                                  place.path(), message, place.field));
     }
-    if (support == Support::kHarmless) {
-      if (warnings) warnings->push_back(where + ": has no effect in this proxy");
-      continue;
-    }
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
-    if (field->message_type()->full_name() == "google.protobuf.Any") continue;
-    if (!field->is_repeated()) {
-      MIZZEN_CHECKED(check(reflection->GetMessage(message, field), where, warnings));
-      continue;
-    }
-    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
-      MIZZEN_CHECKED(check(reflection->GetRepeatedMessage(message, field, i),
-                           fmt::format("{}[{}]", where, i), warnings));
-    }
+    if (warnings_) warnings_->push_back(place.path() + ": has no effect in this proxy");
+    return {};
   }
-  return {};
-}
+
+  std::vector<std::string>* warnings_;
+};
 
 }  // namespace
 
-Status check_fields(const google::protobuf::Message& message, std::vector<std::string>* warnings) {
-  return check(message, "", warnings);
+Status check_fields(std::string_view type, std::string_view bytes,
+                    std::vector<std::string>* warnings) {
+  const api::WireMessage* message = api::find_message(type);
+  if (message == nullptr) return {};
+  return Checker(warnings).message(bytes, *message, {}, 0);
 }
 
 std::vector<std::string> misspelt_fields() {
   std::vector<std::string> wrong;
-  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-  for (const auto& [name, fields] : field_table()) {
-    const auto* descriptor = pool->FindMessageTypeByName(std::string(name));
-    if (!descriptor) {
-      wrong.emplace_back(name);
-      continue;
-    }
-    for (const auto* list : {&fields.acted, &fields.harmless}) {
-      for (auto field : *list) {
-        if (!descriptor->FindFieldByName(std::string(field))) {
-          wrong.push_back(std::string(name) + "." + std::string(field));
-        }
-      }
-    }
-  }
+  for_each_word([&](std::string_view message, std::string_view word, const auto* field, Support) {
+    if (field == nullptr) wrong.push_back(std::string(message) + "." + std::string(word));
+  });
   return wrong;
 }
 

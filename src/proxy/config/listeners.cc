@@ -1,9 +1,10 @@
 #include <fmt/format.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "api/names.h"
+#include "api/struct_json.h"
 #include "base/strings.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -201,7 +202,7 @@ void compile_json_format(const google::protobuf::Struct& format, AccessLog& to) 
   for (const auto& [key, value] : format.fields()) {
     std::string text = value.string_value();
     if (value.kind_case() != google::protobuf::Value::kStringValue) {
-      (void)google::protobuf::util::MessageToJsonString(value, &text);
+      text = api::value_to_json(value).dump();
     }
     to.json.emplace_back(key, std::move(text));
   }
@@ -256,7 +257,7 @@ Result<CompiledListener> compile_listener(std::string_view bytes, Warnings* warn
   if (!from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return fail(Code::kInvalid, "not a Listener message");
   }
-  MIZZEN_CHECKED(check_fields(from, warnings));
+  MIZZEN_CHECKED(check_fields(api::kListenerType, bytes, warnings));
   CompiledListener compiled;
   CompileContext context{warnings, &compiled.needs};
   auto listener = std::make_shared<Listener>();

@@ -66,11 +66,12 @@ struct CompileContext {
 template <class T, class Any>
 Result<T> unpack(const Any& any, const CompileContext& context) {
   T message;
-  if (!any.UnpackTo(&message)) {
+  // UnpackTo would build the descriptors of the whole schema, only to know the type's name.
+  if (!any.template Is<T>() || !message.ParseFromString(any.value())) {
     return fail(Code::kInvalid, "typed_config: expected " + T::descriptor()->full_name() +
                                     ", not '" + any.type_url() + "'");
   }
-  MIZZEN_CHECKED(check_fields(message, context.warnings));
+  MIZZEN_CHECKED(check_fields(any.type_url(), any.value(), context.warnings));
   return message;
 }
 

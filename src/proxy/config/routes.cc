@@ -434,7 +434,7 @@ Result<route::TableRef> compile_routes(std::string_view bytes, Warnings* warning
   if (!config.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return fail(Code::kInvalid, "not a RouteConfiguration message");
   }
-  MIZZEN_CHECKED(check_fields(config, warnings));
+  MIZZEN_CHECKED(check_fields(api::kRouteType, bytes, warnings));
   return compile_table(config, CompileContext{warnings, nullptr});
 }
 

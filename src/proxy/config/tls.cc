@@ -217,7 +217,7 @@ Result<std::shared_ptr<const Secret>> compile_secret(std::string_view bytes, War
   if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return fail(Code::kInvalid, "not a Secret message");
   }
-  MIZZEN_CHECKED(check_fields(proto, warnings));
+  MIZZEN_CHECKED(check_fields(api::kSecretType, bytes, warnings));
   auto secret = std::make_shared<Secret>();
   secret->name = proto.name();
   secret->version_hash = fnv1a(bytes);

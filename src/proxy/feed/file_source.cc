@@ -1,7 +1,6 @@
 #include "proxy/feed/file_source.h"
 
 #include <google/protobuf/text_format.h>
-#include <google/protobuf/util/json_util.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -9,8 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "api/json_to_wire.h"
 #include "base/log.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "proxy/bootstrap/bootstrap.h"
@@ -30,9 +31,10 @@ Result<DiscoveryResponse> parse(const std::string& path, const std::string& text
     if (google::protobuf::TextFormat::ParseFromString(text, &response)) return response;
     return fail(Code::kInvalid, "not a DiscoveryResponse in text format");
   }
-  MIZZEN_TRY(auto json, yaml_to_json(text));  // which JSON is, too
-  auto status = google::protobuf::util::JsonStringToMessage(json, &response);
-  if (!status.ok()) return fail(Code::kInvalid, std::string(status.message()));
+  MIZZEN_TRY(const auto json, read_yaml(text));  // which JSON is, too
+  MIZZEN_TRY(const std::string bytes,
+             api::json_to_wire(json, "envoy.service.discovery.v3.DiscoveryResponse"));
+  if (!response.ParseFromString(bytes)) return fail(Code::kInvalid, "text that is not UTF-8");
   return response;
 }
 
