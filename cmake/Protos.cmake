@@ -58,7 +58,7 @@ function(mizzen_proto_library name)
   list(JOIN files "\n" listing)
   file(GENERATE OUTPUT ${out}.args CONTENT "${listing}\n")
   add_custom_command(
-    OUTPUT ${sources} ${headers}
+    OUTPUT ${sources} ${headers} ${out}_units/register.cc
     COMMAND ${CMAKE_COMMAND} -E make_directory ${out}
     COMMAND protobuf::protoc ${includes} --cpp_out=${out} @${out}.args
     COMMAND ${CMAKE_SOURCE_DIR}/tools/mend_protos ${out} ${out}.args
@@ -81,6 +81,7 @@ function(mizzen_proto_library name)
       set(unit "")
     endif()
   endforeach()
+  list(APPEND units ${out}_units/register.cc)
   set_source_files_properties(${units} PROPERTIES OBJECT_DEPENDS "${sources};${headers}")
   add_library(${name}_objects STATIC ${units})
   target_include_directories(${name}_objects SYSTEM PUBLIC ${out} ${Protobuf_INCLUDE_DIRS})

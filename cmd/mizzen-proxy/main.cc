@@ -6,6 +6,12 @@
 #include "process.h"
 #include "proxy/bootstrap/capture.h"
 
+// See api/schemas.h: only the admin pages and text files of xDS name schemas.
+extern "C" {
+extern const char mizzen_registers_schemas_late[1];
+const char mizzen_registers_schemas_late[1] = {};
+}
+
 namespace mizzen {
 namespace {
 

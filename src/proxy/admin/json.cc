@@ -3,6 +3,8 @@
 #include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "api/schemas.h"
+
 namespace mizzen::proxy {
 namespace {
 
@@ -16,6 +18,7 @@ google::protobuf::util::JsonPrintOptions print_options() {
 }  // namespace
 
 std::string admin_json(const google::protobuf::Message& message, bool with_defaults) {
+  api::register_schemas();
   std::string json;
   auto options = print_options();
   options.always_print_primitive_fields = with_defaults;
@@ -24,6 +27,7 @@ std::string admin_json(const google::protobuf::Message& message, bool with_defau
 }
 
 bool has_json(const google::protobuf::Message& message) {
+  api::register_schemas();
   std::string json;
   return google::protobuf::util::MessageToJsonString(message, &json).ok();
 }

@@ -46,6 +46,15 @@ std::string route_error(const std::string& yaml) {
   return made ? "" : made.error().message;
 }
 
+TEST(Fields, OneOfANewerSchemaIsReported) {
+  std::string bytes = bytes_of<ListenerProto>("{name: l, address: {socket_address: {}}}");
+  bytes += "\xf8\xff\x03\x01\xf8\xff\x03\x01";  // number 8191, a varint, twice
+  std::vector<std::string> warnings;
+  ASSERT_TRUE(check_fields("envoy.config.listener.v3.Listener", bytes, &warnings));
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("field 8191 of envoy.config.listener.v3.Listener"), std::string::npos);
+}
+
 TEST(Fields, TheListsNameRealFields) { EXPECT_EQ(misspelt_fields(), std::vector<std::string>{}); }
 
 TEST(Clusters, Errors) {

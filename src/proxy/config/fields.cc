@@ -359,14 +359,19 @@ class Checker {
     std::array<int, api::kMostWireFields> seen{};  // items of each list
     std::uint32_t last = 0;
     while (const std::uint32_t tag = in.ReadTag()) {
-      const auto* field = api::find_field(type, WireFormatLite::GetTagFieldNumber(tag));
+      const auto number = static_cast<std::uint32_t>(WireFormatLite::GetTagFieldNumber(tag));
+      const std::uint32_t before = std::exchange(last, number);
+      const auto* field = api::find_field(type, number);
       std::string_view inner;
       if (!take(in, bytes, tag, &inner)) return fail(Code::kProtocol, here.path() + ": malformed");
-      if (field == nullptr) continue;  // of a newer schema
+      if (field == nullptr) {
+        if (before != number) say_newer(type, number, here);
+        continue;
+      }
       const bool list = field->repeated || field->map;
       const std::size_t slot = api::index_of(*field) - type.first;
       const Place there{&here, api::wire_text(field->name), list ? seen[slot]++ : -1};
-      MIZZEN_CHECKED(judge(*field, type, there, std::exchange(last, field->number)));
+      MIZZEN_CHECKED(judge(*field, type, there, before));
       const bool nested = api::type_of(*field) == api::WireType::kMessage &&
                           support_of(*field) == Support::kActed &&
                           api::wire_text(api::message_of(*field).name) != "google.protobuf.Any";
@@ -377,6 +382,7 @@ class Checker {
 
  private:
   static constexpr int kMostDepth = 100;  // protobuf's parser has the same
+  static constexpr std::size_t kMostWarnings = 1000;
 
   // Reads the field's value over; of one with a length, `inner` is what is in it.
   static bool take(CodedInputStream& in, std::string_view bytes, std::uint32_t tag,
@@ -390,6 +396,12 @@ class Checker {
     if (!in.Skip(size)) return false;
     *inner = bytes.substr(at, static_cast<std::size_t>(size));
     return true;
+  }
+
+  void say_newer(const api::WireMessage& type, std::uint32_t number, const Place& here) {
+    if (!warnings_ || warnings_->size() >= kMostWarnings) return;
+    warnings_->push_back(fmt::format("{}: field {} of {} is newer than this proxy: no effect",
+                                     here.path(), number, api::wire_text(type.name)));
   }
 
   // Said once of a list, whose items follow each other.

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "api/json_to_wire.h"
+#include "api/schemas.h"
 #include "base/log.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "proxy/bootstrap/bootstrap.h"
@@ -28,6 +29,7 @@ Result<DiscoveryResponse> parse(const std::string& path, const std::string& text
     return fail(Code::kInvalid, "not a DiscoveryResponse");
   }
   if (path.ends_with(".pb_text")) {
+    api::register_schemas();
     if (google::protobuf::TextFormat::ParseFromString(text, &response)) return response;
     return fail(Code::kInvalid, "not a DiscoveryResponse in text format");
   }
