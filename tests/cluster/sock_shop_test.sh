@@ -95,6 +95,7 @@ answers_at_once() {
 }
 check "nobody waits for the copy" answers_at_once
 k delete deploy slow-v2 >/dev/null
+check "it goes" within 60 bash -c '[ -z "$(kubectl -n sock-shop get pods -l stand-in=slow-v2 --no-headers)" ]'
 applies "the clean-up of part 2" "$traffic/cleanup-virtual-service.yaml"
 
 check "all of the shop becomes ready" k wait --for=condition=Ready pods --all --timeout=240s
