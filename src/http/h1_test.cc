@@ -494,5 +494,20 @@ TEST(H1Client, WritesProperCaseWhenAsked) {
             "Transfer-Encoding: chunked\r\n\r\n");
 }
 
+TEST(Headers, NamesAreLowered) {
+  // Every character at every place of a word of eight and of what is left beside it.
+  for (int c = 0; c < 256; ++c) {
+    for (std::size_t at = 0; at < 11; ++at) {
+      std::string name(11, 'x');
+      name[at] = static_cast<char>(c);
+      std::string wanted = name;
+      if (c >= 'A' && c <= 'Z') wanted[at] = static_cast<char>(c + ('a' - 'A'));
+      Headers headers;
+      headers.add(name, "v");
+      EXPECT_EQ(headers.begin()->name, wanted) << c << " at " << at;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mizzen::http

@@ -81,6 +81,28 @@ namespace {
 
 char lower_char(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
+constexpr std::uint64_t each(std::uint64_t byte) { return byte * 0x0101010101010101; }
+
+// Eight at a time. A byte's top bit says, after an addition that cannot reach its neighbour,
+// whether the byte is beyond a letter; bytes that are not ASCII stay.
+std::uint64_t lower_eight(std::uint64_t text) {
+  const std::uint64_t low = text & each(0x7f);
+  const std::uint64_t from_a = low + each(0x80 - 'A');
+  const std::uint64_t beyond_z = low + each(0x7f - 'Z');
+  return text | ((from_a ^ beyond_z) & ~text & each(0x80)) >> 2;
+}
+
+void copy_lower(std::string_view from, char* to) {
+  std::size_t at = 0;
+  for (; at + 8 <= from.size(); at += 8) {
+    std::uint64_t text = 0;
+    std::memcpy(&text, from.data() + at, 8);
+    text = lower_eight(text);
+    std::memcpy(to + at, &text, 8);
+  }
+  for (; at < from.size(); ++at) to[at] = lower_char(from[at]);
+}
+
 }  // namespace
 
 internal::HeaderStorage& Headers::storage() {
@@ -112,7 +134,7 @@ Headers Headers::clone() const {
 
 void Headers::add(std::string_view name, std::string_view value) {
   char* text = allocate(name.size() + value.size());
-  for (std::size_t i = 0; i < name.size(); ++i) text[i] = lower_char(name[i]);
+  copy_lower(name, text);
   if (!value.empty()) std::memcpy(text + name.size(), value.data(), value.size());
   add_borrowed({text, name.size()}, {text + name.size(), value.size()});
 }
@@ -124,7 +146,7 @@ void Headers::add_borrowed(std::string_view name, std::string_view value, const 
 void Headers::set(std::string_view name, std::string_view value) {
   auto& all = fields();
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (!equals_ignore_case(name, all[i].name)) continue;
+    if (all[i].name.size() != name.size() || !equals_ignore_case(name, all[i].name)) continue;
     all[i].value = intern(value);
     const std::string_view kept = all[i].name;
     auto later = std::remove_if(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end(),

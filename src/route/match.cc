@@ -10,10 +10,9 @@ namespace mizzen::route {
 namespace {
 
 std::string_view without_query(std::string_view path) {
-  // By hand: find_first_of() calls memchr() for every character of the path.
-  std::size_t size = 0;
-  while (size < path.size() && path[size] != '?' && path[size] != '#') ++size;
-  return path.substr(0, size);
+  // Twice: find_first_of() calls memchr() for every character of the path.
+  path = path.substr(0, path.find('?'));
+  return path.substr(0, path.find('#'));
 }
 
 // "[::1]:80" -> "[::1]", "a:80" -> "a"

@@ -109,10 +109,10 @@ bool needs_work(std::string_view path, const HttpSettings& settings) {
 
 PathVerdict normalize_path(std::string_view path, const HttpSettings& settings, std::string& out) {
   using Slashes = HttpSettings::EscapedSlashes;
-  std::size_t cut = 0;  // by hand: find_first_of() calls memchr() for every character
-  while (cut < path.size() && path[cut] != '?' && path[cut] != '#') ++cut;
-  std::string_view query = path.substr(cut);
-  std::string_view pure = path.substr(0, cut);
+  // Twice: find_first_of() calls memchr() for every character.
+  std::string_view pure = path.substr(0, path.find('?'));
+  pure = pure.substr(0, pure.find('#'));
+  std::string_view query = path.substr(pure.size());
   if (pure.empty() || pure.front() != '/' || !needs_work(pure, settings)) {
     return PathVerdict::kUnchanged;
   }
