@@ -63,7 +63,9 @@ void ConfigFeed::touch() {
 void ConfigFeed::publish() {
   scheduled_ = false;
   publish_(store_.publish());
-  for (const auto& listener : listeners_) listener();
+  // One may bring others: a new cluster has a source of its own. They are told the next time.
+  const std::size_t known = listeners_.size();
+  for (std::size_t i = 0; i < known; ++i) listeners_[i]();
   end_waits();
   loop_.cancel(timer_);
   timer_ = 0;

@@ -2,6 +2,7 @@
 // changed, and when a warming limit passes. Main thread only.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <vector>
 
@@ -54,7 +55,7 @@ class ConfigFeed {
   LoopClock clock_;
   ConfigStore store_;
   std::function<void(SnapshotRef)> publish_;
-  std::vector<std::function<void()>> listeners_;
+  std::deque<std::function<void()>> listeners_;  // stay in place while they are called
   std::vector<Wait> waits_;
   io::TimerId wait_timer_ = 0;
   io::TimerId timer_ = 0;
