@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "api/wire_table.h"
+
 namespace {
 
 using google::protobuf::Descriptor;
@@ -19,7 +21,7 @@ using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::FileDescriptor;
 
-constexpr int kMostFields = 128;  // api::kMostWireFields
+constexpr int kMostFields = mizzen::api::kMostWireFields;
 
 class Tables {
  public:

@@ -28,8 +28,8 @@ constexpr std::uint32_t kFixed64 = WireFormatLite::WIRETYPE_FIXED64;
 constexpr std::uint32_t kFixed32 = WireFormatLite::WIRETYPE_FIXED32;
 constexpr std::uint32_t kLength = WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
 
-// --- bytes
-// -----------------------------------------------------------------------------------------
+// --- bytes ---
+
 void put_varint(std::uint64_t value, std::string& out) {
   std::array<std::uint8_t, 10> bytes;
   const auto* end =
@@ -74,8 +74,8 @@ std::uint32_t wire_of(WireType type) {
   }
 }
 
-// --- scalars
-// ---------------------------------------------------------------------------------------
+// --- scalars ---
+
 std::string shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
   return text.size() > 60 ? text.substr(0, 57) + "..." : text;
@@ -168,6 +168,13 @@ Status put_whole(const json& value, Encode encode, std::string& out) {
   return {};
 }
 
+template <class T>
+Status put_fixed_whole(const json& value, std::string& out) {
+  MIZZEN_TRY(const T number, whole<T>(value));
+  put_fixed(number, out);
+  return {};
+}
+
 // The value alone, without its tag.
 Status put_scalar(const json& value, const WireField& field, std::string& out) {
   const auto widened = [](auto number) { return static_cast<std::uint64_t>(number); };
@@ -194,26 +201,14 @@ Status put_scalar(const json& value, const WireField& field, std::string& out) {
       return put_whole<std::int32_t>(value, WireFormatLite::ZigZagEncode32, out);
     case WireType::kSint64:
       return put_whole<std::int64_t>(value, WireFormatLite::ZigZagEncode64, out);
-    case WireType::kFixed64: {
-      MIZZEN_TRY(const auto number, whole<std::uint64_t>(value));
-      put_fixed(number, out);
-      return {};
-    }
-    case WireType::kSfixed64: {
-      MIZZEN_TRY(const auto number, whole<std::int64_t>(value));
-      put_fixed(number, out);
-      return {};
-    }
-    case WireType::kFixed32: {
-      MIZZEN_TRY(const auto number, whole<std::uint32_t>(value));
-      put_fixed(number, out);
-      return {};
-    }
-    case WireType::kSfixed32: {
-      MIZZEN_TRY(const auto number, whole<std::int32_t>(value));
-      put_fixed(number, out);
-      return {};
-    }
+    case WireType::kFixed64:
+      return put_fixed_whole<std::uint64_t>(value, out);
+    case WireType::kSfixed64:
+      return put_fixed_whole<std::int64_t>(value, out);
+    case WireType::kFixed32:
+      return put_fixed_whole<std::uint32_t>(value, out);
+    case WireType::kSfixed32:
+      return put_fixed_whole<std::int32_t>(value, out);
     case WireType::kBool: {
       MIZZEN_TRY(const bool flag, truth(value));
       put_varint(flag ? 1 : 0, out);
@@ -240,8 +235,8 @@ Status put_scalar(const json& value, const WireField& field, std::string& out) {
   }
 }
 
-// --- messages
-// --------------------------------------------------------------------------------------
+// --- messages ---
+
 Result<std::string> encode(const json& value, const WireMessage& type, int depth);
 
 // "1.5s": seconds, as protobuf writes durations (google/protobuf/duration.proto).

@@ -47,8 +47,7 @@ inline constexpr std::string_view kProxyImage = "mizzen/proxyv2";
 inline constexpr std::string_view kControlImage = "mizzen/pilot";
 inline constexpr std::uint32_t kProxyUid = 1337;
 
-// --- Files in an injected pod
-// ----------------------------------------------------------------------
+// --- Files in an injected pod ---
 inline constexpr std::string_view kTokenFile = "/var/run/secrets/tokens/istio-token";
 inline constexpr std::string_view kRootCertFile = "/var/run/secrets/istio/root-cert.pem";
 inline constexpr std::string_view kPodLabelsFile = "/etc/istio/pod/labels";
@@ -56,8 +55,7 @@ inline constexpr std::string_view kPodAnnotationsFile = "/etc/istio/pod/annotati
 inline constexpr std::string_view kWorkloadSdsSocket =
     "/var/run/secrets/workload-spiffe-uds/socket";
 
-// --- Labels and annotations
-// -----------------------------------------------------------------------
+// --- Labels and annotations ---
 inline constexpr std::string_view kTlsModeLabel = "security.istio.io/tlsMode";
 inline constexpr std::string_view kTlsModeIstio = "istio";
 inline constexpr std::string_view kCanonicalNameLabel = "service.istio.io/canonical-name";
@@ -67,8 +65,7 @@ inline constexpr std::string_view kRevisionLabel = "istio.io/rev";
 inline constexpr std::string_view kInjectAnnotation = "sidecar.istio.io/inject";
 inline constexpr std::string_view kStatusAnnotation = "sidecar.istio.io/status";
 
-// --- Clusters, routes and listeners of Istio's generated configuration
-// ------------------------------
+// --- Clusters, routes and listeners of Istio's generated configuration ---
 inline constexpr std::string_view kPassthroughCluster = "PassthroughCluster";
 inline constexpr std::string_view kBlackHoleCluster = "BlackHoleCluster";
 inline constexpr std::string_view kInboundPassthroughCluster = "InboundPassthroughCluster";
@@ -183,8 +180,7 @@ inline constexpr std::string_view kRootSecret = "ROOTCA";
 inline constexpr std::string_view kKubernetesSecretPrefix = "kubernetes://";
 inline constexpr std::string_view kCacertSuffix = "-cacert";
 
-// --- Node metadata keys (core.v3.Node.metadata)
-// ---------------------------------------------------
+// --- Node metadata keys (core.v3.Node.metadata) ---
 namespace node {
 inline constexpr std::string_view kLabels = "LABELS";
 inline constexpr std::string_view kAnnotations = "ANNOTATIONS";

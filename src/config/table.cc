@@ -182,8 +182,7 @@ Cells pod(const Row& row) {
           all_gates ? fmt::format("{}/{}", gates, all_gates) : "<none>"};
 }
 
-// --- services and endpoints
-// ------------------------------------------------------------------------
+// --- services and endpoints ---
 std::string external_ip(const Row& row) {
   std::string type = row.text({"spec", "type"}, "ClusterIP");
   std::vector<std::string> parts;
@@ -258,8 +257,7 @@ Cells endpoint_slice(const Row& row) {
           addresses.empty() ? "<unset>" : shortened(addresses), row.age()};
 }
 
-// --- workloads
-// -------------------------------------------------------------------------------------
+// --- workloads ---
 Cells deployment(const Row& row) {
   return {row.name(),
           fmt::format("{}/{}", row.number({"status", "readyReplicas"}),
@@ -338,8 +336,7 @@ Cells cron_job(const Row& row) {
       containers(row, "image", {"spec", "jobTemplate", "spec", "template", "spec", "containers"})};
 }
 
-// --- the rest
-// --------------------------------------------------------------------------------------
+// --- the rest ---
 Cells node(const Row& row) {
   std::string status = "Unknown";
   for (const Json& condition : row.list({"status", "conditions"})) {

@@ -78,7 +78,7 @@ apply virtual-service-reviews-90-10
 check "90 % to v1" within 30 shares 200 82 97 v1
 apply virtual-service-reviews-v2-v3
 check "v2 and v3 only" within 20 only 'v2|v3' page
-check "half to v2" shares 200 40 60 v2
+check "half to v2" draws shares 200 40 60 v2
 apply virtual-service-reviews-v3
 check "v3 only" within 20 only 'v3' page
 apply virtual-service-reviews-jason-v2-v3

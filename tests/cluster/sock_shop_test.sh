@@ -71,7 +71,7 @@ share_of_red_is_a_fifth() {
 }
 applies "the canary" "$traffic/canary/canary-virtual-service.yaml"
 check "the canary arrives" within 15 bash -c "seq 20 | xargs -I{} curl -s http://$GATEWAY_URL/ | grep -q red"
-check "one page in five is red" share_of_red_is_a_fifth
+check "one page in five is red" draws share_of_red_is_a_fifth
 
 applies "the route for Firefox" "$traffic/route-headers/frontv2-virtual-service-firefox.yaml"
 check "others get blue" within 15 only blue
@@ -133,7 +133,7 @@ failures_are_a_tenth() {
 }
 applies "the abort" "$resiliency/fault-injection/abort-fault-injection-virtual-service.yaml"
 check "the delay is over" within 15 takes 200 0 2 "http://$GATEWAY_URL/catalogue"
-check "one answer in ten is 500" failures_are_a_tenth
+check "one answer in ten is 500" draws failures_are_a_tenth
 
 # Who answers: the catalogue itself, or one of two stand-ins.
 stand_in stand-in catalogue v1 80 2 >/dev/null

@@ -7,6 +7,7 @@
 #include "control/mesh/test_objects.h"
 #include "control/serve/debug.h"
 #include "io/loop.h"
+#include "kube/test/partial_client.h"
 #include "net/http_client.h"
 #include "xds/client.h"
 
@@ -46,31 +47,13 @@ spec: {hosts: [reviews], http: [{timeout: 3s, route: [{destination: {host: revie
 )";
 
 // Knows one token and nothing else.
-class TokenOnlyApi final : public kube::Client {
+class TokenOnlyApi final : public kube::PartialClient {
  public:
-  explicit TokenOnlyApi(io::Loop& loop) : loop_(loop) {}
-  void get(const kube::Resource&, std::string_view, std::string_view, Done done) override {
-    no(done);
-  }
-  void list(const kube::Resource&, const kube::ListOptions&, ListDone) override {}
-  void create(const kube::Resource&, std::string_view, const Json&, Done done, std::string_view,
-              std::string_view) override {
-    no(done);
-  }
-  void update(const kube::Resource&, const Json&, Done done, std::string_view) override {
-    no(done);
-  }
-  void patch(const kube::Resource&, std::string_view, std::string_view, kube::PatchType,
-             const Json&, Done done, std::string_view, std::string_view) override {
-    no(done);
-  }
-  void remove(const kube::Resource&, std::string_view, std::string_view, Done done,
-              const Json&) override {
-    no(done);
-  }
+  using PartialClient::PartialClient;
+
   void review_token(std::string_view token, const std::vector<std::string>& audiences,
                     std::function<void(Result<TokenOwner>)> done) override {
-    loop_.defer([token = std::string(token), audiences, done] {
+    loop().defer([token = std::string(token), audiences, done] {
       if (token != "good" || audiences != std::vector<std::string>{"istio-ca"}) {
         done(fail(Code::kUnauthenticated, "unknown token"));
       } else {
@@ -79,22 +62,6 @@ class TokenOnlyApi final : public kube::Client {
       }
     });
   }
-  void request(std::string_view, std::string_view, std::string_view, std::string_view,
-               std::function<void(Result<Raw>)>) override {}
-  std::unique_ptr<Watch> watch(const kube::Resource&, const kube::ListOptions&, std::string_view,
-                               std::function<void(WatchEvent)>,
-                               std::function<void(Status)>) override {
-    return nullptr;
-  }
-  io::Loop& loop() const override { return loop_; }
-  const kube::Config& config() const override { return config_; }
-
- private:
-  void no(const Done& done) {
-    loop_.defer([done] { done(fail(Code::kUnsupported, "not here")); });
-  }
-  io::Loop& loop_;
-  kube::Config config_;
 };
 
 // A proxy that accepts everything, unless it is told to refuse a type.

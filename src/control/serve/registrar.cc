@@ -90,18 +90,19 @@ std::string Registrar::entry_name(const Registration& one) {
 
 void Registrar::apply(const Json& object) {
   const std::string kind = object::string_at(object, {"kind"});
-  const std::string key = read_key(object);
-  if (kind == "WorkloadGroup") groups_[key] = object;
+  if (kind == "WorkloadGroup") groups_[read_key(object)] = object;
   if (kind != "WorkloadEntry" || note_of(object, kGroupOf).empty()) return;
+  const std::string key = read_key(object);
   entries_[key] = object;
   if (!note_of(object, kDisconnectedAt).empty() && !connected_.contains(key)) remove_later(key);
 }
 
 void Registrar::remove(const Json& object) {
   const std::string kind = object::string_at(object, {"kind"});
+  if (kind == "WorkloadGroup") groups_.erase(read_key(object));
+  if (kind != "WorkloadEntry") return;
   const std::string key = read_key(object);
-  if (kind == "WorkloadGroup") groups_.erase(key);
-  if (kind != "WorkloadEntry" || entries_.erase(key) == 0) return;
+  if (entries_.erase(key) == 0) return;
   leaving_.erase(key);
   if (connected_.contains(key)) write(key, 0);  // whoever took it away, the workload is there
 }

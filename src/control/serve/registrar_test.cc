@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "io/sim_loop.h"
+#include "kube/test/partial_client.h"
 
 namespace mizzen::control {
 namespace {
@@ -12,16 +13,16 @@ namespace {
 using object::Json;
 
 // Keeps WorkloadEntries, and tells of each change as a watch would.
-class EntriesApi final : public kube::Client {
+class EntriesApi final : public kube::PartialClient {
  public:
-  explicit EntriesApi(io::Loop& loop) : loop_(loop) {}
+  using PartialClient::PartialClient;
   std::map<std::string, Json> held;
   Registrar* told = nullptr;
   bool down = false;
 
   void create(const kube::Resource&, std::string_view, const Json& object, Done done,
               std::string_view, std::string_view) override {
-    loop_.defer([this, object, done] {
+    loop().defer([this, object, done] {
       const std::string name = object["metadata"]["name"];
       if (down) return done(fail(Code::kUnavailable, "down"));
       if (held.contains(name)) return done(fail(Code::kExists, "there"));
@@ -31,7 +32,7 @@ class EntriesApi final : public kube::Client {
   }
   void patch(const kube::Resource&, std::string_view, std::string_view name, kube::PatchType,
              const Json& patch, Done done, std::string_view, std::string_view) override {
-    loop_.defer([this, name = std::string(name), patch, done] {
+    loop().defer([this, name = std::string(name), patch, done] {
       if (!held.contains(name)) return done(fail(Code::kNotFound, "gone"));
       Json now = held[name];
       now.merge_patch(patch);
@@ -41,35 +42,19 @@ class EntriesApi final : public kube::Client {
   }
   void remove(const kube::Resource&, std::string_view, std::string_view name, Done done,
               const Json&) override {
-    loop_.defer([this, name = std::string(name), done] {
+    loop().defer([this, name = std::string(name), done] {
       const Json last = held[name];
       held.erase(name);
       told->remove(last);
       done(last);
     });
   }
-  void get(const kube::Resource&, std::string_view, std::string_view, Done) override {}
-  void list(const kube::Resource&, const kube::ListOptions&, ListDone) override {}
-  void update(const kube::Resource&, const Json&, Done, std::string_view) override {}
-  void review_token(std::string_view, const std::vector<std::string>&,
-                    std::function<void(Result<TokenOwner>)>) override {}
-  void request(std::string_view, std::string_view, std::string_view, std::string_view,
-               std::function<void(Result<Raw>)>) override {}
-  std::unique_ptr<Watch> watch(const kube::Resource&, const kube::ListOptions&, std::string_view,
-                               std::function<void(WatchEvent)>,
-                               std::function<void(Status)>) override {
-    return nullptr;
-  }
-  io::Loop& loop() const override { return loop_; }
-  const kube::Config& config() const override { return config_; }
 
  private:
   void set(const std::string& name, const Json& object) {
     held[name] = object;
     told->apply(object);
   }
-  io::Loop& loop_;
-  kube::Config config_;
 };
 
 class RegistrarTest : public ::testing::Test {

@@ -17,8 +17,7 @@
 
 namespace mizzen::proxy {
 
-// --- Access logs
-// -----------------------------------------------------------------------------------
+// --- Access logs ---
 
 struct AccessLog {
   std::string path;    // "/dev/stdout", "/dev/stderr" or a file
@@ -31,8 +30,7 @@ struct AccessLog {
   bool only_not_health_check = false;
 };
 
-// --- Network filters
-// --------------------------------------------------------------------------------
+// --- Network filters ---
 
 struct NetworkRbac {
   std::shared_ptr<const route::Rbac> rules;
@@ -58,8 +56,7 @@ struct TcpSettings {
   std::vector<AccessLog> access_logs;
 };
 
-// --- HTTP filters
-// -----------------------------------------------------------------------------------
+// --- HTTP filters ---
 
 struct FaultFilter {
   std::shared_ptr<const route::Fault> policy;  // null: only what routes say

@@ -16,7 +16,7 @@ void ConfigFeed::want(const std::vector<std::string>& destinations) {
   bool more = false;
   for (const std::string& name : destinations) more = store_.want(name) || more;
   if (!more) return;
-  for (const auto& listener : listeners_) listener();  // the needs are others
+  tell();  // the needs are others
 }
 
 bool ConfigFeed::known(const std::vector<std::string>& names) const {
@@ -60,12 +60,16 @@ void ConfigFeed::touch() {
   });
 }
 
-void ConfigFeed::publish() {
-  scheduled_ = false;
-  publish_(store_.publish());
+void ConfigFeed::tell() {
   // One may bring others: a new cluster has a source of its own. They are told the next time.
   const std::size_t known = listeners_.size();
   for (std::size_t i = 0; i < known; ++i) listeners_[i]();
+}
+
+void ConfigFeed::publish() {
+  scheduled_ = false;
+  publish_(store_.publish());
+  tell();
   end_waits();
   loop_.cancel(timer_);
   timer_ = 0;

@@ -29,7 +29,8 @@ class ConfigFeed {
   // Asks for them, and calls `done` when all are known or the limit for requests has passed; at
   // once when they are known.
   void when_known(std::vector<std::string> destinations, std::function<void()> done);
-  // Called after each publication: what is needed may have become less.
+  // Called after each publication, and when more is wanted: what is needed may have changed. A
+  // listener may bring others, which are told from the next time on.
   void on_published(std::function<void()> listener) { listeners_.push_back(std::move(listener)); }
 
  private:
@@ -48,6 +49,7 @@ class ConfigFeed {
     std::function<void()> done;
   };
   void publish();
+  void tell();
   void end_waits();
   bool known(const std::vector<std::string>& names) const;
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/strings.h"
 
@@ -220,29 +221,29 @@ struct Stats::Parts {
   }
 
   // Everything above that may differ, apart by a byte that no label holds.
-  void append_key(std::string& to, const RequestInfo& request) const {
-    auto put = [&](std::string_view text) {
-      to += text;
-      to += '\0';
-    };
-    auto side = [&](const SideLabels& s) {
-      for (auto text : {s.workload, s.name_space, s.principal, s.app, s.version, s.cluster,
-                        s.canonical, s.revision}) {
-        put(text);
-      }
-    };
+  void write_key(std::string& to, const RequestInfo& request) const {
     // Only the far side differs within one proxy, but principals may on both.
-    side(outbound ? destination : source);
-    put(outbound ? source.principal : destination.principal);
-    put(service);
-    put(service_name);
-    put(service_namespace);
-    put(policy);
-    put(protocol);
-    std::int32_t numbers[4] = {outbound ? 1 : 0, request.status,
-                               static_cast<std::int32_t>(request.flags),
-                               grpc_status_of(request).value_or(-1)};
-    to.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
+    const SideLabels& far = outbound ? destination : source;
+    const std::string_view texts[] = {
+        far.workload,      far.name_space,
+        far.principal,     far.app,
+        far.version,       far.cluster,
+        far.canonical,     far.revision,
+        service,           service_name,
+        service_namespace, policy,
+        protocol,          outbound ? source.principal : destination.principal};
+    const std::int32_t numbers[] = {outbound ? 1 : 0, request.status,
+                                    static_cast<std::int32_t>(request.flags),
+                                    grpc_status_of(request).value_or(-1)};
+    std::size_t size = sizeof numbers;
+    for (std::string_view text : texts) size += text.size() + 1;
+    to.resize(size);
+    char* at = to.data();
+    for (std::string_view text : texts) {
+      at = std::copy(text.begin(), text.end(), at);
+      *at++ = '\0';
+    }
+    std::memcpy(at, numbers, sizeof numbers);
   }
 };
 
@@ -295,24 +296,27 @@ bool Stats::is_one_too_many(const Parts& parts, std::size_t series) {
   return false;
 }
 
-void Stats::request_done(const RequestInfo& request) {
+RequestSeries& Stats::series_of(const RequestInfo& request) {
   Parts p = parts(request);
-  key_.clear();
-  p.append_key(key_, request);
+  p.write_key(key_, request);
+  if (last_ != nullptr && last_->first == key_) return *last_->second;
   auto found = by_key_.find(key_);
   if (found == by_key_.end() && is_one_too_many(p, requests_.size())) {
     p.blur();
-    key_.clear();
-    p.append_key(key_, request);
+    p.write_key(key_, request);
     found = by_key_.find(key_);
   }
   if (found == by_key_.end()) {
     std::string labels;
     p.append_labels(labels, request);
-    RequestSeries* series = &requests_[labels];
-    found = by_key_.emplace(key_, series).first;
+    found = by_key_.emplace(key_, &requests_[labels]).first;
   }
-  RequestSeries& series = *found->second;
+  last_ = &*found;
+  return *found->second;
+}
+
+void Stats::request_done(const RequestInfo& request) {
+  RequestSeries& series = series_of(request);
   ++series.requests;
   series.duration_ms.add(std::chrono::duration<double, std::milli>(request.duration).count());
   series.request_bytes.add(static_cast<double>(request.bytes_received));

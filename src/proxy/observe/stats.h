@@ -75,6 +75,7 @@ class Stats {
  private:
   struct Parts;
   Parts parts(const RequestInfo& request) const;
+  RequestSeries& series_of(const RequestInfo& request);
   TcpSeries& tcp_series(const RequestInfo& connection);
   bool is_one_too_many(const Parts& parts, std::size_t series);
   void count_route(const RequestInfo& request);
@@ -84,7 +85,9 @@ class Stats {
   std::unordered_map<std::string, TcpSeries, NameHash, std::equal_to<>> tcp_;
   std::unordered_map<std::string_view, std::uint64_t> counters_;
   std::unordered_map<std::string_view, std::int64_t> gauges_;
-  std::unordered_map<std::string, RequestSeries*, NameHash, std::equal_to<>> by_key_;
+  using ByKey = std::unordered_map<std::string, RequestSeries*, NameHash, std::equal_to<>>;
+  ByKey by_key_;
+  const ByKey::value_type* last_ = nullptr;  // most requests are of the series before
   // Of routes with a stat_prefix: "name{labels}".
   std::unordered_map<std::string, std::uint64_t, NameHash, std::equal_to<>> routes_;
   std::size_t made_up_ = 0;  // series of hosts that belong to no service

@@ -183,8 +183,7 @@ void Call::timed_out() {
   }
 }
 
-// --- The answer: each event is the last thing done, since it may destroy the call
-// -----------------
+// --- The answer: each event is the last thing done, since it may destroy the call ---
 
 void Call::on_informational(http::ResponseHead&& head) {
   events_.on_upstream_informational(std::move(head));
