@@ -1,14 +1,14 @@
 // bench-abuse KIND PORT COUNT SECONDS: a client that means no good, against 127.0.0.1:PORT.
+//
+//   none     a loop that sends nothing: what the machine alone does to others
 //   idle     COUNT connections that say nothing
 //   slow     COUNT connections that send a byte of a head every half second, again when closed
-//
 //   resets   COUNT HTTP/2 connections of HEADERS and RST_STREAM, as fast as they go
-//
 //   headers  COUNT HTTP/2 connections of heads beyond any limit, in CONTINUATION frames
-//
 //   pings    COUNT HTTP/2 connections of PING frames that are never read back
 //
-// Prints how many connections it made and how many were ended by the other side.
+// Says "under way" when all connections were made once; SECONDS count from there. Then how many it
+// made and how many were ended by the other side.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -57,16 +57,12 @@ class Attack {
       : kind_(std::move(kind)), port_(port), peers_(count) {}
 
   void run(std::chrono::seconds length) {
+    for (Peer& peer : peers_) open(peer);
+    std::puts("under way");
+    std::fflush(stdout);
     const auto end = Clock::now() + length;
     while (Clock::now() < end) {
-      std::vector<pollfd> fds;
-      for (Peer& peer : peers_) {
-        if (peer.fd < 0) open(peer);
-        const bool floods = kind_ != "idle" && kind_ != "slow";
-        fds.push_back({peer.fd, static_cast<short>(POLLIN | (floods ? POLLOUT : 0)), 0});
-      }
-      ::poll(fds.data(), fds.size(), kind_ == "slow" ? 50 : 200);
-      for (std::size_t i = 0; i < fds.size(); ++i) turn(peers_[i], fds[i].revents);
+      if (kind_ != "none") turn();
     }
     std::printf("%s: %zu connections made, %zu ended by the server\n", kind_.c_str(), made_,
                 ended_);
@@ -93,7 +89,18 @@ class Attack {
     peer.fd = -1;
   }
 
-  void turn(Peer& peer, short events) {
+  void turn() {
+    std::vector<pollfd> fds;
+    for (Peer& peer : peers_) {
+      if (peer.fd < 0) open(peer);
+      const bool floods = kind_ != "idle" && kind_ != "slow";
+      fds.push_back({peer.fd, static_cast<short>(POLLIN | (floods ? POLLOUT : 0)), 0});
+    }
+    ::poll(fds.data(), fds.size(), kind_ == "slow" ? 50 : 200);
+    for (std::size_t i = 0; i < fds.size(); ++i) serve(peers_[i], fds[i].revents);
+  }
+
+  void serve(Peer& peer, short events) {
     if (peer.fd < 0) return;
     if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && kind_ != "pings") {
       std::array<char, 65536> buffer;
@@ -147,7 +154,8 @@ class Attack {
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::fprintf(stderr, "usage: bench-abuse idle|slow|resets|headers|pings PORT COUNT SECONDS\n");
+    std::fprintf(stderr,
+                 "usage: bench-abuse none|idle|slow|resets|headers|pings PORT COUNT SECONDS\n");
     return 64;
   }
   Attack attack(argv[1], static_cast<std::uint16_t>(std::atoi(argv[2])),

@@ -1,4 +1,4 @@
-# mizzen_proto_library(<name> [BATCH n] IMPORT_DIRS dir... FILES file.proto...)
+# mizzen_proto_library(<name> [BATCH n] [OPTIMISE flag] IMPORT_DIRS dir... FILES file.proto...)
 #   C++ for the named files and for all that they import (well-known types apart), in one library
 #   that is linked whole: types that stand only inside an Any must not be dropped by the linker.
 
@@ -32,9 +32,12 @@ function(_mizzen_proto_closure out dirs)
 endfunction()
 
 function(mizzen_proto_library name)
-  cmake_parse_arguments(A "" "BATCH" "IMPORT_DIRS;FILES" ${ARGN})
+  cmake_parse_arguments(A "" "BATCH;OPTIMISE" "IMPORT_DIRS;FILES" ${ARGN})
   if(NOT A_BATCH)
     set(A_BATCH 24)
+  endif()
+  if(NOT A_OPTIMISE)
+    set(A_OPTIMISE -O1)
   endif()
   _mizzen_proto_closure(files "${A_IMPORT_DIRS}" ${A_FILES})
   set(out ${CMAKE_BINARY_DIR}/protos/${name})
@@ -85,8 +88,10 @@ function(mizzen_proto_library name)
   set_source_files_properties(${units} PROPERTIES OBJECT_DEPENDS "${sources};${headers}")
   add_library(${name}_objects STATIC ${units})
   target_include_directories(${name}_objects SYSTEM PUBLIC ${out} ${Protobuf_INCLUDE_DIRS})
-  # The same flags in every preset, so that one compiler cache entry serves them all.
-  target_compile_options(${name}_objects PRIVATE -O1 -g0 -w)
+  # The same flags in every preset, so that one compiler cache entry serves them all: by what the preprocessor makes of
+  # them, since include folders differ.
+  target_compile_options(${name}_objects PRIVATE ${A_OPTIMISE} -g0 -w)
+  set_target_properties(${name}_objects PROPERTIES CXX_COMPILER_LAUNCHER "${MIZZEN_CCACHE}")
   target_link_libraries(${name}_objects PUBLIC ${Protobuf_LIBRARIES} Threads::Threads)
   add_custom_target(${name}_headers DEPENDS ${headers} ${sources})
   add_dependencies(${name}_objects ${name}_headers)

@@ -13,11 +13,17 @@ option(MIZZEN_FUZZ "Build the fuzzers (clang)" OFF)
 find_program(CCACHE ccache)
 if(CCACHE)
   # Objects are shared between checkouts: paths are made relative to this one.
-  set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+  set(MIZZEN_CCACHE ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1)
+  # By the headers that the compiler names, no preprocessor runs beside it; headers may be as new as generated ones are.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MIZZEN_CCACHE} CCACHE_DEPEND=1
+      CCACHE_SLOPPINESS=include_file_mtime,include_file_ctime ${CCACHE})
+  list(APPEND MIZZEN_CCACHE ${CCACHE})
 endif()
 
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(--param=ggc-min-heapsize=1048576)  # KiB; it would look for garbage from 128 MiB on
+endif()
 find_program(LLD ld.lld)
 if(LLD)
   add_link_options(-fuse-ld=lld)

@@ -46,8 +46,9 @@ template <class T>
 using Result = std::expected<T, Error>;
 using Status = Result<void>;
 
-inline std::unexpected<Error> fail(Code code, std::string message, Side side = Side::kInternal,
-                                   bool retry_safe = false) {
+[[gnu::cold]] inline std::unexpected<Error> fail(Code code, std::string message,
+                                                 Side side = Side::kInternal,
+                                                 bool retry_safe = false) {
   return std::unexpected(Error{code, side, retry_safe, std::move(message)});
 }
 
@@ -61,11 +62,13 @@ Error errno_error(std::string_view what, int errno_value, Side side = Side::kInt
 #define MIZZEN_CONCAT_(a, b) a##b
 #define MIZZEN_CONCAT(a, b) MIZZEN_CONCAT_(a, b)
 #define MIZZEN_TRY(var, expr) MIZZEN_TRY_(var, expr, MIZZEN_CONCAT(result_, __LINE__))
-#define MIZZEN_TRY_(var, expr, tmp)                         \
-  auto tmp = (expr);                                        \
-  if (!tmp) return std::unexpected(std::move(tmp.error())); \
+#define MIZZEN_TRY_(var, expr, tmp)                 \
+  auto tmp = (expr);                                \
+  if (!tmp) [[unlikely]]                            \
+    return std::unexpected(std::move(tmp.error())); \
   var = std::move(*tmp)
-#define MIZZEN_CHECKED(expr)                                                                 \
-  do {                                                                                       \
-    if (auto status_ = (expr); !status_) return std::unexpected(std::move(status_.error())); \
+#define MIZZEN_CHECKED(expr)                              \
+  do {                                                    \
+    if (auto status_ = (expr); !status_) [[unlikely]]     \
+      return std::unexpected(std::move(status_.error())); \
   } while (false)

@@ -132,6 +132,9 @@ class Codec {
   virtual Status feed(std::string_view bytes) = 0;
   // CodecOptions::heads_per_turn kept input back: call feed({}) in the next turn.
   virtual bool wants_turn() const { return false; }
+  // Much of what came was in vain (streams taken back, heads beyond the limits): who reads for this
+  // codec does so in small pieces, so that others get their turn.
+  virtual bool is_suspect() const { return false; }
   // Whether the owner should read from the socket now.
   virtual bool wants_input() const = 0;
   // The peer closed its sending side. Streams that cannot end properly get on_reset().

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <iterator>
 
 #include "base/strings.h"
+#include "http/controls.h"
 
 namespace mizzen::http::h1 {
 
@@ -22,33 +22,6 @@ constexpr std::array<char, 256> kNameChars = [] {
 }();
 
 using Outcome = std::expected<void, Refusal>;
-
-bool is_control(char c) {
-  const auto u = static_cast<unsigned char>(c);
-  return (u < 0x20 && u != '\t') || u == 0x7f;
-}
-
-// The first control character but tab; eight at a time. There is one before `end`.
-const char* skip_value(const char* at, const char* end) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101U;
-  constexpr std::uint64_t kHigh = 0x8080808080808080U;
-  while (end - at >= 8) {
-    std::uint64_t word;
-    std::memcpy(&word, at, 8);
-    const std::uint64_t del = word ^ (kOnes * 0x7f);
-    const std::uint64_t found = (((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del)) & kHigh;
-    if (found != 0) {
-      // A borrow may mark bytes after the first true one, never before it.
-      at += std::countr_zero(found) / 8;
-      if (is_control(*at)) return at;
-      ++at;
-      continue;
-    }
-    at += 8;
-  }
-  while (at < end && !is_control(*at)) ++at;
-  return at;
-}
 
 // What the fields of a head said about framing, while they are being read.
 struct Scan {
@@ -181,7 +154,7 @@ Outcome parse_fields(char* at, char* end, const Limits& limits, bool keep_case, 
     ++at;
     while (*at == ' ' || *at == '\t') ++at;
     char* const value_begin = at;
-    at = const_cast<char*>(skip_value(at, end));
+    at = const_cast<char*>(find_control(at, end));
     if (at + 1 >= end || at[0] != '\r' || at[1] != '\n') {
       return refuse(400, "control character in a header value");
     }

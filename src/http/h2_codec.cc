@@ -15,6 +15,7 @@ class Bound : public Interface {
   Status feed(std::string_view bytes) override { return session_.feed(bytes); }
   bool wants_input() const override { return session_.wants_input(); }
   bool wants_turn() const override { return session_.wants_turn(); }
+  bool is_suspect() const override { return session_.is_suspect(); }
   void end_of_input() override { session_.end_of_input(); }
   std::size_t output(std::span<iovec> to) override { return session_.output(to); }
   void drained(std::size_t bytes) override { session_.drained(bytes); }

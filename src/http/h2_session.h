@@ -62,6 +62,9 @@ class Session {
   void ping(std::uint64_t payload);
   std::string_view violation() const { return violation_; }
   bool head_pending() const { return head_open_; }
+  bool is_suspect() const {
+    return early_resets_ > options_.limits.early_resets / 10 && early_resets_ * 2 > streams_seen_;
+  }
   bool wants_turn() const { return !later_.empty() && status_ && !ended_; }
   void refuse();
 

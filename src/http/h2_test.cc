@@ -252,6 +252,21 @@ TEST(H2, FloodsOfWhoReads) {
   }
 }
 
+TEST(H2, WhoAsksInVainIsSuspectLongBeforeTheEnd) {
+  for (const bool in_vain : {true, false}) {
+    ConnectionRecorder recorder;
+    auto server = make_h2_server({}, &recorder);
+    ASSERT_TRUE(server->feed(kPreface));
+    for (std::uint32_t id = 1; id < 120; id += 2) {
+      EXPECT_EQ(server->is_suspect(), in_vain && id > 2 * 50 + 1) << id;
+      ASSERT_TRUE(
+          server->feed(frame(1, 5, id, kGet + (in_vain ? "" : literal(":authority", "a")))));
+      if (!in_vain) server->respond(static_cast<StreamId>(id), status(204), true);
+      (void)pull(*server);
+    }
+  }
+}
+
 TEST(H2, RequestsWaitForTheNextTurn) {
   CodecOptions options;
   options.heads_per_turn = 2;

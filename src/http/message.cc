@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/strings.h"
+#include "http/controls.h"
 
 namespace mizzen::http {
 
@@ -162,11 +163,8 @@ std::string_view reason_phrase(int status) {
 bool is_token(std::string_view text) { return !text.empty() && all_of(kTokenChars, text); }
 
 bool is_field_value(std::string_view text) {
-  for (char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if ((u < 0x20 && u != '\t') || u == 0x7f) return false;
-  }
-  return true;
+  const char* const end = text.data() + text.size();
+  return find_control(text.data(), end) == end;
 }
 
 bool is_authority(std::string_view text) { return all_of(kAuthorityChars, text); }

@@ -70,6 +70,7 @@ Status EpollLoop::add(int fd, FdHandler* handler, std::uint32_t epoll_events) {
     return std::unexpected(errno_error("epoll_ctl", errno));
   }
   entry.handler = handler;
+  watched_.store(watched() + 1, std::memory_order_relaxed);  // nobody else writes it
   return {};
 }
 
@@ -83,6 +84,7 @@ void EpollLoop::unwatch(int fd) {
   auto index = static_cast<std::size_t>(fd);
   if (fd < 0 || index >= entries_.size() || entries_[index].handler == nullptr) return;
   entries_[index].handler = nullptr;
+  watched_.store(watched() - 1, std::memory_order_relaxed);
   ++entries_[index].generation;
   // Needed although the descriptor is often closed next: a duplicate may keep it open elsewhere.
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);

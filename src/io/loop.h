@@ -172,6 +172,8 @@ class EpollLoop final : public Loop {
   Status watch(int fd, FdHandler* handler) override;
   Status watch_level(int fd, FdHandler* handler) override;
   void unwatch(int fd) override;
+  // How many descriptors are watched. Any thread.
+  std::size_t watched() const { return watched_.load(std::memory_order_relaxed); }
 
  private:
   struct Entry {
@@ -185,6 +187,7 @@ class EpollLoop final : public Loop {
   UniqueFd epoll_;
   UniqueFd wakeup_;
   std::vector<Entry> entries_;  // by descriptor
+  std::atomic<std::size_t> watched_ = 0;
 };
 
 // Calls `fn(signo)` on the loop for the given signals, which it blocks in this thread (make it

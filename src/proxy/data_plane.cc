@@ -16,6 +16,7 @@ namespace mizzen::proxy {
 constexpr Duration kDrainCheck = std::chrono::milliseconds(20);
 constexpr Duration kDrainIdle = std::chrono::milliseconds(500);
 constexpr Duration kLoadCheck = std::chrono::milliseconds(500);
+constexpr std::size_t kOtherDescriptors = 32;  // the main thread's, logs, loops: about
 
 namespace {
 
@@ -214,7 +215,9 @@ void DataPlane::start_draining(Duration limit, Duration idle, bool keep_acceptin
 }
 
 void DataPlane::measure_load() {
-  shared_->overload.measure(connections());
+  std::size_t descriptors = kOtherDescriptors;
+  for (const auto& thread : threads_) descriptors += thread->loop.watched();
+  shared_->overload.measure(descriptors);
   load_timer_.arm(kLoadCheck);
 }
 

@@ -1,6 +1,5 @@
 #include "proxy/overload.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 
 namespace mizzen::proxy {
@@ -13,15 +12,6 @@ constexpr std::size_t kRefuseAt = 95;
 std::size_t descriptor_limit() {
   rlimit limit{};
   return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
-}
-
-std::size_t open_descriptors() {
-  DIR* folder = opendir("/proc/self/fd");
-  if (folder == nullptr) return 0;
-  std::size_t count = 0;
-  while (readdir(folder) != nullptr) ++count;
-  closedir(folder);
-  return count;
 }
 
 }  // namespace
@@ -66,11 +56,8 @@ Overload::Verdict Overload::admit(std::string_view listener, PlaceRef& place) {
   return Verdict::kAdmitted;
 }
 
-void Overload::measure(std::size_t connections) {
-  const std::size_t limit = descriptor_limit();
-  const bool few = connections * 4 < limit && level_.load(std::memory_order_relaxed) == 0;
-  if (limit == 0 || few) return;
-  set_descriptors(open_descriptors(), limit);
+void Overload::measure(std::size_t descriptors) {
+  if (const std::size_t limit = descriptor_limit()) set_descriptors(descriptors, limit);
 }
 
 void Overload::set_descriptors(std::size_t open, std::size_t limit) {

@@ -34,10 +34,10 @@ class Overload {
   // New requests are answered by the proxy itself.
   bool sheds_requests() const { return level_.load(std::memory_order_relaxed) >= kShedRequests; }
 
-  // Counts the process's open descriptors; from the main thread, now and then. Cheap while
-  // `connections`, those from downstream, are few.
-  void measure(std::size_t connections);
-  void set_descriptors(std::size_t open, std::size_t limit);  // what measure() found
+  // Compares the descriptors that are open with the process's limit; from the main thread, now and
+  // then.
+  void measure(std::size_t descriptors);
+  void set_descriptors(std::size_t open, std::size_t limit);  // the comparison alone
 
  private:
   friend class Place;

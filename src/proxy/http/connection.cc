@@ -10,7 +10,8 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr int kMostReads = 2;  // of 64 KiB, before others get their turn
+constexpr int kMostReads = 2;                   // of 64 KiB, before others get their turn
+constexpr std::size_t kSuspectRead = 8 * 1024;  // and once
 constexpr int kMostLingeringReads = 4;
 constexpr std::uint32_t kHeadsPerTurn = 16;  // of HTTP/2 requests
 constexpr Duration kLinger = std::chrono::seconds(1);
@@ -100,8 +101,9 @@ bool Connection::choose_codec(std::string_view first_bytes) {
 
 void Connection::on_readable() {
   if (state_ == State::kClosed || half_closed_) return;
-  for (int i = 0; i < kMostReads; ++i) {
-    auto buffer = worker_.scratch();
+  const bool suspect = busy_ && busy_->codec && busy_->codec->is_suspect();
+  for (int i = 0; i < (suspect ? 1 : kMostReads); ++i) {
+    auto buffer = suspect ? worker_.scratch().first(kSuspectRead) : worker_.scratch();
     io::IoResult got = stream_->read(buffer);
     if (got.status == io::IoStatus::kWouldBlock) break;
     if (got.status == io::IoStatus::kEof && tunnel_ && state_ == State::kOpen) {
