@@ -26,8 +26,8 @@ within() {
   done
 }
 
-# draws COMMAND...: for what chance decides and a limit of three to four sigma judges. A draw outside
-# it comes once in a thousand runs; a fault of ours is seen in the second draw too.
+# draws COMMAND...: for what chance decides and a limit of about three sigma judges. A draw outside it
+# comes once in some hundred runs; a fault of ours is seen in the second draw too.
 draws() { "$@" || { echo "once more:"; "$@"; }; }
 
 has() { # has REGEX COMMAND...: the command's output matches
