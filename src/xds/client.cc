@@ -16,6 +16,12 @@ using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
 constexpr std::size_t kMaxErrorBytes = 4096;
 
+// Destinations that are known say what all else must hold: the server is told them first. Those
+// that are not come last, so that all else is on its way before their answer.
+std::pair<int, std::string_view> telling_order(std::string_view url) {
+  return {url == api::kDestinationType ? -1 : type_order(url), url};
+}
+
 }  // namespace
 
 std::string describe(const std::vector<Rejection>& rejections) {
@@ -31,35 +37,32 @@ std::string describe(const std::vector<Rejection>& rejections) {
   return text;
 }
 
-bool DeltaClient::Order::operator()(const std::string& a, const std::string& b) const {
-  // Destinations that are known say what all else must hold: the server is told them first. Those
-  // that are not come last, so that all else is on its way before their answer.
-  const auto order = [](const std::string& url) {
-    return url == api::kDestinationType ? -1 : type_order(url);
-  };
-  int order_a = order(a);
-  int order_b = order(b);
-  return order_a != order_b ? order_a < order_b : a < b;
-}
-
 DeltaClient::DeltaClient(std::string node) : node_(std::move(node)) {}
 
-DeltaClient::Type* DeltaClient::find(std::string_view url) {
-  for (auto& [own, type] : types_) {
-    if (own == url) return &type;
-  }
-  return nullptr;
+const DeltaClient::Type* DeltaClient::find(std::string_view url) const {
+  const auto found = std::ranges::find(types_, url, &Type::url);
+  return found == types_.end() ? nullptr : &*found;
 }
 
+DeltaClient::Type* DeltaClient::find(std::string_view url) {
+  return const_cast<Type*>(std::as_const(*this).find(url));
+}
+
+// The reference is good until the next type comes in.
 DeltaClient::Type& DeltaClient::type(std::string_view url) {
-  Type* known = find(url);
-  return known != nullptr ? *known : types_[std::string(url)];
+  if (Type* known = find(url)) return *known;
+  const auto place = std::ranges::upper_bound(
+      types_, telling_order(url), {}, [](const Type& one) { return telling_order(one.url); });
+  Type& made = *types_.emplace(place);
+  made.url = url;
+  return made;
 }
 
 void DeltaClient::subscribe_all(std::string_view type_url) {
   Type& type = this->type(type_url);
   if (type.wildcard) return;
   type.wildcard = true;
+  asking_ = true;
   if (type.started) type.to_subscribe.insert("*");
 }
 
@@ -69,6 +72,7 @@ void DeltaClient::subscribe(std::string_view type_url, const std::vector<std::st
     if (!type.names.insert(name).second) continue;
     type.to_unsubscribe.erase(name);
     type.to_subscribe.insert(name);
+    asking_ = true;
   }
 }
 
@@ -81,6 +85,7 @@ void DeltaClient::unsubscribe(std::string_view type_url, const std::vector<std::
     if (!type.wildcard && type.to_subscribe.erase(name) > 0) continue;
     type.to_subscribe.erase(name);
     type.to_unsubscribe.insert(name);
+    asking_ = true;
   }
 }
 
@@ -97,8 +102,9 @@ void DeltaClient::set_names(std::string_view type_url, const std::set<std::strin
 void DeltaClient::on_open() {
   open_ = true;
   node_sent_ = false;
+  asking_ = true;
   answers_.clear();
-  for (auto& [url, type] : types_) {
+  for (Type& type : types_) {
     type.started = false;
     type.to_subscribe.clear();
     type.to_unsubscribe.clear();
@@ -153,26 +159,29 @@ void DeltaClient::answer(const Update& update, const std::vector<Rejection>& rej
     });
   };
   for (const auto& resource : update.resources) {
-    // A late answer for a name given up meanwhile must not come back as a known version.
-    if (!type.wildcard && !type.names.contains(resource.name)) continue;
-    if (rejections.empty() || !rejected(resource.name)) {
-      type.versions[resource.name] = resource.version;
+    if (!rejections.empty() && rejected(resource.name)) continue;
+    const auto known = type.versions.find(resource.name);
+    if (known != type.versions.end()) {
+      known->second = resource.version;
+    } else if (type.wildcard || type.names.contains(resource.name)) {
+      // A late answer for a name given up meanwhile must not come back as a known version.
+      type.versions.emplace(resource.name, resource.version);
     }
   }
   for (const auto& name : update.removed) type.versions.erase(name);
   if (open_) answers_.push_back({update.type_url, update.nonce, describe(rejections)});
 }
 
-std::string DeltaClient::start_request(const std::string& url, Type& type) {
+std::string DeltaClient::start_request(Type& type) {
   DeltaDiscoveryRequest request;
-  request.set_type_url(url);
+  request.set_type_url(type.url);
   // "*" is said only beside names: alone, the first empty request means it in every version of the
   // protocol.
   if (type.wildcard && !type.names.empty()) request.add_resource_names_subscribe("*");
   type.to_subscribe.clear();
   for (const auto& name : type.names) {
-    const bool later =
-        url == api::kDestinationType && !type.versions.empty() && !type.versions.contains(name);
+    const bool later = type.url == api::kDestinationType && !type.versions.empty() &&
+                       !type.versions.contains(name);
     if (later) {
       type.to_subscribe.insert(name);
     } else {
@@ -204,17 +213,24 @@ std::optional<std::string> DeltaClient::next() {
     request.mutable_error_detail()->set_message(answer.error);
     return request.SerializeAsString();
   }
-  for (auto& [url, type] : types_) {
+  if (!asking_) return std::nullopt;
+  std::optional<std::string> request = next_subscription();
+  asking_ = request.has_value();
+  return request;
+}
+
+std::optional<std::string> DeltaClient::next_subscription() {
+  for (Type& type : types_) {
     if (type.started || (!type.wildcard && type.names.empty())) continue;
-    if (url == api::kDestinationType && type.versions.empty()) continue;
-    return start_request(url, type);
+    if (type.url == api::kDestinationType && type.versions.empty()) continue;
+    return start_request(type);
   }
-  for (auto& [url, type] : types_) {
-    if (!type.started && !type.names.empty()) return start_request(url, type);
+  for (Type& type : types_) {
+    if (!type.started && !type.names.empty()) return start_request(type);
     if (!type.started) continue;
     if (type.to_subscribe.empty() && type.to_unsubscribe.empty()) continue;
     DeltaDiscoveryRequest request;
-    request.set_type_url(url);
+    request.set_type_url(type.url);
     for (const auto& name : type.to_subscribe) request.add_resource_names_subscribe(name);
     for (const auto& name : type.to_unsubscribe) request.add_resource_names_unsubscribe(name);
     type.to_subscribe.clear();
@@ -227,14 +243,13 @@ std::optional<std::string> DeltaClient::next() {
 const std::unordered_map<std::string, std::string>& DeltaClient::versions(
     std::string_view type_url) const {
   static const std::unordered_map<std::string, std::string> kNone;
-  auto found = types_.find(std::string(type_url));
-  return found == types_.end() ? kNone : found->second.versions;
+  const Type* found = find(type_url);
+  return found == nullptr ? kNone : found->versions;
 }
 
 bool DeltaClient::subscribed(std::string_view type_url, std::string_view name) const {
-  auto found = types_.find(std::string(type_url));
-  return found != types_.end() &&
-         (found->second.wildcard || found->second.names.contains(std::string(name)));
+  const Type* found = find(type_url);
+  return found != nullptr && (found->wildcard || found->names.contains(std::string(name)));
 }
 
 }  // namespace mizzen::xds

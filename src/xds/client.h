@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -86,6 +85,7 @@ class DeltaClient final : public Client {
 
  private:
   struct Type {
+    std::string url;
     bool wildcard = false;
     bool started = false;  // on this stream
     std::set<std::string> names;
@@ -98,18 +98,18 @@ class DeltaClient final : public Client {
     std::string nonce;
     std::string error;
   };
-  struct Order {
-    bool operator()(const std::string& a, const std::string& b) const;
-  };
 
+  const Type* find(std::string_view url) const;
   Type* find(std::string_view url);
   Type& type(std::string_view url);
-  std::string start_request(const std::string& url, Type& type);
+  std::optional<std::string> next_subscription();
+  std::string start_request(Type& type);
 
   std::string node_;
   bool open_ = false;
   bool node_sent_ = false;
-  std::map<std::string, Type, Order> types_;
+  bool asking_ = false;      // a subscription may have something to say
+  std::vector<Type> types_;  // in the order in which the server is told of them
   std::deque<Answer> answers_;
 };
 
