@@ -9,6 +9,7 @@ set(MIZZEN_OPTIMISE "-O0" CACHE STRING "Optimisation of our own code, as compile
 set(MIZZEN_SANITIZE "" CACHE STRING "address,undefined or thread; empty for none")
 option(MIZZEN_UNITY "Compile the files of a folder in groups: quicker from nothing, slower after a small change" OFF)
 option(MIZZEN_FUZZ "Build the fuzzers (clang)" OFF)
+set(MIZZEN_PROFILE "" CACHE STRING "generate: count what runs, into out/profile; use: optimise by these counts (./dev build trained)")
 
 find_program(CCACHE ccache)
 if(CCACHE)
@@ -25,7 +26,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(--param=ggc-min-heapsize=1048576)  # KiB; it would look for garbage from 128 MiB on
 endif()
 find_program(LLD ld.lld)
-if(LLD)
+if(LLD AND NOT MIZZEN_PROFILE STREQUAL "use")  # which does not know GCC's intermediate code
   add_link_options(-fuse-ld=lld)
 endif()
 add_link_options(-Wl,--gc-sections)
@@ -51,6 +52,21 @@ if(MIZZEN_SANITIZE)
   # protobuf's MapField has another layout when it sees this; the system's library was built without.
   if(MIZZEN_SANITIZE STREQUAL "thread")
     list(APPEND MIZZEN_OWN_OPTIONS -U__SANITIZE_THREAD__)
+  endif()
+endif()
+if(MIZZEN_PROFILE)
+  # Counts are found by a file's path below the build folder, so that one folder's serve the other. What the
+  # training has not run is optimised as without it, and not for size. An inline function's counts are one
+  # file's, where another file found the same text by another path: that is no mismatch.
+  list(APPEND MIZZEN_OWN_OPTIONS -fprofile-${MIZZEN_PROFILE}=${CMAKE_SOURCE_DIR}/out/profile
+       -fprofile-prefix-path=${CMAKE_BINARY_DIR})
+  if(MIZZEN_PROFILE STREQUAL "use")
+    list(APPEND MIZZEN_OWN_OPTIONS -fprofile-partial-training -Wno-missing-profile -Wno-coverage-mismatch -flto)
+    add_link_options(-flto=auto -Wno-stringop-overflow)
+    set(CMAKE_AR ${CMAKE_CXX_COMPILER_AR})
+    set(CMAKE_RANLIB ${CMAKE_CXX_COMPILER_RANLIB})
+  else()
+    add_link_options(-fprofile-generate)
   endif()
 endif()
 if(MIZZEN_FUZZ)

@@ -148,6 +148,28 @@ TEST(Loop, OneShotsTasksAndPosts) {
   stopper.join();
 }
 
+TEST(Loop, CountsWhatItWatches) {
+  struct Nobody : FdHandler {
+    void on_events(unsigned /*events*/) override {}
+  } nobody;
+  EpollLoop loop;
+  const std::size_t own = loop.watched();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  ASSERT_TRUE(loop.watch(ends[0], &nobody));
+  ASSERT_TRUE(loop.watch_level(ends[1], &nobody));
+  EXPECT_EQ(loop.watched(), own + 2);
+  ASSERT_TRUE(loop.watch(ends[0], &nobody));  // again: another handler, no other descriptor
+  EXPECT_EQ(loop.watched(), own + 2);
+  EXPECT_FALSE(loop.watch(-1, &nobody));
+  loop.unwatch(ends[0]);
+  loop.unwatch(ends[0]);
+  EXPECT_EQ(loop.watched(), own + 1);
+  loop.unwatch(ends[1]);
+  EXPECT_EQ(loop.watched(), own);
+  for (const int end : ends) ::close(end);
+}
+
 TEST(Socket, EchoesHalfClosesAndEnds) {
   for (const char* where : {"127.0.0.1:0", "[::1]:0", "unix:@mizzen-io-test"}) {
     EpollLoop loop;
