@@ -74,16 +74,45 @@ cluster_tls() {
 $(tls_common "          " istio-http/1.1)
 C
 }
-# What a sidecar does beside forwarding: an access log, and at the server a policy.
-access_log() { # access_log NAME
+# What a sidecar of Istio's does beside forwarding: its access log's text, client certificates told on, retries, and
+# filters that stand ready; at the server a policy.
+sidecar_connections() { # sidecar_connections NAME: of the connection manager
   cat <<C
+          server_name: istio-envoy
+          normalize_path: true
+          stream_idle_timeout: 0s
+          upgrade_configs: [{upgrade_type: websocket}]
+          forward_client_cert_details: APPEND_FORWARD
+          set_current_client_cert_details: {subject: true, dns: true, uri: true}
           access_log:
           - name: envoy.access_loggers.file
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
               path: $work/$1.access
+              log_format:
+                text_format_source:
+                  inline_string: "$istio_log\\n"
 C
 }
+istio_log='[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS%'
+istio_log+=' %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED%'
+istio_log+=' %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\"'
+istio_log+=' \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS%'
+istio_log+=' %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%'
+sidecar_retries='                  timeout: 0s
+                  retry_policy:
+                    retry_on: connect-failure,refused-stream,unavailable,cancelled
+                    num_retries: 2
+                    host_selection_retry_max_attempts: 5
+                    retry_host_predicate:
+                    - name: envoy.retry_host_predicates.previous_hosts
+                      typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}'
+sidecar_filters='          - name: envoy.filters.http.grpc_stats
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig, emit_filter_state: true}
+          - name: envoy.filters.http.fault
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}
+          - name: envoy.filters.http.cors
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}'
 policy() {
   cat <<'C'
           - name: envoy.filters.http.rbac
@@ -112,7 +141,7 @@ C
 }
 
 # The same file drives mizzen-proxy and Envoy.
-# envoy_yaml NAME PORT UPSTREAM_PORT [LISTENER_TLS [CLUSTER_TLS [LOG [POLICY [HOSTS [CLUSTERS]]]]]]
+# envoy_yaml NAME PORT UPSTREAM_PORT [LISTENER_TLS [CLUSTER_TLS [CONNECTIONS [FILTERS [HOSTS [CLUSTERS [ROUTE]]]]]]]
 envoy_yaml() {
   cat >"$work/$1.yaml" <<C
 static_resources:
@@ -133,7 +162,9 @@ ${6:-}
               domains: ["*"]
               routes:
               - match: {prefix: /}
-                route: {cluster: up}
+                route:
+                  cluster: up
+${10:-}
 ${8:-}
           http_filters:
 ${7:-}
@@ -144,6 +175,11 @@ ${4:-}
 $(cluster up "$3" "${5:-}")
 ${9:-}
 C
+}
+sidecars() { # sidecars NAME PORT MIDDLE_PORT: the client's, NAME-source, and the server's, NAME-target
+  envoy_yaml "$1-source" "$2" "$3" '' "$(cluster_tls)" "$(sidecar_connections "$1-source")" "$sidecar_filters" '' '' "$sidecar_retries"
+  envoy_yaml "$1-target" "$3" 18000 "$(listener_tls true istio-http/1.1)" '' "$(sidecar_connections "$1-target")" \
+    "$(policy)"$'\n'"$sidecar_filters" '' '' '                  timeout: 0s'
 }
 tcp_yaml() { # tcp_yaml NAME PORT UPSTREAM_PORT LISTENER_TLS
   cat >"$work/$1.yaml" <<C
@@ -202,10 +238,8 @@ make_configs() {
   envoy_yaml mizzen-server 18031 18000 "$in"
   envoy_yaml envoy-client 18014 18034 '' "$out"
   envoy_yaml envoy-server 18034 18000 "$in"
-  envoy_yaml mizzen-source 18015 18035 '' "$out" "$(access_log mizzen-source)"
-  envoy_yaml mizzen-target 18035 18000 "$in" '' "$(access_log mizzen-target)" "$(policy)"
-  envoy_yaml envoy-source 18016 18036 '' "$out" "$(access_log envoy-source)"
-  envoy_yaml envoy-target 18036 18000 "$in" '' "$(access_log envoy-target)" "$(policy)"
+  sidecars mizzen 18015 18035
+  sidecars envoy 18016 18036
   envoy_yaml to-envoy 18017 18036 '' "$out"
   envoy_yaml mizzen-h2 18041 18000 "$(listener_tls false h2)"
   tcp_yaml mizzen-tcp 18051 18000 ''

@@ -19,6 +19,7 @@
 
 #include "api/names.h"
 #include "config/crd.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
 #include "io/loop.h"
 #include "kube/client.h"
 #include "kube/config.h"
@@ -30,6 +31,8 @@ namespace mizzen::bench {
 namespace {
 
 using Json = nlohmann::json;
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
 constexpr int kPort = 8080;
 constexpr int kCalled = 200;  // of the services, by all proxies together: the same in every mesh
@@ -145,9 +148,9 @@ class Proxy {
             .metadata_json = metadata.dump()};
   }
   void receive(std::string_view message) {
+    if (settled_) return acknowledge(message);
     Result<xds::Update> update = client_.receive(message);
     if (!update) die(update.error().message);
-    if (settled_) return acknowledge(*update, message.size());
     std::vector<std::string> more;
     for (const xds::Resource& resource : update->resources) {
       held_[update->type_url + resource.name] = resource.bytes.size();
@@ -164,12 +167,22 @@ class Proxy {
     client_.answer(*update, {});
     pump();
   }
-  void acknowledge(const xds::Update& update, std::size_t bytes) {
+  // What is new is of no interest here: messages that all proxies share keep what the bench itself
+  // costs small, beside mizzend on the same cores.
+  void acknowledge(std::string_view message) {
+    static DeltaDiscoveryResponse response;
+    static DeltaDiscoveryRequest answer;
+    static std::string bytes;
     if (tally_->bytes == 0) tally_->first = millis(system_clock().mono() - tally_->start);
-    tally_->bytes += bytes;
-    client_.answer(update, {});
-    pump();
-    if (update.type_url != api::kEndpointType) return;
+    tally_->bytes += message.size();
+    if (!response.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+      die("not a DeltaDiscoveryResponse");
+    }
+    answer.set_type_url(response.type_url());
+    answer.set_response_nonce(response.nonce());
+    answer.SerializeToString(&bytes);
+    call_->send(bytes);
+    if (response.type_url() != api::kEndpointType) return;
     tally_->acknowledged.push_back(millis(system_clock().mono() - tally_->start));
   }
   void pump() {

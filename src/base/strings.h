@@ -36,6 +36,9 @@ std::string base64url_encode(std::string_view bytes);
 // Accepts either alphabet, with or without padding; nothing for anything else.
 std::optional<std::string> base64_decode(std::string_view text);
 
+// RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
+bool is_utf8(std::string_view text);
+
 std::string hex(std::span<const std::byte> bytes);  // lower case
 
 // 64-bit FNV-1a: stable across runs and machines, not for untrusted keys.

@@ -89,30 +89,6 @@ void mask(char* bytes, std::size_t size, std::array<char, 4> key) {
 
 bool is_control(Opcode opcode) { return static_cast<int>(opcode) >= 8; }
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    std::size_t more = c < 0x80                ? 0
-                       : c >= 0xc2 && c < 0xe0 ? 1
-                       : (c & 0xf0) == 0xe0    ? 2
-                       : c >= 0xf0 && c < 0xf5 ? 3
-                                               : 4;
-    if (more == 4 || i + more >= text.size()) return false;
-    std::uint32_t code = more == 0 ? c : c & (0x3fU >> more);
-    for (std::size_t j = 1; j <= more; ++j) {
-      const auto next = static_cast<unsigned char>(text[i + j]);
-      if ((next & 0xc0) != 0x80) return false;
-      code = (code << 6) | (next & 0x3fU);
-    }
-    if ((more == 2 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
-        (more == 3 && (code < 0x10000 || code > 0x10ffff))) {
-      return false;
-    }
-    i += more + 1;
-  }
-  return true;
-}
-
 }  // namespace
 
 std::string accept_key(std::string_view key) {

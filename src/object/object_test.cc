@@ -77,6 +77,15 @@ TEST(Yaml, AnchorsMergeDuplicatesAndLimits) {
   EXPECT_FALSE(parse_yaml("a: [1"));
 }
 
+TEST(Yaml, RefusesWhatIsNotUtf8) {
+  for (const char* text :
+       {"a: b\nc: \xff\n", "a: b\n\"\xc3\": c\n", "a: b\nc: !!str \xed\xa0\x80\n"}) {
+    auto read = parse_yaml(text);
+    ASSERT_FALSE(read) << text;
+    EXPECT_EQ(read.error().message, "line 2: holds bytes that are not UTF-8");
+  }
+}
+
 TEST(Yaml, DocumentsAndLists) {
   auto documents =
       parse_manifest("# c\n---\na: 1\n---\n---\nkind: List\nitems: [{b: 1}, {b: 2}]\n");

@@ -56,6 +56,8 @@ class Builder : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
+    // yaml-cpp lets through what JSON may not hold.
+    if (!is_utf8(text)) refuse(mark, Code::kInvalid, "holds bytes that are not UTF-8");
     Json value;
     if (tag == "?" || tag.empty()) {
       value = plain_scalar(text);

@@ -145,7 +145,8 @@ Json config_dump(const xds::World& world) {
 }
 
 void respond_json(net::Exchange& exchange, const Json& json) {
-  exchange.respond(200, {{"content-type", "application/json"}}, json.dump(2) + "\n");
+  exchange.respond(200, {{"content-type", "application/json"}},
+                   json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace

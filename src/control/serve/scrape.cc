@@ -125,7 +125,8 @@ Json ScrapeTargets::targets() const {
 
 bool ScrapeTargets::handle(const std::shared_ptr<net::Exchange>& exchange) const {
   if (exchange->path() != kPath) return false;
-  exchange->respond(200, {{"content-type", "application/json"}}, targets().dump() + "\n");
+  exchange->respond(200, {{"content-type", "application/json"}},
+                    targets().dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   return true;
 }
 

@@ -8,35 +8,13 @@
 #include "base/strings.h"
 #include "local/apiserver/parts.h"
 #include "local/apiserver/rbac.h"
+#include "net/http_server.h"
 #include "object/kind.h"
 #include "object/selector.h"
 
 namespace mizzen::local {
 
 namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string url_decoded(std::string_view text, bool plus) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-    if (low >= 0) {
-      decoded += static_cast<char>(high * 16 + low);
-      i += 2;
-    } else {
-      decoded += plus && text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return decoded;
-}
 
 bool known_subresource(const Type& type, std::string_view name) {
   if (name == "status") return type.status;
@@ -66,7 +44,7 @@ bool Target::flag(std::string_view name) const {
 std::vector<std::string> path_segments(std::string_view path) {
   std::vector<std::string> segments;
   for (auto part : split(path, '/')) {
-    if (!part.empty()) segments.push_back(url_decoded(part, false));
+    if (!part.empty()) segments.push_back(net::url_decode(part, false));
   }
   return segments;
 }
@@ -78,7 +56,7 @@ Query parse_query(std::string_view query) {
     const auto equals = pair.find('=');
     const auto value =
         equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
-    parsed.emplace(url_decoded(pair.substr(0, equals), true), url_decoded(value, true));
+    parsed.emplace(net::url_decode(pair.substr(0, equals), true), net::url_decode(value, true));
   }
   return parsed;
 }

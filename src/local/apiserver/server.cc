@@ -231,6 +231,12 @@ void LiveServer::on_request(std::shared_ptr<net::Exchange> exchange) {
   if (auto target = api_->find_target(request); target && is_stream(*target)) {
     return serve_stream(loop_, *store_, pods_, *target, std::move(exchange));
   }
+  // All of these may become part of an object, and so of a text that is JSON.
+  if (!is_utf8(net::url_decode(request.path)) || !is_utf8(net::url_decode(request.query)) ||
+      !is_utf8(request.user_agent)) {
+    return respond(*exchange,
+                   status_response(400, "BadRequest", "path, query or user agent: not UTF-8"));
+  }
   if (api_->is_watch(request)) return open_watch(std::move(exchange), request);
   if (request.method == "GET" || request.method == "HEAD")
     return answer(std::move(exchange), std::move(request));

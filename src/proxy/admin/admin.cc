@@ -189,7 +189,8 @@ void AdminServer::explain_when_known(const ExchangeRef& exchange, const ExplainR
     if (in_vain) {
       said["outcome"] = "the control plane did not say in time where this is: 503, flag SU";
     }
-    exchange->respond(200, kJson, said.dump(1));
+    exchange->respond(200, kJson,
+                      said.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   feed_.when_known(names, [this, alive = std::weak_ptr<int>(alive_), exchange, asked, all] {
@@ -272,7 +273,9 @@ void AdminServer::stats(const ExchangeRef& exchange) {
       add("istio_tcp_connections_opened_total{" + labels + "}", series.opened);
     }
     if (format == "json")
-      exchange->respond(200, kJson, nlohmann::json{{"stats", list}}.dump());
+      exchange->respond(200, kJson,
+                        nlohmann::json{{"stats", list}}.dump(
+                            -1, ' ', false, nlohmann::json::error_handler_t::replace));
     else
       exchange->respond(200, kText, text);
   });

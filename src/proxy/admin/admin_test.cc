@@ -157,6 +157,14 @@ TEST(Admin, Clusters) {
             std::string::npos);
 }
 
+// What is asked comes back in the answer, which is JSON: another encoding must not end the proxy.
+TEST(Admin, ExplainOfBytesThatAreNotUtf8) {
+  Fixture f;
+  const Page page = f.get("/explain?way=direct&destination=10.0.0.1:1&authority=b%ff&path=/%fe");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_TRUE(json::accept(page.body)) << page.body;
+}
+
 TEST(Admin, SmallPages) {
   Fixture f;
   EXPECT_EQ(f.get("/ready").status, 503);
