@@ -221,7 +221,7 @@ class Httpbin {
     for (std::size_t i = 0; i < lines; ++i) {
       Json line = echo(call);
       line["id"] = i;
-      body += line.dump() + "\n";
+      body += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     }
     return json(200, std::move(body));
   }
@@ -250,7 +250,7 @@ class Httpbin {
       for (const std::string& value : values) reply.headers.emplace_back(lower(name), value);
       shown[name] = values;
     }
-    reply.body = shown.dump(2) + "\n";
+    reply.body = pretty(shown).body;
     return reply;
   }
 
