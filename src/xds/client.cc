@@ -62,7 +62,6 @@ void DeltaClient::subscribe_all(std::string_view type_url) {
   Type& type = this->type(type_url);
   if (type.wildcard) return;
   type.wildcard = true;
-  asking_ = true;
   if (type.started) type.to_subscribe.insert("*");
 }
 
@@ -72,7 +71,6 @@ void DeltaClient::subscribe(std::string_view type_url, const std::vector<std::st
     if (!type.names.insert(name).second) continue;
     type.to_unsubscribe.erase(name);
     type.to_subscribe.insert(name);
-    asking_ = true;
   }
 }
 
@@ -85,7 +83,6 @@ void DeltaClient::unsubscribe(std::string_view type_url, const std::vector<std::
     if (!type.wildcard && type.to_subscribe.erase(name) > 0) continue;
     type.to_subscribe.erase(name);
     type.to_unsubscribe.insert(name);
-    asking_ = true;
   }
 }
 
@@ -102,7 +99,6 @@ void DeltaClient::set_names(std::string_view type_url, const std::set<std::strin
 void DeltaClient::on_open() {
   open_ = true;
   node_sent_ = false;
-  asking_ = true;
   answers_.clear();
   for (Type& type : types_) {
     type.started = false;
@@ -159,13 +155,10 @@ void DeltaClient::answer(const Update& update, const std::vector<Rejection>& rej
     });
   };
   for (const auto& resource : update.resources) {
-    if (!rejections.empty() && rejected(resource.name)) continue;
-    const auto known = type.versions.find(resource.name);
-    if (known != type.versions.end()) {
-      known->second = resource.version;
-    } else if (type.wildcard || type.names.contains(resource.name)) {
-      // A late answer for a name given up meanwhile must not come back as a known version.
-      type.versions.emplace(resource.name, resource.version);
+    // A late answer for a name given up meanwhile must not come back as a known version.
+    if (!type.wildcard && !type.names.contains(resource.name)) continue;
+    if (rejections.empty() || !rejected(resource.name)) {
+      type.versions[resource.name] = resource.version;
     }
   }
   for (const auto& name : update.removed) type.versions.erase(name);
@@ -213,10 +206,7 @@ std::optional<std::string> DeltaClient::next() {
     request.mutable_error_detail()->set_message(answer.error);
     return request.SerializeAsString();
   }
-  if (!asking_) return std::nullopt;
-  std::optional<std::string> request = next_subscription();
-  asking_ = request.has_value();
-  return request;
+  return next_subscription();
 }
 
 std::optional<std::string> DeltaClient::next_subscription() {

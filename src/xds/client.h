@@ -108,7 +108,6 @@ class DeltaClient final : public Client {
   std::string node_;
   bool open_ = false;
   bool node_sent_ = false;
-  bool asking_ = false;      // a subscription may have something to say
   std::vector<Type> types_;  // in the order in which the server is told of them
   std::deque<Answer> answers_;
 };

@@ -76,7 +76,8 @@ rollout pause                   | paused                                    | ku
 rollout resume                  | resumed                                   | kubectl rollout resume deployment/web
 scale                           | ^2$                                       | kubectl scale deployment/web --replicas=2 >/dev/null; kubectl get deploy web -o jsonpath='{.status.readyReplicas}'
 autoscale                       | Deployment/web                            | kubectl get hpa web >/dev/null 2>&1 || kubectl autoscale deployment web --min=1 --max=3 --cpu-percent=80 >/dev/null; kubectl get hpa
-a path that is not UTF-8        | BadRequest                                 | kubectl get --raw /api/v1/namespaces/%ff/pods 2>&1; kubectl get --raw "/api/v1/pods?labelSelector=a%3D%ff" 2>&1; true
+a path that is not UTF-8        | BadRequest                                 | kubectl get --raw /api/v1/namespaces/%ff/pods 2>&1; true
+a query that is not UTF-8       | BadRequest                                 | kubectl get --raw "/api/v1/pods?labelSelector=a%3D%ff" 2>&1; true
 autoscaling/v1 is served        | ^80$                                      | kubectl get --raw /apis/autoscaling/v1/namespaces/$ns/horizontalpodautoscalers/web | sed 's/.*targetCPUUtilizationPercentage":\([0-9]*\).*/\1/'
 autoscaling/v2 is served        | ^80$                                      | kubectl get hpa.v2.autoscaling web -o jsonpath='{.spec.metrics[0].resource.target.averageUtilization}'
 run                             | pod/one (created%configured)              | kubectl run one --image=busybox --labels=run=one --grace-period=1 -- sh -c 'trap "exit 0" TERM; while :; do date; sleep 0.2; done' 2>&1 | sed 's/Error.*AlreadyExists.*/pod\/one created/; s/.*already exists.*/pod\/one created/'
