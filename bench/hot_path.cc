@@ -1,7 +1,8 @@
 // Drives requests through mizzen-proxy's workers in one process and one thread, client and backend
 // included, so that instructions can be counted: the same work gives the same count.
-// usage: bench-hot-path hop|sidecars REQUESTS
+// usage: bench-hot-path hop|sidecars|mesh REQUESTS
 //   hop: one plain HTTP/1.1 proxy. sidecars: two with mutual TLS between them.
+//   mesh: the same with what Istio's sidecars do besides: access logs, certificates told on.
 #include <fmt/format.h>
 
 #include <array>
@@ -120,6 +121,29 @@ nlohmann::json address(std::uint16_t port) {
   return {{"socket_address", {{"address", "127.0.0.1"}, {"port_value", port}}}};
 }
 
+// Istio's line, to a file that keeps nothing.
+nlohmann::json access_log() {
+  constexpr std::string_view kFormat =
+      "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
+      "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
+      "\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% "
+      "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
+      "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% "
+      "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
+      "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
+  return {{"name", "envoy.access_loggers.file"},
+          {"typed_config",
+           {{"@type", "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"},
+            {"path", "/dev/null"},
+            {"log_format", {{"text_format_source", {{"inline_string", kFormat}}}}}}}};
+}
+
+void add_mesh_duties(nlohmann::json& manager) {
+  manager["access_log"] = {access_log()};
+  manager["forward_client_cert_details"] = "APPEND_FORWARD";
+  manager["set_current_client_cert_details"] = {{"subject", true}, {"dns", true}, {"uri", true}};
+}
+
 nlohmann::json bootstrap(std::uint16_t to) {
   constexpr std::string_view kFilters = "type.googleapis.com/envoy.extensions.filters.";
   nlohmann::json manager = {
@@ -175,6 +199,10 @@ struct Proxy {
   std::uint16_t port = 0;
 };
 
+nlohmann::json& only_chain(nlohmann::json& config) {
+  return config["static_resources"]["listeners"][0]["filter_chains"][0];
+}
+
 int run(std::string_view what, int requests) {
   io::EpollLoop loop;
   std::vector<std::unique_ptr<Backend>> backends;
@@ -184,15 +212,16 @@ int run(std::string_view what, int requests) {
       }));
   std::uint16_t port = listener->address().port();
   std::vector<std::unique_ptr<Proxy>> proxies;
-  if (what == "sidecars") {
+  if (what != "hop") {
     const nlohmann::json common = tls_common();
     auto server = bootstrap(port);
-    server["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"] =
-        transport("DownstreamTlsContext", common);
+    only_chain(server)["transport_socket"] = transport("DownstreamTlsContext", common);
+    if (what == "mesh") add_mesh_duties(only_chain(server)["filters"][0]["typed_config"]);
     proxies.push_back(std::make_unique<Proxy>(loop, server));
     auto client = bootstrap(proxies.back()->port);
     client["static_resources"]["clusters"][0]["transport_socket"] =
         transport("UpstreamTlsContext", common);
+    if (what == "mesh") add_mesh_duties(only_chain(client)["filters"][0]["typed_config"]);
     proxies.push_back(std::make_unique<Proxy>(loop, client));
   } else {
     proxies.push_back(std::make_unique<Proxy>(loop, bootstrap(port)));
@@ -219,8 +248,8 @@ int run(std::string_view what, int requests) {
 int main(int argc, char** argv) {
   const std::string_view what = argc == 3 ? argv[1] : "";
   const int requests = argc == 3 ? mizzen::parse_int<int>(argv[2]).value_or(0) : 0;
-  if ((what != "hop" && what != "sidecars") || requests < 1) {
-    std::fputs("usage: bench-hot-path hop|sidecars REQUESTS\n", stderr);
+  if ((what != "hop" && what != "sidecars" && what != "mesh") || requests < 1) {
+    std::fputs("usage: bench-hot-path hop|sidecars|mesh REQUESTS\n", stderr);
     return 64;
   }
   return mizzen::run(what, requests);

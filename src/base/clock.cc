@@ -1,8 +1,6 @@
 #include "base/clock.h"
 
-#include <fmt/format.h>
-
-#include <ctime>
+#include <chrono>
 
 namespace mizzen {
 namespace {
@@ -13,12 +11,24 @@ class SystemClock final : public Clock {
   WallTime wall() const override { return std::chrono::system_clock::now(); }
 };
 
-std::string date_time(WallTime time) {
-  std::time_t seconds = std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+// `digits` of them, from `at` on.
+void put(char* at, int digits, unsigned value) {
+  for (; digits > 0; value /= 10) at[--digits] = static_cast<char>('0' + value % 10);
+}
+
+constexpr std::size_t kDateTime = 19;
+
+// "2026-11-21T06:23:40" over the digits of a text that has the marks between.
+void put_date_time(char* text, WallTime time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(time - day));
+  put(text, 4, static_cast<unsigned>(static_cast<int>(date.year())));
+  put(text + 5, 2, static_cast<unsigned>(date.month()));
+  put(text + 8, 2, static_cast<unsigned>(date.day()));
+  put(text + 11, 2, static_cast<unsigned>(clock.hours().count()));
+  put(text + 14, 2, static_cast<unsigned>(clock.minutes().count()));
+  put(text + 17, 2, static_cast<unsigned>(clock.seconds().count()));
 }
 
 }  // namespace
@@ -30,12 +40,25 @@ const Clock& system_clock() {
 
 FakeClock::FakeClock() : mono_(std::chrono::hours(1)), wall_(std::chrono::seconds(1767225600)) {}
 
-std::string rfc3339(WallTime time) { return date_time(time) + "Z"; }
+std::string rfc3339(WallTime time) {
+  std::string text = "0000-00-00T00:00:00Z";
+  put_date_time(text.data(), time);
+  return text;
+}
 
 std::string rfc3339_millis(WallTime time) {
-  auto whole = std::chrono::floor<std::chrono::seconds>(time);
-  auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time - whole).count();
-  return fmt::format("{}.{:03}Z", date_time(time), millis);
+  std::string text;
+  append_rfc3339_millis(text, time);
+  return text;
+}
+
+void append_rfc3339_millis(std::string& to, WallTime time) {
+  char text[] = "0000-00-00T00:00:00.000Z";
+  put_date_time(text, time);
+  const auto fraction = time - std::chrono::floor<std::chrono::seconds>(time);
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(fraction).count();
+  put(text + kDateTime + 1, 3, static_cast<unsigned>(millis));
+  to.append(text, sizeof text - 1);
 }
 
 }  // namespace mizzen

@@ -40,5 +40,6 @@ class FakeClock final : public Clock {
 // RFC 3339 in UTC: "2026-11-21T06:23:40Z", or with milliseconds "2026-11-21T06:23:40.123Z".
 std::string rfc3339(WallTime time);
 std::string rfc3339_millis(WallTime time);
+void append_rfc3339_millis(std::string& to, WallTime time);
 
 }  // namespace mizzen

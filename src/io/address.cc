@@ -18,6 +18,26 @@ bool is_v4_mapped(const std::uint8_t* ip) {
   return std::memcmp(ip, kPrefix, sizeof kPrefix) == 0;
 }
 
+// Decimal, without leading zeros; of a byte or a port.
+char* write_number(char* at, unsigned value) {
+  const auto digit = [&](unsigned place) { *at++ = static_cast<char>('0' + value / place % 10); };
+  if (value >= 10000) digit(10000);
+  if (value >= 1000) digit(1000);
+  if (value >= 100) digit(100);
+  if (value >= 10) digit(10);
+  digit(1);
+  return at;
+}
+
+// Not by inet_ntop(), which prints by a format: access logs have five addresses a line.
+char* write_ipv4(char* at, const std::uint8_t* bytes) {
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0) *at++ = '.';
+    at = write_number(at, bytes[i]);
+  }
+  return at;
+}
+
 std::unexpected<Error> bad(std::string_view text) {
   return fail(Code::kInvalid, "not an address: '" + std::string(text.substr(0, 120)) + "'");
 }
@@ -169,33 +189,41 @@ Address Address::with_port(std::uint16_t port) const {
   return out;
 }
 
+char* Address::write_ip(char* at) const {
+  if (family_ == Family::kIpv4) return write_ipv4(at, ip_.data());
+  ::inet_ntop(AF_INET6, ip_.data(), at, INET6_ADDRSTRLEN);
+  return at + std::strlen(at);
+}
+
+void Address::append_ip_to(std::string& to) const {
+  char text[INET6_ADDRSTRLEN];
+  if (is_ip()) to.append(text, static_cast<std::size_t>(write_ip(text) - text));
+  if (is_unix()) to += path();
+}
+
+void Address::append_to(std::string& to) const {
+  if (is_unix()) to.append("unix:").append(path());
+  if (!is_ip()) return;
+  char text[INET6_ADDRSTRLEN + std::size("[]:65535")];
+  char* end = text;
+  if (family_ == Family::kIpv6) *end++ = '[';
+  end = write_ip(end);
+  if (family_ == Family::kIpv6) *end++ = ']';
+  *end++ = ':';
+  end = write_number(end, port_);
+  to.append(text, static_cast<std::size_t>(end - text));
+}
+
 std::string Address::ip() const {
-  char text[INET6_ADDRSTRLEN] = "";
-  switch (family_) {
-    case Family::kNone:
-      return "";
-    case Family::kIpv4:
-      return ::inet_ntop(AF_INET, ip_.data(), text, sizeof text);
-    case Family::kIpv6:
-      return ::inet_ntop(AF_INET6, ip_.data(), text, sizeof text);
-    case Family::kUnix:
-      return std::string(path());
-  }
-  return "";
+  std::string text;
+  append_ip_to(text);
+  return text;
 }
 
 std::string Address::to_string() const {
-  switch (family_) {
-    case Family::kNone:
-      return "";
-    case Family::kIpv4:
-      return ip() + ":" + std::to_string(port_);
-    case Family::kIpv6:
-      return "[" + ip() + "]:" + std::to_string(port_);
-    case Family::kUnix:
-      return "unix:" + std::string(path());
-  }
-  return "";
+  std::string text;
+  append_to(text);
+  return text;
 }
 
 bool operator==(const Address& a, const Address& b) {

@@ -88,6 +88,13 @@ TEST(Address, ParsesAndPrints) {
     EXPECT_FALSE(Address::parse(text)) << text;
   }
   EXPECT_EQ(Address::parse("[::ffff:10.1.2.3]:7")->to_string(), "10.1.2.3:7");
+  EXPECT_EQ(Address().to_string() + Address().ip(), "");
+  EXPECT_EQ(Address::unix_path("/tmp/x").ip(), "/tmp/x");
+  for (unsigned i = 0; i < 65536; i += 13) {  // every byte, ports of one to five digits
+    const Address address = Address::from_ipv4(0x0a000000 | i, static_cast<std::uint16_t>(i));
+    EXPECT_EQ(address.ip(), "10.0." + std::to_string(i >> 8) + "." + std::to_string(i & 255));
+    EXPECT_EQ(address.to_string(), address.ip() + ":" + std::to_string(i));
+  }
   EXPECT_TRUE(Cidr::parse("10.96.0.0/12")->contains(*Address::parse_ip("10.111.255.1", 0)));
   EXPECT_FALSE(Cidr::parse("10.96.0.0/12")->contains(*Address::parse_ip("10.112.0.0", 0)));
   EXPECT_TRUE(Cidr::parse("::/0")->contains(*Address::parse_ip("fe80::1", 0)));

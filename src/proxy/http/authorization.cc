@@ -23,9 +23,11 @@ std::optional<std::string> denied(const route::Rbac& rules, const ConnectionInfo
   view.server_name = connection.server_name;
   view.tls = connection.mutual_tls;
   if (connection.mutual_tls) {
-    for (const std::string& uri : connection.peer->uri_sans) view.principals.push_back(uri);
-    for (const std::string& dns : connection.peer->dns_sans) view.principals.push_back(dns);
-    view.principals.push_back(connection.peer->subject);
+    const io::PeerCertificate& peer = *connection.peer;
+    view.principals.reserve(peer.uri_sans.size() + peer.dns_sans.size() + 1);
+    for (const std::string& uri : peer.uri_sans) view.principals.push_back(uri);
+    for (const std::string& dns : peer.dns_sans) view.principals.push_back(dns);
+    view.principals.push_back(peer.subject);
   }
   route::RbacVerdict verdict = route::evaluate(rules, view, request, nullptr);
   if (verdict.allowed) return std::nullopt;

@@ -51,22 +51,29 @@ io::Address forwarded_address(std::string_view list, std::size_t from_end) {
   return address ? *address : io::Address();
 }
 
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
+void append_quoted(std::string& to, std::string_view text) {
+  to += '"';
   for (char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
+    if (c == '"' || c == '\\') to += '\\';
+    to += c;
   }
-  return out + '"';
+  to += '"';
 }
 
 }  // namespace
 
 std::string make_uuid(std::span<const std::uint64_t, 2> random) {
-  std::uint64_t high = (random[0] & 0xffffffffffff0fffULL) | 0x4000;
-  std::uint64_t low = (random[1] & 0x3fffffffffffffffULL) | 0x8000000000000000ULL;
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xffff,
-                     high & 0xffff, low >> 48, low & 0xffffffffffffULL);
+  const std::uint64_t halves[] = {(random[0] & 0xffffffffffff0fffULL) | 0x4000,
+                                  (random[1] & 0x3fffffffffffffffULL) | 0x8000000000000000ULL};
+  std::string text = "00000000-0000-0000-0000-000000000000";
+  static constexpr int kBytes[] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+  static constexpr char kHex[] = "0123456789abcdef";
+  for (int i = 0; i < 16; ++i) {
+    const auto byte = static_cast<std::uint8_t>(halves[i / 8] >> (56 - 8 * (i % 8)));
+    text[kBytes[i]] = kHex[byte >> 4];
+    text[kBytes[i] + 1] = kHex[byte & 15];
+  }
+  return text;
 }
 
 void admit_request(http::RequestHead& head, const HttpSettings& settings,
@@ -121,18 +128,19 @@ void forward_client_certificate(http::Headers& headers, const HttpSettings& sett
   if (mode == Mode::kForwardOnly) return;
   const io::PeerCertificate& peer = *connection.peer;
   std::string value;
+  value.reserve(512);
   if (connection.own) {
-    for (const std::string& uri : connection.own->uri_sans) value += fmt::format("By={};", uri);
+    for (const std::string& uri : connection.own->uri_sans) value.append("By=").append(uri) += ';';
   }
-  value += fmt::format("Hash={}", peer.sha256);
-  if (settings.xfcc_cert) value += fmt::format(";Cert=\"{}\"", peer.url_encoded_pem());
-  if (settings.xfcc_subject) value += fmt::format(";Subject={}", quoted(peer.subject));
+  value.append("Hash=").append(peer.sha256);
+  if (settings.xfcc_cert) value.append(";Cert=\"").append(peer.url_encoded_pem()) += '"';
+  if (settings.xfcc_subject) append_quoted(value.append(";Subject="), peer.subject);
   if (settings.xfcc_uri) {
-    for (const std::string& uri : peer.uri_sans) value += fmt::format(";URI={}", uri);
+    for (const std::string& uri : peer.uri_sans) value.append(";URI=").append(uri);
     if (peer.uri_sans.empty()) value += ";URI=";
   }
   if (settings.xfcc_dns) {
-    for (const std::string& dns : peer.dns_sans) value += fmt::format(";DNS={}", dns);
+    for (const std::string& dns : peer.dns_sans) value.append(";DNS=").append(dns);
   }
   if (mode == Mode::kAppendForward) {
     if (auto before = headers.joined(kName)) value = *before + "," + value;

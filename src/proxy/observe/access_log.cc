@@ -80,7 +80,7 @@ struct AccessLogFiles::File {
 };
 
 AccessLogFiles::AccessLogFiles(io::Loop& loop)
-    : loop_(loop), timer_(io::Timer::of<&AccessLogFiles::flush>(loop, this)) {}
+    : timer_(io::Timer::of<&AccessLogFiles::flush>(loop, this)) {}
 
 AccessLogFiles::~AccessLogFiles() { flush(); }
 
@@ -106,7 +106,12 @@ AccessLogFiles::File& AccessLogFiles::file(const std::string& path) {
 }
 
 const AccessLogFiles::Compiled& AccessLogFiles::compiled(const AccessLog& log) {
-  if (!log.is_json) return compile_into(compiled_[log.format], log);
+  if (!log.is_json) {
+    if (last_ != nullptr && last_->first == log.format) return *last_->second;
+    const auto place = compiled_.try_emplace(log.format).first;
+    last_ = &*place;
+    return compile_into(place->second, log);
+  }
   std::string key = "json";
   for (const auto& [name, value] : log.json) {
     key.append(1, '\n').append(name).append(1, '=').append(value);

@@ -45,9 +45,10 @@ class AccessLogFiles {
   File& file(const std::string& path);
   const Compiled& compiled(const AccessLog& log);
   static const Compiled& compile_into(std::shared_ptr<const Compiled>& place, const AccessLog& log);
-  io::Loop& loop_;
   std::unordered_map<std::string, std::unique_ptr<File>> files_;
-  std::unordered_map<std::string, std::shared_ptr<const Compiled>> compiled_;  // by format text
+  using ByText = std::unordered_map<std::string, std::shared_ptr<const Compiled>>;
+  ByText compiled_;                           // by format text
+  const ByText::value_type* last_ = nullptr;  // most lines have the format of the line before
   std::string line_;
   io::Timer timer_;
 };

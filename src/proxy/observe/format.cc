@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
 
@@ -129,7 +130,7 @@ void append_time(std::string& to, WallTime time, std::string_view pattern) {
   auto seconds = duration_cast<std::chrono::seconds>(since);
   auto nanos = static_cast<std::uint64_t>((since - seconds).count());
   if (pattern.empty()) {
-    to += rfc3339_millis(time);
+    append_rfc3339_millis(to, time);
     return;
   }
   std::time_t clock = seconds.count();
@@ -154,7 +155,7 @@ void append_time(std::string& to, WallTime time, std::string_view pattern) {
 void append_int(std::string& to, std::int64_t value) {
   char buffer[24];
   auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  to.append(buffer, end);
+  to.append(buffer, static_cast<std::size_t>(end - buffer));
 }
 
 const std::string& host_name() {
@@ -177,14 +178,6 @@ std::string_view request_value(const http::RequestHead& head, std::string_view n
   }
   if (name == "host") return head.authority;
   return head.headers.get_or(name, {});
-}
-
-std::string with_underscores(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c == ' ' || c == '\t' || c == '\n') c = '_';
-  }
-  return out;
 }
 
 }  // namespace
@@ -279,18 +272,36 @@ bool append_text(std::string& to, std::string_view text) {
   return !text.empty();
 }
 
+// Appends `text` with '_' for each character that `is_other`.
+bool append_replaced(std::string& to, std::string_view text, auto is_other) {
+  const std::size_t before = to.size();
+  to += text;
+  std::replace_if(to.begin() + static_cast<std::ptrdiff_t>(before), to.end(), is_other, '_');
+  return !text.empty();
+}
+
+bool append_with_underscores(std::string& to, std::string_view text) {
+  return append_replaced(to, text, [](char c) { return c == ' ' || c == '\t' || c == '\n'; });
+}
+
 // As a client said it, before anything was proven: no line of a log begins in it.
-std::string host_like(std::string_view name) {
-  std::string out(name);
-  for (char& c : out) {
+bool append_host_like(std::string& to, std::string_view name) {
+  return append_replaced(to, name, [](char c) {
     const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!word && c != '.' && c != '-' && c != ':') c = '_';
-  }
-  return out;
+    return !word && c != '.' && c != '-' && c != ':';
+  });
 }
 
 bool append_address(std::string& to, const io::Address& address) {
-  return append_text(to, address ? address.to_string() : std::string());
+  const std::size_t before = to.size();
+  address.append_to(to);
+  return to.size() > before;
+}
+
+bool append_ip(std::string& to, const io::Address& address) {
+  const std::size_t before = to.size();
+  address.append_ip_to(to);
+  return to.size() > before;
 }
 
 bool append_connection(std::string& to, Command command, const RequestInfo& request) {
@@ -300,23 +311,23 @@ bool append_connection(std::string& to, Command command, const RequestInfo& requ
     case Command::kDownstreamLocal:
       return append_address(to, c.local);
     case Command::kDownstreamLocalIp:
-      return append_text(to, c.local.ip());
+      return append_ip(to, c.local);
     case Command::kDownstreamLocalPort:
       append_int(to, c.local.port());
       return true;
     case Command::kDownstreamRemote:
       return append_address(to, remote);
     case Command::kDownstreamRemoteIp:
-      return append_text(to, remote.ip());
+      return append_ip(to, remote);
     case Command::kDownstreamRemotePort:
       append_int(to, remote.port());
       return true;
     case Command::kDownstreamDirect:
       return append_address(to, c.remote);
     case Command::kDownstreamDirectIp:
-      return append_text(to, c.remote.ip());
+      return append_ip(to, c.remote);
     case Command::kServerName:
-      return append_text(to, host_like(c.server_name));
+      return append_host_like(to, c.server_name);
     case Command::kConnectionId:
       append_int(to, static_cast<std::int64_t>(c.id));
       return true;
@@ -352,7 +363,7 @@ bool append_upstream(std::string& to, Command command, const RequestInfo& reques
     case Command::kUpstreamHost:
       return append_address(to, request.upstream->remote);
     case Command::kUpstreamRemoteIp:
-      return append_text(to, request.upstream->remote.ip());
+      return append_ip(to, request.upstream->remote);
     case Command::kUpstreamLocal:
       return append_address(to, request.upstream->local);
     case Command::kUpstreamProtocol:
@@ -374,11 +385,11 @@ bool append_counts(std::string& to, Command command, const RequestInfo& request)
       to += flags_text(request.flags);
       return true;
     case Command::kResponseDetails:
-      return append_text(to, with_underscores(request.details));
+      return append_with_underscores(to, request.details);
     case Command::kTerminationDetails:
       return append_text(to, request.termination_details);
     case Command::kTransportReason:
-      return append_text(to, with_underscores(request.transport_reason));
+      return append_with_underscores(to, request.transport_reason);
     case Command::kBytesReceived:
       append_int(to, static_cast<std::int64_t>(refused ? 0 : request.bytes_received));
       return true;
