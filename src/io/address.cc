@@ -18,14 +18,15 @@ bool is_v4_mapped(const std::uint8_t* ip) {
   return std::memcmp(ip, kPrefix, sizeof kPrefix) == 0;
 }
 
+char digit(unsigned value) { return static_cast<char>('0' + value % 10); }
+
 // Decimal, without leading zeros; of a byte or a port.
 char* write_number(char* at, unsigned value) {
-  const auto digit = [&](unsigned place) { *at++ = static_cast<char>('0' + value / place % 10); };
-  if (value >= 10000) digit(10000);
-  if (value >= 1000) digit(1000);
-  if (value >= 100) digit(100);
-  if (value >= 10) digit(10);
-  digit(1);
+  if (value >= 10000) *at++ = digit(value / 10000);
+  if (value >= 1000) *at++ = digit(value / 1000);
+  if (value >= 100) *at++ = digit(value / 100);
+  if (value >= 10) *at++ = digit(value / 10);
+  *at++ = digit(value);
   return at;
 }
 

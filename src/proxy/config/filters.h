@@ -27,7 +27,6 @@ struct AccessLog {
   // Filter: only requests with one of these response flags ("NR"); empty: all.
   std::vector<std::string> only_flags;
   std::optional<std::uint16_t> minimum_status;  // status_code_filter GE
-  bool only_not_health_check = false;
 };
 
 // --- Network filters ---

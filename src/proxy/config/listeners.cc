@@ -179,13 +179,13 @@ Status compile_addresses(const lds::Listener& from, Listener& to) {
   return {};
 }
 
+// Every request passes not_health_check_filter: only Envoy's health_check filter marks some, which
+// is not supported.
 Status compile_log_filter(const envoy::config::accesslog::v3::AccessLogFilter& filter,
                           AccessLog& to) {
   if (filter.has_response_flag_filter()) {
     const auto& flags = filter.response_flag_filter().flags();
     to.only_flags.assign(flags.begin(), flags.end());
-  } else if (filter.has_not_health_check_filter()) {
-    to.only_not_health_check = true;
   } else if (filter.has_status_code_filter()) {
     using Comparison = envoy::config::accesslog::v3::ComparisonFilter;
     const auto& comparison = filter.status_code_filter().comparison();

@@ -53,11 +53,12 @@ io::Address forwarded_address(std::string_view list, std::size_t from_end) {
 
 void append_quoted(std::string& to, std::string_view text) {
   to += '"';
-  for (char c : text) {
-    if (c == '"' || c == '\\') to += '\\';
-    to += c;
+  for (auto at = text.find_first_of("\"\\"); at != text.npos; at = text.find_first_of("\"\\")) {
+    to.append(text.substr(0, at)) += '\\';
+    to += text[at];
+    text.remove_prefix(at + 1);
   }
-  to += '"';
+  to.append(text) += '"';
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 namespace mizzen::proxy {
 namespace {
 
-constexpr std::size_t kBatch = 16 * 1024;
+constexpr std::size_t kBatch = 64 * 1024;
 constexpr std::size_t kMostHeld = 1024 * 1024;  // when the reader of a pipe does not read
 constexpr Duration kFlushEvery = std::chrono::seconds(1);
 
@@ -60,7 +60,31 @@ struct AccessLogFiles::Compiled {
     bool number = false;  // a lone command whose value is a number, as Envoy types it
   };
   std::vector<Member> json;
+  static std::unique_ptr<const Compiled> of(const AccessLog& log);
 };
+
+std::unique_ptr<const AccessLogFiles::Compiled> AccessLogFiles::Compiled::of(const AccessLog& log) {
+  static constexpr std::string_view kNumbers[] = {"%BYTES_RECEIVED%",
+                                                  "%BYTES_SENT%",
+                                                  "%DURATION%",
+                                                  "%RESPONSE_CODE%",
+                                                  "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                                                  "%RESPONSE_DURATION%",
+                                                  "%CONNECTION_ID%"};
+  auto compile = [](std::string_view text) {
+    auto format = Format::compile(text);
+    if (format) return std::move(*format);
+    log::error("access_log", "{}", format.error().message);
+    return Format();
+  };
+  auto made = std::make_unique<Compiled>();
+  if (!log.is_json) made->text = compile(log.format);
+  for (const auto& [key, text] : log.json) {
+    made->json.push_back(
+        {key, compile(text), std::ranges::find(kNumbers, text) != std::end(kNumbers)});
+  }
+  return made;
+}
 
 struct AccessLogFiles::File {
   io::UniqueFd owned;
@@ -88,71 +112,49 @@ void AccessLogFiles::flush() {
   for (auto& [path, file] : files_) file->flush();
 }
 
-AccessLogFiles::File& AccessLogFiles::file(const std::string& path) {
-  auto& place = files_[path];
-  if (place) return *place;
-  place = std::make_unique<File>();
-  int standard = path == "/dev/stdout" ? STDOUT_FILENO : path == "/dev/stderr" ? STDERR_FILENO : -1;
-  place->fd = standard;
+const AccessLogFiles::Files::value_type& AccessLogFiles::file(const std::string& path) {
+  const auto [place, is_new] = files_.try_emplace(path);
+  if (!is_new) return *place;
+  auto made = std::make_unique<File>();
+  const int standard = path == "/dev/stdout"   ? STDOUT_FILENO
+                       : path == "/dev/stderr" ? STDERR_FILENO
+                                               : -1;
+  made->fd = standard;
   // A pipe is opened anew: when nobody reads it a worker must not stop, and the descriptor we were
   // given is shared with others, who may want it to block.
   if (standard < 0 || is_pipe(standard)) {
-    place->owned = io::UniqueFd(::open(
+    made->owned = io::UniqueFd(::open(
         path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
-    if (place->owned.get() >= 0) place->fd = place->owned.get();
+    if (made->owned.get() >= 0) made->fd = made->owned.get();
   }
-  if (place->fd < 0) log::warning("access_log", "cannot open {}", path);
+  if (made->fd < 0) log::warning("access_log", "cannot open {}", path);
+  place->second = std::move(made);
   return *place;
 }
 
-const AccessLogFiles::Compiled& AccessLogFiles::compiled(const AccessLog& log) {
-  if (!log.is_json) {
-    if (last_ != nullptr && last_->first == log.format) return *last_->second;
-    const auto place = compiled_.try_emplace(log.format).first;
-    last_ = &*place;
-    return compile_into(place->second, log);
-  }
-  std::string key = "json";
+const AccessLogFiles::Formats::value_type& AccessLogFiles::format(const AccessLog& log) {
+  std::string json(1, '\0');  // which no text has
   for (const auto& [name, value] : log.json) {
-    key.append(1, '\n').append(name).append(1, '=').append(value);
+    json.append(1, '\n').append(name).append(1, '=').append(value);
   }
-  return compile_into(compiled_[key], log);
+  const auto place = formats_.try_emplace(log.is_json ? json : log.format).first;
+  if (place->second == nullptr) place->second = Compiled::of(log);
+  return *place;
 }
 
-const AccessLogFiles::Compiled& AccessLogFiles::compile_into(std::shared_ptr<const Compiled>& place,
-                                                             const AccessLog& log) {
-  if (place) return *place;
-  auto made = std::make_shared<Compiled>();
-  auto compile = [](std::string_view text) {
-    auto format = Format::compile(text);
-    if (format) return std::move(*format);
-    log::error("access_log", "{}", format.error().message);
-    return Format();
-  };
-  if (log.is_json) {
-    for (const auto& [key, text] : log.json) {
-      static constexpr std::string_view kNumbers[] = {"%BYTES_RECEIVED%",
-                                                      "%BYTES_SENT%",
-                                                      "%DURATION%",
-                                                      "%RESPONSE_CODE%",
-                                                      "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                                                      "%RESPONSE_DURATION%",
-                                                      "%CONNECTION_ID%"};
-      made->json.push_back(
-          {key, compile(text), std::ranges::find(kNumbers, text) != std::end(kNumbers)});
-    }
-  } else {
-    made->text = compile(log.format);
-  }
-  place = std::move(made);
-  return *place;
+AccessLogFiles::Way AccessLogFiles::way(const AccessLog& log) {
+  const bool same = last_.file != nullptr && !log.is_json && last_.format->first == log.format &&
+                    last_.file->first == log.path;
+  if (!same) last_ = {&format(log), &file(log.path)};
+  return last_;
 }
 
 void AccessLogFiles::log(const std::vector<AccessLog>& logs, const RequestInfo& request) {
   for (const AccessLog& log : logs) {
     if (!passes(log, request)) continue;
-    const Compiled& format = compiled(log);
-    File& to = file(log.path);
+    const Way way = this->way(log);
+    const Compiled& format = *way.format->second;
+    File& to = *way.file->second;
     if (to.fd < 0) continue;
     if (!log.is_json) {
       format.text.append(to.buffer, request);

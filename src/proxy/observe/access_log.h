@@ -29,7 +29,7 @@ class Format {
   std::vector<Piece> pieces_;
 };
 
-// The files of one worker. Lines are gathered and written when 16 KiB have come together or a
+// The files of one worker. Lines are gathered and written when 64 KiB have come together or a
 // second has passed, each write() with whole lines only.
 class AccessLogFiles {
  public:
@@ -42,13 +42,19 @@ class AccessLogFiles {
  private:
   struct File;
   struct Compiled;
-  File& file(const std::string& path);
-  const Compiled& compiled(const AccessLog& log);
-  static const Compiled& compile_into(std::shared_ptr<const Compiled>& place, const AccessLog& log);
-  std::unordered_map<std::string, std::unique_ptr<File>> files_;
-  using ByText = std::unordered_map<std::string, std::shared_ptr<const Compiled>>;
-  ByText compiled_;                           // by format text
-  const ByText::value_type* last_ = nullptr;  // most lines have the format of the line before
+  using Files = std::unordered_map<std::string, std::unique_ptr<File>>;
+  using Formats = std::unordered_map<std::string, std::unique_ptr<const Compiled>>;
+  // How a log's lines look and where they go.
+  struct Way {
+    const Formats::value_type* format = nullptr;
+    const Files::value_type* file = nullptr;
+  };
+  Way way(const AccessLog& log);
+  const Files::value_type& file(const std::string& path);
+  const Formats::value_type& format(const AccessLog& log);
+  Files files_;      // by path
+  Formats formats_;  // by their text
+  Way last_;         // most lines go the way of the line before
   std::string line_;
   io::Timer timer_;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
+#include <utility>
 
 #include "base/strings.h"
 #include "proxy/observe/access_log.h"
@@ -15,7 +16,7 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
 enum class Command : std::uint8_t {
-  kLiteral,
+  kNothing,
   kReq,
   kResp,
   kTrailer,
@@ -183,8 +184,9 @@ std::string_view request_value(const http::RequestHead& head, std::string_view n
 }  // namespace
 
 struct Format::Piece {
-  Command command = Command::kLiteral;
-  std::string text;   // literal, header name, time pattern
+  std::string before;  // stands before the value
+  Command command = Command::kNothing;
+  std::string text;   // header name, time pattern
   std::string other;  // header to fall back on
   std::size_t limit = 0;
 };
@@ -197,10 +199,6 @@ Format& Format::operator=(Format&&) noexcept = default;
 Result<Format> Format::compile(std::string_view text) {
   Format format;
   std::string literal;
-  auto flush = [&] {
-    if (!literal.empty()) format.pieces_.push_back({Command::kLiteral, std::move(literal), {}, 0});
-    literal.clear();
-  };
   std::size_t at = 0;
   while (at < text.size()) {
     if (text[at] != '%') {
@@ -256,11 +254,11 @@ Result<Format> Format::compile(std::string_view text) {
     if (cursor >= text.size() || text[cursor] != '%') {
       return fail(Code::kInvalid, fmt::format("access log format: %{} has no closing '%'", name));
     }
-    flush();
+    piece.before = std::exchange(literal, {});
     format.pieces_.push_back(std::move(piece));
     at = cursor + 1;
   }
-  flush();
+  if (!literal.empty()) format.pieces_.push_back({.before = std::move(literal)});
   return format;
 }
 
@@ -422,11 +420,11 @@ bool append_counts(std::string& to, Command command, const RequestInfo& request)
 
 void Format::append(std::string& to, const RequestInfo& request, bool empty_for_missing) const {
   for (const Piece& piece : pieces_) {
-    std::size_t before = to.size();
+    to += piece.before;
+    const std::size_t before = to.size();
     bool found = false;
     switch (piece.command) {
-      case Command::kLiteral:
-        to += piece.text;
+      case Command::kNothing:
         continue;
       case Command::kReq:
         if (request.request != nullptr) {
