@@ -74,13 +74,30 @@ cluster_tls() {
 $(tls_common "          " istio-http/1.1)
 C
 }
-# What a sidecar of Istio's does beside forwarding: its access log's text, client certificates told on, retries, and
-# filters that stand ready; at the server a policy.
+# What a sidecar of Istio's does beside forwarding, as its control plane configures it: its access log's text, client
+# certificates told on, requests marked for tracing (to no collector), retries, and filters that stand ready; at the
+# server a policy.
 sidecar_connections() { # sidecar_connections NAME: of the connection manager
   cat <<C
           server_name: istio-envoy
           normalize_path: true
+          path_with_escaped_slashes_action: KEEP_UNCHANGED
+          proxy_100_continue: true
           stream_idle_timeout: 0s
+          request_id_extension:
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig
+              use_request_id_for_trace_sampling: true
+          tracing:
+            client_sampling: {value: 100}
+            random_sampling: {value: 100}
+            overall_sampling: {value: 100}
+            custom_tags:
+            - {tag: istio.canonical_revision, literal: {value: v1}}
+            - {tag: istio.canonical_service, literal: {value: bench}}
+            - {tag: istio.cluster_id, literal: {value: Kubernetes}}
+            - {tag: istio.mesh_id, literal: {value: cluster.local}}
+            - {tag: istio.namespace, literal: {value: bench}}
           upgrade_configs: [{upgrade_type: websocket}]
           forward_client_cert_details: APPEND_FORWARD
           set_current_client_cert_details: {subject: true, dns: true, uri: true}
@@ -99,14 +116,20 @@ istio_log+=' %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREA
 istio_log+=' %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\"'
 istio_log+=' \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS%'
 istio_log+=' %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%'
-sidecar_retries='                  timeout: 0s
+sidecar_route='                  timeout: 0s
+                  max_stream_duration: {max_stream_duration: 0s, grpc_timeout_header_max: 0s}
                   retry_policy:
                     retry_on: connect-failure,refused-stream,unavailable,cancelled
                     num_retries: 2
                     host_selection_retry_max_attempts: 5
                     retry_host_predicate:
                     - name: envoy.retry_host_predicates.previous_hosts
-                      typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}'
+                      typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}
+                decorator: {operation: "bench.bench.svc.cluster.local:80/*"}'
+inbound_route='                  timeout: 0s
+                  max_stream_duration: {max_stream_duration: 0s, grpc_timeout_header_max: 0s}
+                  retry_policy: {retry_on: reset-before-request, num_retries: 2}
+                decorator: {operation: "bench.bench.svc.cluster.local:80/*"}'
 sidecar_filters='          - name: envoy.filters.http.grpc_stats
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig, emit_filter_state: true}
           - name: envoy.filters.http.fault
@@ -177,9 +200,9 @@ ${9:-}
 C
 }
 sidecars() { # sidecars NAME PORT MIDDLE_PORT: the client's, NAME-source, and the server's, NAME-target
-  envoy_yaml "$1-source" "$2" "$3" '' "$(cluster_tls)" "$(sidecar_connections "$1-source")" "$sidecar_filters" '' '' "$sidecar_retries"
+  envoy_yaml "$1-source" "$2" "$3" '' "$(cluster_tls)" "$(sidecar_connections "$1-source")" "$sidecar_filters" '' '' "$sidecar_route"
   envoy_yaml "$1-target" "$3" 18000 "$(listener_tls true istio-http/1.1)" '' "$(sidecar_connections "$1-target")" \
-    "$(policy)"$'\n'"$sidecar_filters" '' '' '                  timeout: 0s'
+    "$(policy)"$'\n'"$sidecar_filters" '' '' "$inbound_route"
 }
 tcp_yaml() { # tcp_yaml NAME PORT UPSTREAM_PORT LISTENER_TLS
   cat >"$work/$1.yaml" <<C

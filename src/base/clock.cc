@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <chrono>
+#include <cstring>
 
 namespace mizzen {
 namespace {
@@ -15,8 +16,6 @@ class SystemClock final : public Clock {
 void put(char* at, int digits, unsigned value) {
   for (; digits > 0; value /= 10) at[--digits] = static_cast<char>('0' + value % 10);
 }
-
-constexpr std::size_t kDateTime = 19;
 
 // "2026-11-21T06:23:40" over the digits of a text that has the marks between.
 void put_date_time(char* text, WallTime time) {
@@ -47,18 +46,17 @@ std::string rfc3339(WallTime time) {
 }
 
 std::string rfc3339_millis(WallTime time) {
-  std::string text;
-  append_rfc3339_millis(text, time);
-  return text;
+  char text[kRfc3339Millis];
+  return std::string(text, write_rfc3339_millis(text, time));
 }
 
-void append_rfc3339_millis(std::string& to, WallTime time) {
-  char text[] = "0000-00-00T00:00:00.000Z";
-  put_date_time(text, time);
+char* write_rfc3339_millis(char* at, WallTime time) {
+  std::memcpy(at, "0000-00-00T00:00:00.000Z", kRfc3339Millis);
+  put_date_time(at, time);
   const auto fraction = time - std::chrono::floor<std::chrono::seconds>(time);
   const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(fraction).count();
-  put(text + kDateTime + 1, 3, static_cast<unsigned>(millis));
-  to.append(text, sizeof text - 1);
+  put(at + kRfc3339Millis - 4, 3, static_cast<unsigned>(millis));
+  return at + kRfc3339Millis;
 }
 
 }  // namespace mizzen

@@ -40,6 +40,8 @@ class FakeClock final : public Clock {
 // RFC 3339 in UTC: "2026-11-21T06:23:40Z", or with milliseconds "2026-11-21T06:23:40.123Z".
 std::string rfc3339(WallTime time);
 std::string rfc3339_millis(WallTime time);
-void append_rfc3339_millis(std::string& to, WallTime time);
+// The latter, written at `at`: kRfc3339Millis characters. Returns their end.
+inline constexpr std::size_t kRfc3339Millis = 24;
+char* write_rfc3339_millis(char* at, WallTime time);
 
 }  // namespace mizzen

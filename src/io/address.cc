@@ -18,10 +18,10 @@ bool is_v4_mapped(const std::uint8_t* ip) {
   return std::memcmp(ip, kPrefix, sizeof kPrefix) == 0;
 }
 
-char digit(unsigned value) { return static_cast<char>('0' + value % 10); }
+constexpr char digit(unsigned value) { return static_cast<char>('0' + value % 10); }
 
 // Decimal, without leading zeros; of a byte or a port.
-char* write_number(char* at, unsigned value) {
+constexpr char* write_number(char* at, unsigned value) {
   if (value >= 10000) *at++ = digit(value / 10000);
   if (value >= 1000) *at++ = digit(value / 1000);
   if (value >= 100) *at++ = digit(value / 100);
@@ -30,11 +30,24 @@ char* write_number(char* at, unsigned value) {
   return at;
 }
 
+struct ByteText {
+  char digits[3] = {};
+  std::uint8_t size = 0;
+};
+constexpr std::array<ByteText, 256> kBytes = [] {
+  std::array<ByteText, 256> all;
+  for (unsigned i = 0; i < all.size(); ++i) {
+    all[i].size = static_cast<std::uint8_t>(write_number(all[i].digits, i) - all[i].digits);
+  }
+  return all;
+}();
+
 // Not by inet_ntop(), which prints by a format: access logs have five addresses a line.
 char* write_ipv4(char* at, const std::uint8_t* bytes) {
   for (int i = 0; i < 4; ++i) {
     if (i > 0) *at++ = '.';
-    at = write_number(at, bytes[i]);
+    std::memcpy(at, kBytes[bytes[i]].digits, sizeof ByteText::digits);  // there is room
+    at += kBytes[bytes[i]].size;
   }
   return at;
 }
@@ -196,35 +209,23 @@ char* Address::write_ip(char* at) const {
   return at + std::strlen(at);
 }
 
-void Address::append_ip_to(std::string& to) const {
-  char text[INET6_ADDRSTRLEN];
-  if (is_ip()) to.append(text, static_cast<std::size_t>(write_ip(text) - text));
-  if (is_unix()) to += path();
-}
-
-void Address::append_to(std::string& to) const {
-  if (is_unix()) to.append("unix:").append(path());
-  if (!is_ip()) return;
-  char text[INET6_ADDRSTRLEN + std::size("[]:65535")];
-  char* end = text;
-  if (family_ == Family::kIpv6) *end++ = '[';
-  end = write_ip(end);
-  if (family_ == Family::kIpv6) *end++ = ']';
-  *end++ = ':';
-  end = write_number(end, port_);
-  to.append(text, static_cast<std::size_t>(end - text));
+char* Address::write(char* at) const {
+  if (family_ == Family::kIpv6) *at++ = '[';
+  at = write_ip(at);
+  if (family_ == Family::kIpv6) *at++ = ']';
+  *at++ = ':';
+  return write_number(at, port_);
 }
 
 std::string Address::ip() const {
-  std::string text;
-  append_ip_to(text);
-  return text;
+  char text[kMostText];
+  return is_ip() ? std::string(text, write_ip(text)) : std::string(path());
 }
 
 std::string Address::to_string() const {
-  std::string text;
-  append_to(text);
-  return text;
+  char text[kMostText];
+  if (is_ip()) return std::string(text, write(text));
+  return is_unix() ? "unix:" + std::string(path()) : std::string();
 }
 
 bool operator==(const Address& a, const Address& b) {

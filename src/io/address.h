@@ -49,9 +49,11 @@ class Address {
 
   std::string to_string() const;  // as parse() takes it; "" for kNone
   std::string ip() const;         // without port and brackets; the path for UNIX
-  // The same texts, appended.
-  void append_to(std::string& to) const;
-  void append_ip_to(std::string& to) const;
+  // The same texts of an IP address (is_ip()), written at `at`; return their end, at most
+  // kMostText from there.
+  static constexpr std::size_t kMostText = 64;
+  char* write(char* at) const;
+  char* write_ip(char* at) const;
 
   // Equality and order of family, address, port and path (not of the shared pointer).
   friend bool operator==(const Address& a, const Address& b);
@@ -59,7 +61,6 @@ class Address {
   std::size_t hash() const;
 
  private:
-  char* write_ip(char* at) const;  // of an IP address, at most INET6_ADDRSTRLEN
   std::array<std::uint8_t, 16> ip_{};
   std::uint16_t port_ = 0;
   Family family_ = Family::kNone;

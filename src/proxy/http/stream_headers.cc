@@ -51,14 +51,13 @@ io::Address forwarded_address(std::string_view list, std::size_t from_end) {
   return address ? *address : io::Address();
 }
 
-void append_quoted(std::string& to, std::string_view text) {
+void append_quoted(Text& to, std::string_view text) {
   to += '"';
-  for (auto at = text.find_first_of("\"\\"); at != text.npos; at = text.find_first_of("\"\\")) {
-    to.append(text.substr(0, at)) += '\\';
-    to += text[at];
-    text.remove_prefix(at + 1);
+  for (char c : text) {
+    if (c == '"' || c == '\\') to += '\\';
+    to += c;
   }
-  to.append(text) += '"';
+  to += '"';
 }
 
 }  // namespace
@@ -128,25 +127,24 @@ void forward_client_certificate(http::Headers& headers, const HttpSettings& sett
   }
   if (mode == Mode::kForwardOnly) return;
   const io::PeerCertificate& peer = *connection.peer;
-  std::string value;
-  value.reserve(512);
-  if (connection.own) {
-    for (const std::string& uri : connection.own->uri_sans) value.append("By=").append(uri) += ';';
+  Text value;
+  if (mode == Mode::kAppendForward) {
+    if (auto before = headers.joined(kName)) (value += *before) += ',';
   }
-  value.append("Hash=").append(peer.sha256);
-  if (settings.xfcc_cert) value.append(";Cert=\"").append(peer.url_encoded_pem()) += '"';
-  if (settings.xfcc_subject) append_quoted(value.append(";Subject="), peer.subject);
+  if (connection.own) {
+    for (const std::string& uri : connection.own->uri_sans) ((value += "By=") += uri) += ';';
+  }
+  (value += "Hash=") += peer.sha256;
+  if (settings.xfcc_cert) ((value += ";Cert=\"") += peer.url_encoded_pem()) += '"';
+  if (settings.xfcc_subject) append_quoted(value += ";Subject=", peer.subject);
   if (settings.xfcc_uri) {
-    for (const std::string& uri : peer.uri_sans) value.append(";URI=").append(uri);
+    for (const std::string& uri : peer.uri_sans) (value += ";URI=") += uri;
     if (peer.uri_sans.empty()) value += ";URI=";
   }
   if (settings.xfcc_dns) {
-    for (const std::string& dns : peer.dns_sans) value.append(";DNS=").append(dns);
+    for (const std::string& dns : peer.dns_sans) (value += ";DNS=") += dns;
   }
-  if (mode == Mode::kAppendForward) {
-    if (auto before = headers.joined(kName)) value = *before + "," + value;
-  }
-  headers.set(kName, value);
+  headers.set(kName, value.view());
 }
 
 namespace {

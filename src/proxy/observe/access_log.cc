@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -17,7 +18,7 @@ constexpr std::size_t kBatch = 64 * 1024;
 constexpr std::size_t kMostHeld = 1024 * 1024;  // when the reader of a pipe does not read
 constexpr Duration kFlushEvery = std::chrono::seconds(1);
 
-void append_json_string(std::string& to, std::string_view text) {
+void append_json_string(Text& to, std::string_view text) {
   to += '"';
   for (unsigned char c : text) {
     if (c == '"' || c == '\\') {
@@ -89,17 +90,17 @@ std::unique_ptr<const AccessLogFiles::Compiled> AccessLogFiles::Compiled::of(con
 struct AccessLogFiles::File {
   io::UniqueFd owned;
   int fd = -1;
-  std::string buffer;
+  Text lines;
   void flush() {
     std::size_t done = 0;
-    while (done < buffer.size()) {
-      ssize_t n = ::write(fd, buffer.data() + done, buffer.size() - done);
+    while (done < lines.size()) {
+      ssize_t n = ::write(fd, lines.view().data() + done, lines.size() - done);
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) break;
       done += static_cast<std::size_t>(n);
     }
-    buffer.erase(0, done);
-    if (buffer.size() > kMostHeld) buffer.clear();
+    lines.drop(done);
+    if (lines.size() > kMostHeld) lines.clear();
   }
 };
 
@@ -109,7 +110,10 @@ AccessLogFiles::AccessLogFiles(io::Loop& loop)
 AccessLogFiles::~AccessLogFiles() { flush(); }
 
 void AccessLogFiles::flush() {
-  for (auto& [path, file] : files_) file->flush();
+  for (auto& [path, file] : files_) {
+    file->flush();
+    if (file->lines.empty()) file->lines.release();  // there is little to tell
+  }
 }
 
 const AccessLogFiles::Files::value_type& AccessLogFiles::file(const std::string& path) {
@@ -149,6 +153,26 @@ AccessLogFiles::Way AccessLogFiles::way(const AccessLog& log) {
   return last_;
 }
 
+void AccessLogFiles::append_json(Text& to, const Compiled& format, const RequestInfo& request) {
+  char before = '{';
+  for (const auto& member : format.json) {
+    to += std::exchange(before, ',');
+    append_json_string(to, member.key);
+    to += ':';
+    value_.clear();
+    member.format.append(value_, request);
+    if (value_.view() == "-") {
+      to += "null";
+    } else if (member.number) {
+      to += value_.view();
+    } else {
+      append_json_string(to, value_.view());
+    }
+  }
+  if (before == '{') to += '{';
+  to += '}';
+}
+
 void AccessLogFiles::log(const std::vector<AccessLog>& logs, const RequestInfo& request) {
   for (const AccessLog& log : logs) {
     if (!passes(log, request)) continue;
@@ -156,28 +180,13 @@ void AccessLogFiles::log(const std::vector<AccessLog>& logs, const RequestInfo& 
     const Compiled& format = *way.format->second;
     File& to = *way.file->second;
     if (to.fd < 0) continue;
-    if (!log.is_json) {
-      format.text.append(to.buffer, request);
+    if (log.is_json) {
+      append_json(to.lines, format, request);
     } else {
-      to.buffer += '{';
-      for (const auto& member : format.json) {
-        if (to.buffer.back() != '{') to.buffer += ',';
-        append_json_string(to.buffer, member.key);
-        to.buffer += ':';
-        line_.clear();
-        member.format.append(line_, request);
-        if (line_ == "-") {
-          to.buffer += "null";
-        } else if (member.number) {
-          to.buffer += line_;
-        } else {
-          append_json_string(to.buffer, line_);
-        }
-      }
-      to.buffer += '}';
+      format.text.append(to.lines, request);
     }
-    if (to.buffer.empty() || to.buffer.back() != '\n') to.buffer += '\n';
-    if (to.buffer.size() >= kBatch) {
+    if (to.lines.empty() || to.lines.view().back() != '\n') to.lines += '\n';
+    if (to.lines.size() >= kBatch) {
       to.flush();
     } else if (!timer_.armed()) {
       timer_.arm(kFlushEvery);

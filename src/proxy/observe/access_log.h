@@ -9,6 +9,7 @@
 
 #include "io/loop.h"
 #include "proxy/facts.h"
+#include "proxy/observe/text.h"
 
 namespace mizzen::proxy {
 
@@ -23,6 +24,7 @@ class Format {
   static Result<Format> compile(std::string_view text);
   // Appends; a command without a value gives "-", or "" when `empty_for_missing`.
   void append(std::string& to, const RequestInfo& request, bool empty_for_missing = false) const;
+  void append(Text& to, const RequestInfo& request, bool empty_for_missing = false) const;
 
  private:
   struct Piece;
@@ -52,10 +54,11 @@ class AccessLogFiles {
   Way way(const AccessLog& log);
   const Files::value_type& file(const std::string& path);
   const Formats::value_type& format(const AccessLog& log);
+  void append_json(Text& to, const Compiled& format, const RequestInfo& request);
   Files files_;      // by path
   Formats formats_;  // by their text
   Way last_;         // most lines go the way of the line before
-  std::string line_;
+  Text value_;       // of a member of JSON
   io::Timer timer_;
 };
 

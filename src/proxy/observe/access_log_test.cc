@@ -1,7 +1,13 @@
 #include "proxy/observe/access_log.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include <fstream>
+#include <sstream>
+
+#include "io/sim_loop.h"
 #include "proxy/http/local_reply.h"
 #include "proxy/observe/stats.h"
 
@@ -103,6 +109,62 @@ TEST(AccessLog, LimitsEscapesAndRefusals) {
   EXPECT_FALSE(Format::compile("%NOPE%"));
   EXPECT_FALSE(Format::compile("%REQ(X"));
   EXPECT_FALSE(Format::compile("50%"));
+}
+
+std::string read(const std::string& path) {
+  std::ostringstream all;
+  all << std::ifstream(path).rdbuf();
+  return all.str();
+}
+
+TEST(AccessLog, LinesOfTextAndJsonReachTheirFiles) {
+  char folder[] = "/tmp/access_log_test.XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const std::string text = std::string(folder) + "/text", json = std::string(folder) + "/json";
+  AccessLog plain{.path = text, .format = "%RESPONSE_CODE% %DOWNSTREAM_REMOTE_ADDRESS%"};
+  AccessLog members{.path = json,
+                    .json = {{"code", "%RESPONSE_CODE%"}, {"sni", "%REQUESTED_SERVER_NAME%"}},
+                    .is_json = true};
+  Sample s;
+  s.connection.remote = *io::Address::parse("[2001:db8::1]:65535");
+  io::SimLoop loop;
+  AccessLogFiles files(loop);
+  files.log({plain, members}, s.info);
+  EXPECT_EQ(read(text), "");
+  loop.advance(std::chrono::seconds(2));
+  EXPECT_EQ(read(text), "200 [2001:db8::1]:65535\n");
+  EXPECT_EQ(read(json), "{\"code\":200,\"sni\":null}\n");
+  // A batch is written as soon as it is full, and what the quiet second gave back comes again.
+  const std::string line = read(text);
+  for (int i = 0; i < 3000; ++i) files.log({plain}, s.info);
+  EXPECT_GE(read(text).size(), 64 * 1024u);
+  files.flush();
+  EXPECT_EQ(read(text).size(), 3001 * line.size());
+  ::unlink(text.c_str());
+  ::unlink(json.c_str());
+  ::rmdir(folder);
+}
+
+TEST(Text, CopiesEveryLength) {
+  const std::string all = "0123456789abcdefghijklmnopqrstuvwxyz";
+  Text text;
+  std::string expected;
+  for (int round = 0; round < 50; ++round) {  // past what it grew to
+    for (std::size_t i = 0; i <= all.size(); ++i) {
+      text += std::string_view(all).substr(0, i);
+      expected += all.substr(0, i);
+    }
+    text += '|';
+    expected += '|';
+  }
+  EXPECT_EQ(text.view(), expected);
+  text.drop(30'000);
+  EXPECT_EQ(text.view(), std::string_view(expected).substr(30'000));
+  text.resize(3);
+  EXPECT_EQ(text.size(), 3u);
+  text.release();
+  text.drop(0);
+  EXPECT_EQ(text.view(), "");
 }
 
 // Who asks for hosts that nobody has may not fill our memory with their names.

@@ -15,12 +15,15 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
+// In groups, each written by a function of its own.
 enum class Command : std::uint8_t {
   kNothing,
+  kEmpty,
   kReq,
   kResp,
   kTrailer,
   kStartTime,
+  // append_outcome()
   kProtocol,
   kResponseCode,
   kResponseFlags,
@@ -33,10 +36,17 @@ enum class Command : std::uint8_t {
   kDuration,
   kRequestDuration,
   kResponseDuration,
-  kUpstreamHost,
+  kRouteName,
+  kHostname,
+  kGrpcStatus,
+  // append_upstream()
   kUpstreamCluster,
+  kAttempts,
+  kUpstreamHost,
   kUpstreamLocal,
   kUpstreamRemoteIp,
+  kUpstreamProtocol,
+  // append_connection()
   kDownstreamLocal,
   kDownstreamLocalIp,
   kDownstreamLocalPort,
@@ -46,8 +56,6 @@ enum class Command : std::uint8_t {
   kDownstreamDirect,
   kDownstreamDirectIp,
   kServerName,
-  kRouteName,
-  kAttempts,
   kPeerUri,
   kPeerSubject,
   kPeerIssuer,
@@ -56,13 +64,7 @@ enum class Command : std::uint8_t {
   kOwnUri,
   kOwnSubject,
   kConnectionId,
-  kHostname,
   kChainName,
-  kTlsVersion,
-  kGrpcStatus,
-  kUpstreamProtocol,
-  kScheme,
-  kEmpty,
 };
 
 struct Name {
@@ -126,12 +128,12 @@ constexpr Name kNames[] = {
 };
 
 // strftime's conversions plus Envoy's %f (nanoseconds), %3f and the like (digits of the fraction).
-void append_time(std::string& to, WallTime time, std::string_view pattern) {
+void append_time(Text& to, WallTime time, std::string_view pattern) {
   auto since = time.time_since_epoch();
   auto seconds = duration_cast<std::chrono::seconds>(since);
   auto nanos = static_cast<std::uint64_t>((since - seconds).count());
   if (pattern.empty()) {
-    append_rfc3339_millis(to, time);
+    write_rfc3339_millis(to.room(kRfc3339Millis), time);
     return;
   }
   std::time_t clock = seconds.count();
@@ -150,13 +152,13 @@ void append_time(std::string& to, WallTime time, std::string_view pattern) {
   }
   char buffer[256];
   std::size_t length = std::strftime(buffer, sizeof buffer, out.c_str(), &parts);
-  to.append(buffer, length);
+  to += std::string_view(buffer, length);
 }
 
-void append_int(std::string& to, std::int64_t value) {
-  char buffer[24];
-  auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  to.append(buffer, static_cast<std::size_t>(end - buffer));
+void append_int(Text& to, std::int64_t value) {
+  constexpr std::size_t kMost = 24;
+  char* at = to.room(kMost);
+  to.cut(std::to_chars(at, at + kMost, value).ptr);
 }
 
 const std::string& host_name() {
@@ -265,44 +267,43 @@ Result<Format> Format::compile(std::string_view text) {
 namespace {
 
 // Appends the value and returns true, or returns false when there is none.
-bool append_text(std::string& to, std::string_view text) {
+bool append_text(Text& to, std::string_view text) {
   to += text;
   return !text.empty();
 }
 
 // Appends `text` with '_' for each character that `is_other`.
-bool append_replaced(std::string& to, std::string_view text, auto is_other) {
-  const std::size_t before = to.size();
-  to += text;
-  std::replace_if(to.begin() + static_cast<std::ptrdiff_t>(before), to.end(), is_other, '_');
+bool append_replaced(Text& to, std::string_view text, auto is_other) {
+  char* at = to.room(text.size());
+  for (char c : text) *at++ = is_other(c) ? '_' : c;
   return !text.empty();
 }
 
-bool append_with_underscores(std::string& to, std::string_view text) {
+bool append_with_underscores(Text& to, std::string_view text) {
   return append_replaced(to, text, [](char c) { return c == ' ' || c == '\t' || c == '\n'; });
 }
 
 // As a client said it, before anything was proven: no line of a log begins in it.
-bool append_host_like(std::string& to, std::string_view name) {
+bool append_host_like(Text& to, std::string_view name) {
   return append_replaced(to, name, [](char c) {
     const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     return !word && c != '.' && c != '-' && c != ':';
   });
 }
 
-bool append_address(std::string& to, const io::Address& address) {
-  const std::size_t before = to.size();
-  address.append_to(to);
-  return to.size() > before;
+bool append_address(Text& to, const io::Address& address) {
+  if (!address.is_ip()) return append_text(to, address.to_string());
+  to.cut(address.write(to.room(io::Address::kMostText)));
+  return true;
 }
 
-bool append_ip(std::string& to, const io::Address& address) {
-  const std::size_t before = to.size();
-  address.append_ip_to(to);
-  return to.size() > before;
+bool append_ip(Text& to, const io::Address& address) {
+  if (!address.is_ip()) return append_text(to, address.ip());
+  to.cut(address.write_ip(to.room(io::Address::kMostText)));
+  return true;
 }
 
-bool append_connection(std::string& to, Command command, const RequestInfo& request) {
+bool append_connection(Text& to, Command command, const RequestInfo& request) {
   const ConnectionInfo& c = *request.connection;
   const io::Address& remote = request.remote ? request.remote : c.remote;
   switch (command) {
@@ -350,7 +351,7 @@ bool append_connection(std::string& to, Command command, const RequestInfo& requ
   }
 }
 
-bool append_upstream(std::string& to, Command command, const RequestInfo& request) {
+bool append_upstream(Text& to, Command command, const RequestInfo& request) {
   if (command == Command::kUpstreamCluster) return append_text(to, request.cluster_name);
   if (command == Command::kAttempts) {
     append_int(to, request.attempts);
@@ -372,7 +373,7 @@ bool append_upstream(std::string& to, Command command, const RequestInfo& reques
   }
 }
 
-bool append_counts(std::string& to, Command command, const RequestInfo& request) {
+bool append_outcome(Text& to, Command command, const RequestInfo& request) {
   bool refused = !request.is_tcp && request.request == nullptr;
   switch (command) {
     case Command::kResponseCode:
@@ -412,13 +413,19 @@ bool append_counts(std::string& to, Command command, const RequestInfo& request)
       append_int(to, *request.grpc_status);
       return true;
     default:
-      return append_upstream(to, command, request) || append_connection(to, command, request);
+      return false;
   }
+}
+
+bool append_value(Text& to, Command command, const RequestInfo& request) {
+  if (command < Command::kUpstreamCluster) return append_outcome(to, command, request);
+  if (command < Command::kDownstreamLocal) return append_upstream(to, command, request);
+  return append_connection(to, command, request);
 }
 
 }  // namespace
 
-void Format::append(std::string& to, const RequestInfo& request, bool empty_for_missing) const {
+void Format::append(Text& to, const RequestInfo& request, bool empty_for_missing) const {
   for (const Piece& piece : pieces_) {
     to += piece.before;
     const std::size_t before = to.size();
@@ -453,11 +460,17 @@ void Format::append(std::string& to, const RequestInfo& request, bool empty_for_
       case Command::kEmpty:
         break;
       default:
-        found = append_counts(to, piece.command, request);
+        found = append_value(to, piece.command, request);
     }
     if (!found && !empty_for_missing) to += '-';
     if (piece.limit != 0 && to.size() - before > piece.limit) to.resize(before + piece.limit);
   }
+}
+
+void Format::append(std::string& to, const RequestInfo& request, bool empty_for_missing) const {
+  Text text;
+  append(text, request, empty_for_missing);
+  to += text.view();
 }
 
 }  // namespace mizzen::proxy
