@@ -54,7 +54,7 @@ std::string lower(std::string_view text) {
 }
 
 bool equals_ignore_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower_char, lower_char);
+  return a == b || std::ranges::equal(a, b, {}, lower_char, lower_char);
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
