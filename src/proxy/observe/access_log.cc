@@ -1,6 +1,7 @@
 #include "proxy/observe/access_log.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,14 +88,25 @@ std::unique_ptr<const AccessLogFiles::Compiled> AccessLogFiles::Compiled::of(con
   return made;
 }
 
+// So much of `text` as whole lines of at most `most` bytes; one line, if that is longer.
+std::string_view whole_lines(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  const std::size_t last = text.rfind('\n', most - 1);
+  return text.substr(0, (last == text.npos ? text.find('\n') : last) + 1);
+}
+
 struct AccessLogFiles::File {
   io::UniqueFd owned;
   int fd = -1;
+  bool is_pipe = false;
   Text lines;
   void flush() {
+    // Others write to the same pipe, where only PIPE_BUF bytes stay together (pipe(7)).
+    const std::size_t most = is_pipe ? PIPE_BUF : lines.size();
     std::size_t done = 0;
     while (done < lines.size()) {
-      ssize_t n = ::write(fd, lines.view().data() + done, lines.size() - done);
+      const std::string_view some = whole_lines(lines.view().substr(done), most);
+      const ssize_t n = ::write(fd, some.data(), some.size());
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) break;
       done += static_cast<std::size_t>(n);
@@ -112,7 +124,11 @@ AccessLogFiles::~AccessLogFiles() { flush(); }
 void AccessLogFiles::flush() {
   for (auto& [path, file] : files_) {
     file->flush();
-    if (file->lines.empty()) file->lines.release();  // there is little to tell
+    if (file->lines.empty()) {
+      file->lines.release();  // there is little to tell
+    } else {
+      timer_.arm(kFlushEvery);  // the reader of a pipe is slow
+    }
   }
 }
 
@@ -131,6 +147,7 @@ const AccessLogFiles::Files::value_type& AccessLogFiles::file(const std::string&
         path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
     if (made->owned.get() >= 0) made->fd = made->owned.get();
   }
+  made->is_pipe = made->fd >= 0 && is_pipe(made->fd);  // also a path that is one
   if (made->fd < 0) log::warning("access_log", "cannot open {}", path);
   place->second = std::move(made);
   return *place;

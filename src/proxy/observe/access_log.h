@@ -32,7 +32,7 @@ class Format {
 };
 
 // The files of one worker. Lines are gathered and written when 64 KiB have come together or a
-// second has passed, each write() with whole lines only.
+// second has passed, each write() with whole lines only (to a pipe, those that it keeps together).
 class AccessLogFiles {
  public:
   explicit AccessLogFiles(io::Loop& loop);

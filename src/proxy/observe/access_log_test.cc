@@ -1,13 +1,17 @@
 #include "proxy/observe/access_log.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <sstream>
 
+#include "base/strings.h"
 #include "io/sim_loop.h"
+#include "io/unique_fd.h"
 #include "proxy/http/local_reply.h"
 #include "proxy/observe/stats.h"
 
@@ -142,6 +146,48 @@ TEST(AccessLog, LinesOfTextAndJsonReachTheirFiles) {
   EXPECT_EQ(read(text).size(), 3001 * line.size());
   ::unlink(text.c_str());
   ::unlink(json.c_str());
+  ::rmdir(folder);
+}
+
+// What a pipe keeps together are PIPE_BUF bytes: others, who write to it too, come between lines.
+TEST(AccessLog, APipeGetsWholeLines) {
+  char folder[] = "/tmp/access_log_test.XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  io::UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK));
+  AccessLog log{.path = path, .format = "%REQ(X)%"};
+  Sample s;
+  const std::string word(700, 'x');
+  s.request.headers.add("x", word);
+  io::SimLoop loop;
+  AccessLogFiles files(loop);
+  std::string got;
+  const auto take = [&] {  // pages of a pipe are writes, as long as each is a page at most
+    std::string page(4096, 0);
+    const ssize_t n = ::read(reader.get(), page.data(), page.size());
+    got += page.substr(0, n > 0 ? static_cast<std::size_t>(n) : 0);
+    return n > 0;
+  };
+  for (int i = 0; i < 200; ++i) files.log({log}, s.info);  // more than a pipe holds
+  int other = 0;
+  io::UniqueFd writer(::open(path.c_str(), O_WRONLY | O_NONBLOCK));
+  for (int round = 0; round < 500; ++round) {
+    if (::write(writer.get(), "other\n", 6) == 6) ++other;
+    if (!take()) break;
+    files.flush();
+  }
+  while (take()) {
+  }
+  int lines = 0;
+  for (std::string_view line : split(std::string_view(got).substr(0, got.size() - 1), '\n')) {
+    if (line == "other") continue;
+    EXPECT_EQ(line, word);
+    ++lines;
+  }
+  EXPECT_EQ(lines, 200);
+  EXPECT_GT(other, 0);
+  ::unlink(path.c_str());
   ::rmdir(folder);
 }
 
