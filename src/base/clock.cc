@@ -51,10 +51,18 @@ std::string rfc3339_millis(WallTime time) {
 }
 
 char* write_rfc3339_millis(char* at, WallTime time) {
-  std::memcpy(at, "0000-00-00T00:00:00.000Z", kRfc3339Millis);
-  put_date_time(at, time);
-  const auto fraction = time - std::chrono::floor<std::chrono::seconds>(time);
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(fraction).count();
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  struct Recent {
+    std::chrono::sys_seconds at{};
+    char text[kRfc3339Millis + 1] = "1970-01-01T00:00:00.000Z";
+  };
+  thread_local Recent recent;  // logs tell many times of one second
+  if (recent.at != second) {
+    recent.at = second;
+    put_date_time(recent.text, time);
+  }
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time - second).count();
+  std::memcpy(at, recent.text, kRfc3339Millis);
   put(at + kRfc3339Millis - 4, 3, static_cast<unsigned>(millis));
   return at + kRfc3339Millis;
 }

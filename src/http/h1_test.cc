@@ -8,6 +8,11 @@
 namespace mizzen::http {
 namespace {
 
+std::string to_upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
 using namespace std::string_literals;
 
 struct Case {
@@ -492,6 +497,69 @@ TEST(H1Client, WritesProperCaseWhenAsked) {
   EXPECT_EQ(pull(*client),
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: t\r\nX-B3-Traceid: 1\r\n"
             "Transfer-Encoding: chunked\r\n\r\n");
+}
+
+// A list knows by a bit which names it cannot have; many share one.
+TEST(Headers, AnswerLikeAListWithoutBits) {
+  std::vector<std::string> names = {"", "a", "te", "date", "etag"};
+  for (int i = 0; i < 60; ++i) names.push_back("x-name-" + std::to_string(i * 7));
+  std::vector<std::pair<std::string, std::string>> model;
+  Headers headers;
+  std::uint32_t state = 1;
+  const auto random = [&state](std::uint32_t below) {
+    state = state * 1664525 + 1013904223;
+    return (state >> 8) % below;
+  };
+  for (int step = 0; step < 20'000; ++step) {
+    const std::string& name = names[random(static_cast<std::uint32_t>(names.size()))];
+    const std::string value = std::to_string(step);
+    const auto is_it = [&name](const auto& field) { return field.first == name; };
+    const auto first = std::ranges::find_if(model, is_it);
+    switch (random(20)) {
+      case 0:
+        headers.clear();
+        model.clear();
+        break;
+      case 1:
+        headers = headers.clone();
+        break;
+      case 2: {
+        Headers moved(std::move(headers));
+        EXPECT_FALSE(headers.has(name));
+        headers = std::move(moved);
+        break;
+      }
+      case 3:
+      case 4:
+      case 5: {
+        const auto was = static_cast<std::size_t>(std::ranges::count_if(model, is_it));
+        EXPECT_EQ(headers.remove(name), was);
+        std::erase_if(model, is_it);
+        break;
+      }
+      case 6:
+      case 7:
+      case 8: {
+        headers.set(random(2) == 0 ? name : to_upper(name), value);
+        if (first == model.end()) {
+          model.emplace_back(name, value);
+        } else {
+          first->second = value;
+          model.erase(std::remove_if(first + 1, model.end(), is_it), model.end());
+        }
+        break;
+      }
+      case 9:
+      case 10:
+        headers.add(name, value);
+        model.emplace_back(name, value);
+        break;
+      default:
+        ASSERT_EQ(headers.has(name), first != model.end()) << name;
+        EXPECT_EQ(headers.get_or(name, "none"), first == model.end() ? "none" : first->second);
+    }
+    ASSERT_EQ(headers.size(), model.size());
+  }
 }
 
 TEST(Headers, NamesAreLowered) {

@@ -92,15 +92,21 @@ std::uint64_t lower_eight(std::uint64_t text) {
   return text | ((from_a ^ beyond_z) & ~text & each(0x80)) >> 2;
 }
 
+void copy_lower_eight(const char* from, char* to) {
+  std::uint64_t text = 0;
+  std::memcpy(&text, from, sizeof text);
+  text = lower_eight(text);
+  std::memcpy(to, &text, sizeof text);
+}
+
 void copy_lower(std::string_view from, char* to) {
-  std::size_t at = 0;
-  for (; at + 8 <= from.size(); at += 8) {
-    std::uint64_t text = 0;
-    std::memcpy(&text, from.data() + at, 8);
-    text = lower_eight(text);
-    std::memcpy(to + at, &text, 8);
+  if (from.size() < 8) {
+    for (char c : from) *to++ = lower_char(c);
+    return;
   }
-  for (; at < from.size(); ++at) to[at] = lower_char(from[at]);
+  const std::size_t last = from.size() - 8;
+  for (std::size_t at = 0; at < last; at += 8) copy_lower_eight(from.data() + at, to + at);
+  copy_lower_eight(from.data() + last, to + last);  // some of it again
 }
 
 }  // namespace
@@ -141,9 +147,11 @@ void Headers::add(std::string_view name, std::string_view value) {
 
 void Headers::add_borrowed(std::string_view name, std::string_view value, const char* original) {
   fields().push_back({name, value, original});
+  names_ |= bit_of(name);
 }
 
 void Headers::set(std::string_view name, std::string_view value) {
+  if (!may_have(name)) return add(name, value);
   auto& all = fields();
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (all[i].name.size() != name.size() || !equals_ignore_case(name, all[i].name)) continue;
@@ -157,25 +165,20 @@ void Headers::set(std::string_view name, std::string_view value) {
   add(name, value);
 }
 
-std::size_t Headers::remove(std::string_view name) {
+std::size_t Headers::remove_all(std::string_view name) {
   return remove_if([name](const HeaderField& field) { return field.name == name; });
 }
 
-std::optional<std::string_view> Headers::get(std::string_view name) const {
+std::optional<std::string_view> Headers::find(std::string_view name) const {
   for (const HeaderField& field : *this) {
     if (field.name == name) return field.value;
   }
   return std::nullopt;
 }
 
-std::string_view Headers::get_or(std::string_view name, std::string_view otherwise) const {
-  return get(name).value_or(otherwise);
-}
-
-bool Headers::has(std::string_view name) const { return get(name).has_value(); }
-
 std::optional<std::string> Headers::joined(std::string_view name) const {
   std::optional<std::string> result;
+  if (!may_have(name)) return result;
   for (const HeaderField& field : *this) {
     if (field.name != name) continue;
     if (result) {
@@ -202,10 +205,12 @@ std::size_t Headers::text_bytes() const {
 }
 
 void Headers::clear() {
+  names_ = 0;
   if (storage_ != nullptr) storage_->reset();
 }
 
 void Headers::release() {
+  names_ = 0;
   if (storage_ != nullptr) internal::give_back(std::exchange(storage_, nullptr));
 }
 

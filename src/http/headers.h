@@ -33,9 +33,11 @@ struct HeaderStorage;
 class Headers {
  public:
   Headers() noexcept = default;
-  Headers(Headers&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+  Headers(Headers&& other) noexcept
+      : storage_(std::exchange(other.storage_, nullptr)), names_(std::exchange(other.names_, 0)) {}
   Headers& operator=(Headers&& other) noexcept {
     std::swap(storage_, other.storage_);
+    std::swap(names_, other.names_);
     return *this;
   }
   Headers(const Headers&) = delete;
@@ -53,15 +55,19 @@ class Headers {
   // Replaces the first field of that name, drops the others; appends when there is none.
   void set(std::string_view name, std::string_view value);
   // Drops every field of that name; returns how many there were.
-  std::size_t remove(std::string_view name);
+  std::size_t remove(std::string_view name) { return may_have(name) ? remove_all(name) : 0; }
   template <class Predicate>
   std::size_t remove_if(Predicate predicate);
 
   // All take the name in lower case. get(): the first value. joined(): all values with ", "
   // between (RFC 9110 5.2); nothing when there is no such field.
-  std::optional<std::string_view> get(std::string_view name) const;
-  std::string_view get_or(std::string_view name, std::string_view otherwise) const;
-  bool has(std::string_view name) const;
+  std::optional<std::string_view> get(std::string_view name) const {
+    return may_have(name) ? find(name) : std::nullopt;
+  }
+  std::string_view get_or(std::string_view name, std::string_view otherwise) const {
+    return get(name).value_or(otherwise);
+  }
+  bool has(std::string_view name) const { return get(name).has_value(); }
   std::optional<std::string> joined(std::string_view name) const;
 
   const HeaderField* begin() const;
@@ -81,10 +87,21 @@ class Headers {
   void release();
 
  private:
+  // Most questions are for fields that are not there: a name's bit says so without a look at the
+  // fields. The same in both cases of its letters, which differ by 0x20.
+  static constexpr std::uint64_t bit_of(std::string_view name) {
+    if (name.empty()) return 1;
+    return std::uint64_t{1} << (name.size() + static_cast<unsigned char>(name.back()) * 4) % 64;
+  }
+  bool may_have(std::string_view name) const { return (names_ & bit_of(name)) != 0; }
+
   internal::HeaderStorage& storage();
   std::vector<HeaderField>& fields();
+  std::optional<std::string_view> find(std::string_view name) const;
+  std::size_t remove_all(std::string_view name);
 
   internal::HeaderStorage* storage_ = nullptr;
+  std::uint64_t names_ = 0;  // the bits of all names that were added
 };
 
 template <class Predicate>

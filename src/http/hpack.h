@@ -141,14 +141,15 @@ class Writer {
   char* write(std::string_view name, std::string_view value, char* to);
 
  private:
+  static constexpr std::size_t kMostEntries = Reader::kDefaultTable / DynamicTable::kOverhead;
   // Where fields and names of the table may be found, and what was written lately.
   struct Memory {
     std::array<std::uint32_t, 128> fields{};  // numbers of entries, by hash
     std::array<std::uint32_t, 64> names{};
     std::array<std::uint32_t, 64> seen{};  // hashes
-    // Which entry was written next when that one was last: heads come in the same order again. Both
-    // by the lowest bits of their numbers.
-    std::array<std::uint8_t, 256> after{};
+    // Which entry was written next when that one was last, or nothing yet: heads come in the same
+    // order again. By the lowest bits of the entries' numbers, which tell them apart.
+    std::array<std::uint8_t, kMostEntries + 1> after{};
   };
   char* write_unexpected(std::string_view name, std::string_view value, char* to);
   std::size_t expected(std::string_view name, std::string_view value);
@@ -162,7 +163,7 @@ class Writer {
 
   DynamicTable table_;
   std::unique_ptr<Memory> memory_;
-  std::uint8_t last_ = 0;                      // that was written
+  std::size_t last_ = kMostEntries;            // the place in Memory::after of what was written
   std::size_t least_ = Reader::kDefaultTable;  // of the limits since the last block
   bool size_changed_ = false;
 };

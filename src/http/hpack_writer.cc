@@ -130,7 +130,7 @@ void Writer::set_table(std::size_t bytes) {
 }
 
 char* Writer::begin(char* to) {
-  last_ = 0;
+  last_ = kMostEntries;
   if (!size_changed_) return to;
   size_changed_ = false;
   if (least_ < table_.limit()) to = put_number(least_, 5, 0x20, to);
@@ -145,14 +145,14 @@ std::size_t Writer::expected(std::string_view name, std::string_view value) {
   const DynamicTable::Entry& entry = table_.numbered(number);
   if (entry.name_size != name.size() || entry.value_size != value.size()) return 0;
   if (!same(table_.name(entry), name) || !same(table_.value(entry), value)) return 0;
-  last_ = static_cast<std::uint8_t>(number);
+  last_ = number % kMostEntries;
   return kStaticEntries + table_.added() - number;
 }
 
 // Notes what came next, and gives its index of RFC 7541 2.3.3.
 std::size_t Writer::found(std::uint32_t number) {
   memory_->after[last_] = static_cast<std::uint8_t>(number);
-  last_ = static_cast<std::uint8_t>(number);
+  last_ = number % kMostEntries;
   return kStaticEntries + table_.added() - number;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 
@@ -18,26 +19,20 @@ bool is_v4_mapped(const std::uint8_t* ip) {
   return std::memcmp(ip, kPrefix, sizeof kPrefix) == 0;
 }
 
-constexpr char digit(unsigned value) { return static_cast<char>('0' + value % 10); }
-
-// Decimal, without leading zeros; of a byte or a port.
-constexpr char* write_number(char* at, unsigned value) {
-  if (value >= 10000) *at++ = digit(value / 10000);
-  if (value >= 1000) *at++ = digit(value / 1000);
-  if (value >= 100) *at++ = digit(value / 100);
-  if (value >= 10) *at++ = digit(value / 10);
-  *at++ = digit(value);
-  return at;
-}
-
+// "127." and its size.
 struct ByteText {
-  char digits[3] = {};
+  char text[4] = {};
   std::uint8_t size = 0;
 };
 constexpr std::array<ByteText, 256> kBytes = [] {
   std::array<ByteText, 256> all;
   for (unsigned i = 0; i < all.size(); ++i) {
-    all[i].size = static_cast<std::uint8_t>(write_number(all[i].digits, i) - all[i].digits);
+    char* at = all[i].text;
+    if (i >= 100) *at++ = static_cast<char>('0' + i / 100);
+    if (i >= 10) *at++ = static_cast<char>('0' + i / 10 % 10);
+    *at++ = static_cast<char>('0' + i % 10);
+    *at++ = '.';
+    all[i].size = static_cast<std::uint8_t>(at - all[i].text);
   }
   return all;
 }();
@@ -45,11 +40,11 @@ constexpr std::array<ByteText, 256> kBytes = [] {
 // Not by inet_ntop(), which prints by a format: access logs have five addresses a line.
 char* write_ipv4(char* at, const std::uint8_t* bytes) {
   for (int i = 0; i < 4; ++i) {
-    if (i > 0) *at++ = '.';
-    std::memcpy(at, kBytes[bytes[i]].digits, sizeof ByteText::digits);  // there is room
-    at += kBytes[bytes[i]].size;
+    const ByteText& byte = kBytes[bytes[i]];
+    std::memcpy(at, byte.text, sizeof byte.text);  // there is room
+    at += byte.size;
   }
-  return at;
+  return at - 1;  // without the last dot
 }
 
 std::unexpected<Error> bad(std::string_view text) {
@@ -214,7 +209,8 @@ char* Address::write(char* at) const {
   at = write_ip(at);
   if (family_ == Family::kIpv6) *at++ = ']';
   *at++ = ':';
-  return write_number(at, port_);
+  constexpr std::size_t kMostPort = 5;
+  return std::to_chars(at, at + kMostPort, port_).ptr;
 }
 
 std::string Address::ip() const {

@@ -110,7 +110,8 @@ struct RequestInfo {
   std::optional<http::Protocol> protocol;  // as the client's own hop spoke it
   WallTime started{};
   Duration duration{};
-  std::optional<Duration> upstream_duration;  // first byte of the answer after the request was sent
+  std::optional<Duration> request_duration;   // until its last byte had come
+  std::optional<Duration> response_duration;  // until the first byte of the server's answer came
   int status = 0;                             // 0: none was sent
   std::uint32_t flags = 0;
   std::string details;               // %RESPONSE_CODE_DETAILS%

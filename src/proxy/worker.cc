@@ -40,6 +40,7 @@ void Worker::set_config(LiveConfigRef config, std::vector<ListenSocket> sockets,
                         const std::vector<std::string>& keep) {
   LiveConfigRef old = std::exchange(config_, std::move(config));
   upstream_->set_snapshot(config_->snapshot);
+  stats_.forget_recent();
   std::erase_if(listeners_, [&](const auto& entry) {
     return std::ranges::find(keep, entry.first) == keep.end();
   });

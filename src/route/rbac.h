@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +23,9 @@ struct ConnectionView {
   std::string_view direct_source_ip;  // packed
   std::string_view remote_ip;         // packed; after x-forwarded-for
   std::string_view server_name;
-  std::vector<std::string_view> principals;  // URI SANs of the peer, then DNS SANs, then subject
-  bool tls = false;                          // mutual TLS with a verified certificate
+  // URI SANs of the peer, then DNS SANs, then subject; the caller's.
+  std::span<const std::string_view> principals;
+  bool tls = false;  // mutual TLS with a verified certificate
 };
 
 // Dynamic metadata of other filters (JWT claims): a value by filter and path, or nothing.

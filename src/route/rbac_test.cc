@@ -37,7 +37,8 @@ TEST(Rbac, RulesHold) {
   ConnectionView connection;
   connection.destination_port = 9080;
   connection.direct_source_ip = std::string_view("\x0a\x00\x00\x05", 4);
-  connection.principals = {"spiffe://cluster.local/ns/default/sa/productpage"};
+  const std::string_view principals[] = {"spiffe://cluster.local/ns/default/sa/productpage"};
+  connection.principals = principals;
   connection.tls = true;
   using Kind = RbacRule::Kind;
   struct Row {

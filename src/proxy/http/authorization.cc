@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <span>
+#include <vector>
+
 namespace mizzen::proxy {
 namespace {
 
@@ -9,6 +12,15 @@ std::string_view packed(const io::Address& address) {
   if (!address.is_ip()) return {};
   return {reinterpret_cast<const char*>(address.bytes().data()),
           address.family() == io::Family::kIpv4 ? std::size_t{4} : std::size_t{16}};
+}
+
+// Valid until the next call on this thread.
+std::span<const std::string_view> principals_of(const io::PeerCertificate& peer) {
+  thread_local std::vector<std::string_view> names;
+  names.assign(peer.uri_sans.begin(), peer.uri_sans.end());
+  names.insert(names.end(), peer.dns_sans.begin(), peer.dns_sans.end());
+  names.push_back(peer.subject);
+  return names;
 }
 
 }  // namespace
@@ -23,11 +35,7 @@ std::optional<std::string> denied(const route::Rbac& rules, const ConnectionInfo
   view.server_name = connection.server_name;
   view.tls = connection.mutual_tls;
   if (connection.mutual_tls) {
-    const io::PeerCertificate& peer = *connection.peer;
-    view.principals.reserve(peer.uri_sans.size() + peer.dns_sans.size() + 1);
-    for (const std::string& uri : peer.uri_sans) view.principals.push_back(uri);
-    for (const std::string& dns : peer.dns_sans) view.principals.push_back(dns);
-    view.principals.push_back(peer.subject);
+    view.principals = principals_of(*connection.peer);
   }
   route::RbacVerdict verdict = route::evaluate(rules, view, request, nullptr);
   if (verdict.allowed) return std::nullopt;

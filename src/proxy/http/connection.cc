@@ -222,8 +222,8 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
   timer_.cancel();
   auto stream = std::make_unique<Stream>(*this, id, std::move(head));
   Stream& started = *stream;
-  busy_->streams.push_front(std::move(stream));
-  started.set_place(busy_->streams.begin());
+  started.set_place(busy_->streams.size());
+  busy_->streams.push_back(std::move(stream));
   ++requests_;
   bool enough = settings_->max_requests_per_connection != 0 &&
                 requests_ >= settings_->max_requests_per_connection;
@@ -241,8 +241,13 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
 }
 
 void Connection::stream_done(Stream& stream) {
-  std::unique_ptr<Stream> gone = std::move(*stream.place());
-  busy_->streams.erase(stream.place());
+  auto& streams = busy_->streams;
+  std::unique_ptr<Stream> gone = std::exchange(streams[stream.place()], nullptr);
+  if (streams.back() != nullptr) {  // it takes the place
+    streams.back()->set_place(stream.place());
+    streams[stream.place()] = std::move(streams.back());
+  }
+  streams.pop_back();
   worker_.loop().dispose(std::move(gone));
 }
 
@@ -452,10 +457,7 @@ void Connection::close() {
   stream_->set_handler(nullptr);
   if (busy_) {
     busy_->limit.cancel();
-    for (auto at = busy_->streams.begin(); at != busy_->streams.end();) {
-      Stream& stream = **at++;
-      stream.abandon();
-    }
+    for (const auto& stream : busy_->streams) stream->abandon();
   }
   worker_.remove(*this);
 }

@@ -2,8 +2,8 @@
 // What the transport fixed lives here; what configuration says is looked up anew for each request.
 #pragma once
 
-#include <list>
 #include <memory>
+#include <vector>
 
 #include "base/cell_pool.h"
 #include "http/codec.h"
@@ -46,7 +46,7 @@ class Connection final : public Session, private io::StreamHandler, private http
     ConnectionInfo info;
     std::unique_ptr<http::ServerCodec> codec;
     std::unique_ptr<KeepAlive> keep_alive;  // HTTP/2, when configured
-    std::list<std::unique_ptr<Stream>> streams;
+    std::vector<std::unique_ptr<Stream>> streams;
     std::string first_bytes;  // kept until they tell the protocol
     io::Timer limit;          // request_headers_timeout while a head is incomplete
   };

@@ -169,7 +169,8 @@ bool Stream::accept_head() {
 void Stream::strip_host() {
   const HttpSettings& s = settings();
   std::string_view host = request_.authority;
-  auto colon = host.rfind(':');
+  const bool may_strip = s.strip_any_host_port || s.strip_matching_host_port;
+  const auto colon = may_strip ? host.rfind(':') : std::string_view::npos;
   if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
     auto port = parse_int<std::uint16_t>(host.substr(colon + 1));
     bool own = s.strip_matching_host_port && port == connection_.facts().local.port();

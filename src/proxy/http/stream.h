@@ -2,7 +2,6 @@
 // retry policy says so), answered, told to log and statistics.
 #pragma once
 
-#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,12 +23,11 @@ namespace mizzen::proxy {
 //   -> kResponding -> kDone; a local reply goes from any of them to kResponding.
 class Stream final : public http::StreamEvents, private UpstreamEvents, public Pooled<Stream> {
  public:
-  using Place = std::list<std::unique_ptr<Stream>>::iterator;
-
   Stream(Connection& connection, http::StreamId id, http::RequestHead&& head);
   ~Stream();
-  void set_place(Place place) { place_ = place; }
-  Place place() const { return place_; }
+  // Among its connection's streams.
+  void set_place(std::size_t place) { place_ = place; }
+  std::size_t place() const { return place_; }
 
   // `end`: no body follows. Called once, from inside the codec.
   void start(bool end);
@@ -118,7 +116,7 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
 
   Connection& connection_;
   const http::StreamId id_;
-  Place place_;
+  std::size_t place_ = 0;
   State state_ = State::kFiltering;
 
   http::RequestHead request_;

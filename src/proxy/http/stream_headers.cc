@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstring>
 
 #include "base/hash.h"
 #include "base/strings.h"
+#include "proxy/http/client_certificate.h"
 #include "proxy/observe/access_log.h"
 
 namespace mizzen::proxy {
@@ -51,29 +53,37 @@ io::Address forwarded_address(std::string_view list, std::size_t from_end) {
   return address ? *address : io::Address();
 }
 
-void append_quoted(Text& to, std::string_view text) {
-  to += '"';
-  for (char c : text) {
-    if (c == '"' || c == '\\') to += '\\';
-    to += c;
-  }
-  to += '"';
+}  // namespace
+
+namespace {
+
+// Eight hexadecimal digits.
+void write_hex(char* to, std::uint32_t value) {
+  constexpr std::uint64_t kEach = 0x0101010101010101;
+  std::uint64_t digits = value;  // to be spread, one to a byte
+  digits = (digits << 16 | digits) & 0x0000ffff0000ffff;
+  digits = (digits << 8 | digits) & 0x00ff00ff00ff00ff;
+  digits = (digits << 4 | digits) & 0x0f0f0f0f0f0f0f0f;
+  const std::uint64_t letters = (digits + 6 * kEach) >> 4 & kEach;
+  digits = __builtin_bswap64(digits + '0' * kEach + letters * ('a' - '0' - 10));
+  std::memcpy(to, &digits, sizeof digits);
 }
 
 }  // namespace
 
-std::string make_uuid(std::span<const std::uint64_t, 2> random) {
-  const std::uint64_t halves[] = {(random[0] & 0xffffffffffff0fffULL) | 0x4000,
-                                  (random[1] & 0x3fffffffffffffffULL) | 0x8000000000000000ULL};
-  std::string text = "00000000-0000-0000-0000-000000000000";
-  static constexpr int kBytes[] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
-  static constexpr char kHex[] = "0123456789abcdef";
-  for (int i = 0; i < 16; ++i) {
-    const auto byte = static_cast<std::uint8_t>(halves[i / 8] >> (56 - 8 * (i % 8)));
-    text[kBytes[i]] = kHex[byte >> 4];
-    text[kBytes[i] + 1] = kHex[byte & 15];
+void write_uuid(char* to, std::span<const std::uint64_t, 2> random) {
+  char digits[32];
+  write_hex(digits, static_cast<std::uint32_t>(random[0] >> 32));
+  write_hex(digits + 8, static_cast<std::uint32_t>((random[0] & 0xffff0fff) | 0x4000));
+  write_hex(digits + 16, static_cast<std::uint32_t>((random[1] >> 32 & 0x3fffffff) | 0x80000000));
+  write_hex(digits + 24, static_cast<std::uint32_t>(random[1]));
+  const char* from = digits;
+  for (const std::size_t group : {8, 4, 4, 4, 12}) {
+    if (from != digits) *to++ = '-';
+    std::memcpy(to, from, group);
+    to += group;
+    from += group;
   }
-  return text;
 }
 
 void admit_request(http::RequestHead& head, const HttpSettings& settings,
@@ -110,41 +120,11 @@ void admit_request(http::RequestHead& head, const HttpSettings& settings,
       [&](const http::HeaderField& field) { return is_internal_header(field.name, edge); });
   bool fresh = edge && !settings.preserve_external_request_id;
   if (settings.generate_request_id && (fresh || !headers.has("x-request-id"))) {
-    headers.set("x-request-id", make_uuid(random));
+    char id[kUuidSize];
+    write_uuid(id, random);
+    headers.set("x-request-id", {id, sizeof id});
   }
   forward_client_certificate(headers, settings, connection);
-}
-
-void forward_client_certificate(http::Headers& headers, const HttpSettings& settings,
-                                const ConnectionInfo& connection) {
-  using Mode = HttpSettings::ClientCert;
-  constexpr std::string_view kName = "x-forwarded-client-cert";
-  Mode mode = settings.forward_client_cert;
-  if (mode == Mode::kAlwaysForwardOnly) return;
-  if (mode == Mode::kSanitize || !connection.mutual_tls) {
-    headers.remove(kName);
-    return;
-  }
-  if (mode == Mode::kForwardOnly) return;
-  const io::PeerCertificate& peer = *connection.peer;
-  Text value;
-  if (mode == Mode::kAppendForward) {
-    if (auto before = headers.joined(kName)) (value += *before) += ',';
-  }
-  if (connection.own) {
-    for (const std::string& uri : connection.own->uri_sans) ((value += "By=") += uri) += ';';
-  }
-  (value += "Hash=") += peer.sha256;
-  if (settings.xfcc_cert) ((value += ";Cert=\"") += peer.url_encoded_pem()) += '"';
-  if (settings.xfcc_subject) append_quoted(value += ";Subject=", peer.subject);
-  if (settings.xfcc_uri) {
-    for (const std::string& uri : peer.uri_sans) (value += ";URI=") += uri;
-    if (peer.uri_sans.empty()) value += ";URI=";
-  }
-  if (settings.xfcc_dns) {
-    for (const std::string& dns : peer.dns_sans) (value += ";DNS=") += dns;
-  }
-  headers.set(kName, value.view());
 }
 
 namespace {

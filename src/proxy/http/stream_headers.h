@@ -18,10 +18,6 @@ void admit_request(http::RequestHead& head, const HttpSettings& settings,
                    const ConnectionInfo& connection, std::span<const std::uint64_t, 2> random,
                    io::Address& remote);
 
-// x-forwarded-client-cert by forward_client_cert_details.
-void forward_client_certificate(http::Headers& headers, const HttpSettings& settings,
-                                const ConnectionInfo& connection);
-
 // Header operations of table, virtual host, route and weighted cluster, in Envoy's order.
 void mutate_request(http::RequestHead& head, const route::Decision& decision,
                     const route::Table& table, const RequestInfo& info);
@@ -34,8 +30,9 @@ void finish_response(http::ResponseHead& head, const HttpSettings& settings, std
 // access-control-* of a simple response to an allowed origin.
 void add_cors_headers(http::Headers& headers, const route::Cors& cors, std::string_view origin);
 
-// A version 4 UUID.
-std::string make_uuid(std::span<const std::uint64_t, 2> random);
+// A UUID of version 4 (RFC 9562 5.4), kUuidSize characters at `to`.
+inline constexpr std::size_t kUuidSize = 36;
+void write_uuid(char* to, std::span<const std::uint64_t, 2> random);
 
 // The value of a hash policy for this request, or nothing when no policy yields one. `cookie` is
 // filled with a Set-Cookie to send when a cookie had to be made.

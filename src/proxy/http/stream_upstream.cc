@@ -187,6 +187,7 @@ void Stream::on_trailers(http::Headers&& trailers) {
 void Stream::request_ended() {
   request_ended_ = true;
   request_end_ = now();
+  info_.request_duration = request_end_ - started_;
   if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding)
     deadline_.arm(timeout_);
 }
@@ -213,7 +214,8 @@ void Stream::on_upstream_writable() {
 
 void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
   try_timer_.cancel();
-  info_.upstream_duration = now() - (request_ended_ ? request_end_ : started_);
+  const MonoTime came = now();
+  info_.response_duration = came - started_;
   if (retry_ != nullptr && retries_response(*retry_, head)) {
     if (retries_left_ > 0) {
       if (plan_retry(reset_after(*retry_, head, worker().loop().wall()))) return call_.reset();
@@ -233,7 +235,8 @@ void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
   info_.details = "via_upstream";
   http::Headers& headers = response_.headers;
   if (response_.status == 204) headers.remove("content-length");  // RFC 9110 8.6
-  auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(*info_.upstream_duration);
+  const Duration served = came - (request_ended_ ? request_end_ : started_);
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(served);
   headers.set("x-envoy-upstream-service-time", std::to_string(millis.count()));
   headers.remove(kPeerMetadataHeader);
   headers.remove(kPeerMetadataIdHeader);

@@ -71,6 +71,7 @@ std::unique_ptr<const AccessLogFiles::Compiled> AccessLogFiles::Compiled::of(con
                                                   "%DURATION%",
                                                   "%RESPONSE_CODE%",
                                                   "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                                                  "%REQUEST_DURATION%",
                                                   "%RESPONSE_DURATION%",
                                                   "%CONNECTION_ID%"};
   auto compile = [](std::string_view text) {

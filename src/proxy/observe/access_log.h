@@ -28,6 +28,7 @@ class Format {
 
  private:
   struct Piece;
+  Text::Block append_literal(std::string_view literal);
   std::vector<Piece> pieces_;
 };
 

@@ -213,6 +213,90 @@ TEST(Text, CopiesEveryLength) {
   EXPECT_EQ(text.view(), "");
 }
 
+TEST(AccessLog, TimesOfARequest) {
+  Sample s;
+  s.info.request_duration = std::chrono::milliseconds(3);
+  s.info.response_duration = std::chrono::milliseconds(40);
+  s.info.duration = std::chrono::milliseconds(41);
+  std::string line;
+  const std::string_view all = "%REQUEST_DURATION% %RESPONSE_DURATION% %DURATION%";
+  Format::compile(all)->append(line, s.info);
+  EXPECT_EQ(line, "3 40 41");
+  s.info.request_duration = s.info.response_duration = std::nullopt;
+  line.clear();
+  Format::compile(all)->append(line, s.info);
+  EXPECT_EQ(line, "- - 41");
+}
+
+TEST(AccessLog, LiteralsOfEveryLength) {
+  const Sample s;
+  std::string text;
+  for (int i = 0; i < 70; ++i) {
+    std::string line;
+    Format::compile(text + "%RESPONSE_CODE%" + text)->append(line, s.info);
+    EXPECT_EQ(line, text + "200" + text);
+    text += static_cast<char>('a' + i % 26);
+  }
+}
+
+// Most requests are of the series before, which is asked first.
+TEST(Stats, EachTraitTellsSeriesApart) {
+  SelfFacts self;
+  Stats stats(self);
+  Sample s;
+  std::size_t series = 0;
+  const auto counts_anew = [&] {
+    stats.request_done(s.info);
+    stats.request_done(s.info);
+    const StatsReport report = stats.report();
+    std::uint64_t all = 0;
+    for (const auto& [labels, one] : report.requests) all += one.requests;
+    EXPECT_EQ(all, 2 * (series + 1));
+    return report.requests.size() == ++series;
+  };
+  EXPECT_TRUE(counts_anew());
+  s.info.status = 503;
+  EXPECT_TRUE(counts_anew());
+  s.info.flags = static_cast<std::uint32_t>(Flag::kUF);
+  EXPECT_TRUE(counts_anew());
+  s.info.is_grpc = true;
+  EXPECT_TRUE(counts_anew());
+  s.info.grpc_status = 3;
+  EXPECT_TRUE(counts_anew());
+  Endpoint endpoint;
+  endpoint.workload = std::make_shared<Workload>(Workload{"httpbin", "default"});
+  s.upstream.endpoint = &endpoint;
+  EXPECT_TRUE(counts_anew());
+  io::PeerCertificate peer;
+  peer.uri_sans = {"spiffe://cluster.local/ns/default/sa/httpbin"};
+  s.upstream.peer = std::make_shared<io::PeerCertificate>(peer);
+  EXPECT_TRUE(counts_anew());
+  Cluster other;
+  other.services = {{"other.default.svc.cluster.local", "other", "default"}};
+  s.info.cluster = &other;
+  EXPECT_TRUE(counts_anew());
+  s.connection.direction = Direction::kInbound;
+  EXPECT_TRUE(counts_anew());
+  s.connection.peer = s.upstream.peer;
+  s.connection.mutual_tls = true;
+  EXPECT_TRUE(counts_anew());
+  s.connection.peer_workload = std::make_shared<PeerWorkload>(PeerWorkload{"curl", "default"});
+  EXPECT_TRUE(counts_anew());
+  peer.uri_sans = {"spiffe://cluster.local/ns/default/sa/me"};
+  s.connection.own = std::make_shared<io::PeerCertificate>(peer);
+  EXPECT_TRUE(counts_anew());
+  other.services.clear();
+  stats.forget_recent();
+  EXPECT_TRUE(counts_anew());
+  s.request.set_authority("made-up");
+  EXPECT_TRUE(counts_anew());
+  s.info.cluster = nullptr;
+  s.info.cluster_name = "nowhere";
+  EXPECT_TRUE(counts_anew());
+  s.info.cluster_name = "elsewhere";
+  EXPECT_TRUE(counts_anew());
+}
+
 // Who asks for hosts that nobody has may not fill our memory with their names.
 TEST(Stats, SeriesAreBounded) {
   SelfFacts self;

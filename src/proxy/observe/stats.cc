@@ -54,6 +54,12 @@ std::string_view spiffe_namespace(std::string_view id) {
   return id.substr(0, id.find('/'));
 }
 
+// What stands for a service that the cluster does not name: a client's word.
+std::string_view made_up_name(const RequestInfo& request) {
+  const bool asked = request.request != nullptr && !request.request->authority.empty();
+  return asked ? request.request->authority : request.cluster_name;
+}
+
 void append_escaped(std::string& to, std::string_view value) {
   for (char c : value) {
     if (c == '"' || c == '\\') to += '\\';
@@ -280,9 +286,8 @@ Stats::Parts Stats::parts(const RequestInfo& request) const {
     p.service_name = service.name;
     p.service_namespace = service.name_space;
   } else {
-    if (request.request != nullptr) p.service = request.request->authority;
+    p.service = made_up_name(request);
     p.service_name = request.cluster_name;
-    if (p.service.empty()) p.service = request.cluster_name;
     p.service_namespace = p.destination.name_space;
     p.made_up = true;
   }
@@ -296,23 +301,71 @@ bool Stats::is_one_too_many(const Parts& parts, std::size_t series) {
   return false;
 }
 
+Stats::Traits Stats::traits_of(const RequestInfo& request) {
+  const ConnectionInfo& c = *request.connection;
+  Traits traits{.cluster = request.cluster,
+                .grpc_status = request.grpc_status,
+                .status = request.status,
+                .flags = request.flags,
+                .direction = c.direction,
+                .is_grpc = request.is_grpc};
+  if (c.direction == Direction::kInbound) {
+    traits.workload = c.peer_workload.get();
+    traits.peer = c.peer.get();
+    traits.own = c.own.get();
+    traits.mutual_tls = c.mutual_tls;
+  } else if (request.upstream != nullptr) {
+    const UpstreamInfo& up = *request.upstream;
+    if (up.endpoint != nullptr) traits.workload = up.endpoint->workload.get();
+    traits.peer = up.peer.get();
+    traits.mutual_tls = up.mutual_tls;
+  }
+  return traits;
+}
+
+bool Stats::is_recent(const Traits& traits, const RequestInfo& request) const {
+  if (recent_.series == nullptr || recent_.traits != traits) return false;
+  return recent_.made_up.empty() || recent_.made_up == made_up_name(request);
+}
+
+void Stats::remember(const Traits& traits, const RequestInfo& request, RequestSeries& series) {
+  const ConnectionInfo& c = *request.connection;
+  recent_.traits = traits;
+  recent_.series = &series;
+  recent_.kept = {};
+  if (c.direction == Direction::kInbound) {
+    recent_.kept = {c.peer_workload, c.peer, c.own};
+  } else if (request.upstream != nullptr) {
+    const UpstreamInfo& up = *request.upstream;
+    recent_.kept = {up.endpoint != nullptr ? up.endpoint->workload : nullptr, up.peer, nullptr};
+  }
+}
+
 RequestSeries& Stats::series_of(const RequestInfo& request) {
-  Parts p = parts(request);
-  p.write_key(key_, request);
-  if (last_ != nullptr && last_->first == key_) return *last_->second;
+  const Traits traits = traits_of(request);
+  if (is_recent(traits, request)) return *recent_.series;
+  const Parts p = parts(request);
+  RequestSeries& series = find_series(request, p);
+  if (request.cluster == nullptr) return series;  // whose name is not among the traits
+  remember(traits, request, series);
+  recent_.made_up.assign(p.made_up ? p.service : std::string_view());
+  return series;
+}
+
+RequestSeries& Stats::find_series(const RequestInfo& request, const Parts& parts) {
+  parts.write_key(key_, request);
   auto found = by_key_.find(key_);
-  if (found == by_key_.end() && is_one_too_many(p, requests_.size())) {
-    p.blur();
-    p.write_key(key_, request);
+  if (found != by_key_.end()) return *found->second;
+  Parts told = parts;
+  if (is_one_too_many(parts, requests_.size())) {
+    told.blur();
+    told.write_key(key_, request);
     found = by_key_.find(key_);
+    if (found != by_key_.end()) return *found->second;
   }
-  if (found == by_key_.end()) {
-    std::string labels;
-    p.append_labels(labels, request);
-    found = by_key_.emplace(key_, &requests_[labels]).first;
-  }
-  last_ = &*found;
-  return *found->second;
+  std::string labels;
+  told.append_labels(labels, request);
+  return *by_key_.emplace(key_, &requests_[labels]).first->second;
 }
 
 void Stats::request_done(const RequestInfo& request) {

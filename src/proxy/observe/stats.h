@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -61,6 +63,8 @@ class Stats {
   explicit Stats(const SelfFacts& self) : self_(self) {}
 
   void request_done(const RequestInfo& request);
+  // The clusters that requests name from now on may stand where others did.
+  void forget_recent() { recent_ = {}; }
   // A TCP connection reports when it opened, and then what was moved since the last report.
   void tcp_opened(const RequestInfo& connection);
   void tcp_moved(const RequestInfo& connection, std::uint64_t received, std::uint64_t sent);
@@ -74,8 +78,34 @@ class Stats {
 
  private:
   struct Parts;
+  // What a series is chosen by, but for names that a client made up.
+  struct Traits {
+    const Cluster* cluster = nullptr;  // alive until forget_recent()
+    const void* workload = nullptr;    // of the far side
+    const io::PeerCertificate* peer = nullptr;
+    const io::PeerCertificate* own = nullptr;
+    std::optional<int> grpc_status;
+    int status = 0;
+    std::uint32_t flags = 0;
+    Direction direction = Direction::kUnspecified;
+    bool mutual_tls = false;
+    bool is_grpc = false;
+    bool operator==(const Traits&) const = default;
+  };
+  // Most requests are of the series before. What its traits point to is kept, so that nothing else
+  // comes to stand there.
+  struct Recent {
+    Traits traits;
+    std::string made_up;  // empty: the cluster says what the service is
+    RequestSeries* series = nullptr;
+    std::array<std::shared_ptr<const void>, 3> kept;
+  };
+  static Traits traits_of(const RequestInfo& request);
+  bool is_recent(const Traits& traits, const RequestInfo& request) const;
+  void remember(const Traits& traits, const RequestInfo& request, RequestSeries& series);
   Parts parts(const RequestInfo& request) const;
   RequestSeries& series_of(const RequestInfo& request);
+  RequestSeries& find_series(const RequestInfo& request, const Parts& parts);
   TcpSeries& tcp_series(const RequestInfo& connection);
   bool is_one_too_many(const Parts& parts, std::size_t series);
   void count_route(const RequestInfo& request);
@@ -87,7 +117,7 @@ class Stats {
   std::unordered_map<std::string_view, std::int64_t> gauges_;
   using ByKey = std::unordered_map<std::string, RequestSeries*, NameHash, std::equal_to<>>;
   ByKey by_key_;
-  const ByKey::value_type* last_ = nullptr;  // most requests are of the series before
+  Recent recent_;
   // Of routes with a stat_prefix: "name{labels}".
   std::unordered_map<std::string, std::uint64_t, NameHash, std::equal_to<>> routes_;
   std::size_t made_up_ = 0;  // series of hosts that belong to no service

@@ -14,12 +14,32 @@ namespace mizzen::proxy {
 // fifty pieces. Keeps its memory until release(). One thread at a time.
 class Text {
  public:
+  // A short text that is copied without a look at its size.
+  class Block {
+   public:
+    static constexpr std::size_t kMost = 15;
+    Block() = default;
+    explicit Block(std::string_view text) : size_(static_cast<std::uint8_t>(text.size())) {
+      std::memcpy(text_, text.data(), size_);  // which the caller keeps within kMost
+    }
+
+   private:
+    friend class Text;
+    char text_[kMost] = {};
+    std::uint8_t size_ = 0;
+  };
+
   std::string_view view() const { return {data_.get(), size_}; }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
   Text& operator+=(std::string_view piece) {
     copy(room(piece.size()), piece);
+    return *this;
+  }
+  Text& operator+=(const Block& block) {
+    std::memcpy(room(sizeof block.text_), block.text_, sizeof block.text_);
+    size_ -= sizeof block.text_ - block.size_;
     return *this;
   }
   Text& operator+=(char c) {

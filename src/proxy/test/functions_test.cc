@@ -2,6 +2,7 @@
 
 #include "base/strings.h"
 #include "proxy/bootstrap/capture.h"
+#include "proxy/http/client_certificate.h"
 #include "proxy/http/grpc_web.h"
 #include "proxy/http/path.h"
 #include "proxy/http/rate_limit.h"
@@ -146,6 +147,28 @@ TEST(Headers, AppendsTheClientCertificate) {
   EXPECT_EQ(headers.get_or("x-forwarded-client-cert", ""),
             "By=spiffe://cluster.local/ns/default/sa/httpbin;Hash=abc;Subject=\"\";URI=spiffe://"
             "cluster.local/ns/default/sa/curl");
+  // Another client, and one that other proxies stand before.
+  peer.sha256 = "def";
+  connection.peer = std::make_shared<io::PeerCertificate>(peer);
+  settings.xfcc_subject = settings.xfcc_uri = false;
+  headers.clear();
+  headers.add("x-forwarded-client-cert", "Hash=first");
+  forward_client_certificate(headers, settings, connection);
+  EXPECT_EQ(headers.get_or("x-forwarded-client-cert", ""),
+            "Hash=first,By=spiffe://cluster.local/ns/default/sa/httpbin;Hash=def");
+  connection.own = nullptr;
+  settings.forward_client_cert = HttpSettings::ClientCert::kSanitizeSet;
+  settings.xfcc_uri = true;
+  forward_client_certificate(headers, settings, connection);
+  EXPECT_EQ(headers.get_or("x-forwarded-client-cert", ""),
+            "Hash=def;URI=spiffe://cluster.local/ns/default/sa/curl");
+}
+
+TEST(Headers, IdsAreUuidsOfVersion4) {
+  const std::uint64_t random[2] = {0x0123456789abcdef, 0xfedcba9876543210};
+  char id[kUuidSize];
+  write_uuid(id, random);
+  EXPECT_EQ(std::string_view(id, sizeof id), "01234567-89ab-4def-bedc-ba9876543210");
 }
 
 TEST(PeerMetadata, ThereAndBack) {
