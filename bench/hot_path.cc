@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "api/access_log.h"
 #include "base/strings.h"
 #include "io/listener.h"
 #include "io/loop.h"
@@ -123,19 +124,11 @@ nlohmann::json address(std::uint16_t port) {
 
 // Istio's line, to a file that keeps nothing.
 nlohmann::json access_log() {
-  constexpr std::string_view kFormat =
-      "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
-      "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
-      "\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% "
-      "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
-      "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% "
-      "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
-      "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
   return {{"name", "envoy.access_loggers.file"},
           {"typed_config",
            {{"@type", "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"},
             {"path", "/dev/null"},
-            {"log_format", {{"text_format_source", {{"inline_string", kFormat}}}}}}}};
+            {"log_format", {{"text_format_source", {{"inline_string", api::kIstioAccessLog}}}}}}}};
 }
 
 void add_mesh_duties(nlohmann::json& manager) {

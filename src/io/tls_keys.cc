@@ -205,6 +205,9 @@ CipherSlot* RecordKeys::ready() {
   return set ? slot_ : nullptr;
 }
 
+// So much is copied, so that the content and its type are ciphered in one call.
+constexpr std::size_t kCopied = 2048;
+
 std::size_t RecordKeys::seal(RecordType type, const std::byte* content, std::size_t size,
                              std::byte* record) {
   const std::size_t inner = size + 1;
@@ -219,7 +222,9 @@ std::size_t RecordKeys::seal(RecordType type, const std::byte* content, std::siz
   std::byte* const body = record + kRecordHeader;
   int done = 0;
   bool sealed = EVP_CipherUpdate(context, nullptr, &done, raw(record), kRecordHeader) == 1;
-  if (content != body && size > 0) {
+  if (content != body && size <= kCopied) {
+    if (size > 0) std::memcpy(body, content, size);
+  } else if (content != body) {
     sealed = sealed &&
              EVP_CipherUpdate(context, raw(body), &done, raw(content), static_cast<int>(size)) == 1;
     content = nullptr;

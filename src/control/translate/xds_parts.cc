@@ -5,6 +5,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "api/access_log.h"
 #include "api/names.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/config/core/v3/address.pb.h"
@@ -20,16 +21,6 @@ namespace core = envoy::config::core::v3;
 namespace tls = envoy::extensions::transport_sockets::tls::v3;
 
 namespace {
-
-// Istio's text format (istio.io/latest/docs/tasks/observability/logs/access-log).
-constexpr std::string_view kIstioAccessLog =
-    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
-    "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
-    "\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% "
-    "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
-    "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% "
-    "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
-    "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
 
 // The fields of Istio's JSON access log: its text format, field by field.
 constexpr std::pair<std::string_view, std::string_view> kJsonFields[] = {
@@ -201,7 +192,7 @@ bool fill_access_log(const MeshConfig& mesh, envoy::config::accesslog::v3::Acces
     }
   } else {
     std::string format =
-        mesh.access_log_format.empty() ? std::string(kIstioAccessLog) : mesh.access_log_format;
+        mesh.access_log_format.empty() ? std::string(api::kIstioAccessLog) : mesh.access_log_format;
     if (!format.ends_with('\n')) format += '\n';
     file.mutable_log_format()->mutable_text_format_source()->set_inline_string(std::move(format));
   }

@@ -53,10 +53,6 @@ io::Address forwarded_address(std::string_view list, std::size_t from_end) {
   return address ? *address : io::Address();
 }
 
-}  // namespace
-
-namespace {
-
 // Eight hexadecimal digits.
 void write_hex(char* to, std::uint32_t value) {
   constexpr std::uint64_t kEach = 0x0101010101010101;

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "api/access_log.h"
 #include "base/strings.h"
 #include "io/sim_loop.h"
 #include "io/unique_fd.h"
@@ -17,16 +18,6 @@
 
 namespace mizzen::proxy {
 namespace {
-
-// Istio's default text format (MeshConfig.accessLogFormat's default).
-constexpr std::string_view kIstioFormat =
-    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
-    "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
-    "\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% "
-    "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
-    "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% "
-    "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
-    "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
 
 struct Sample {
   ConnectionInfo connection;
@@ -79,7 +70,7 @@ TEST(AccessLog, ANameThatAClientMadeUpStaysInItsPlace) {
 TEST(AccessLog, IstioDefaultLine) {
   Sample s;
   std::string line;
-  Format::compile(kIstioFormat)->append(line, s.info);
+  Format::compile(api::kIstioAccessLog)->append(line, s.info);
   EXPECT_EQ(line,
             "[2026-01-01T00:00:00.000Z] \"GET /get HTTP/1.1\" 200 - via_upstream - \"-\" 0 634 2 1 "
             "\"-\" \"curl/7.88.1\" \"id\" \"httpbin:8000\" \"10.244.0.16:8080\" "
@@ -98,7 +89,7 @@ TEST(AccessLog, LineOfAConnectionWithoutAChain) {
   info.flags = static_cast<std::uint32_t>(Flag::kNR);
   info.details = "filter_chain_not_found";
   std::string line;
-  Format::compile(kIstioFormat)->append(line, info);
+  Format::compile(api::kIstioAccessLog)->append(line, info);
   EXPECT_EQ(
       line,
       "[2026-01-01T00:00:00.000Z] \"- - -\" 0 NR filter_chain_not_found - \"-\" 0 0 0 - \"-\" "

@@ -80,7 +80,7 @@ class Stats {
   struct Parts;
   // What a series is chosen by, but for names that a client made up.
   struct Traits {
-    const Cluster* cluster = nullptr;  // alive until forget_recent()
+    const Cluster* cluster = nullptr;  // no other stands there until forget_recent()
     const void* workload = nullptr;    // of the far side
     const io::PeerCertificate* peer = nullptr;
     const io::PeerCertificate* own = nullptr;
