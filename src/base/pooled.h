@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <new>
 
+#include "base/prefetch.h"
+
 namespace mizzen {
 
 // Base of a final class T that is allocated alone. Each thread keeps up to `Most` freed places; an
@@ -18,6 +20,7 @@ class Pooled {
     Place* place = spare.first;
     spare.first = place->next;
     --spare.count;
+    if (spare.first != nullptr) prefetch(spare.first, sizeof(T));
     return place;
   }
   static void operator delete(void* memory, std::size_t size) {

@@ -9,8 +9,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <span>
 
 #include "base/log.h"
+#include "base/prefetch.h"
 #include "io/loop.h"
 
 namespace mizzen::io {
@@ -103,6 +105,19 @@ int EpollLoop::wait_millis(Duration max_wait) const {
           .count());
 }
 
+// What was idle for a while has left the caches: it is asked for in steps, each when the pointer to
+// it has come.
+void EpollLoop::foresee(std::span<const epoll_event> coming) const {
+  const auto handler_of = [this](const epoll_event& event) -> const FdHandler* {
+    const auto fd = static_cast<std::uint32_t>(event.data.u64);
+    return fd < entries_.size() ? entries_[fd].handler : nullptr;
+  };
+  if (coming.size() > 2) prefetch(handler_of(coming[2]), 2 * 64);
+  for (unsigned after = 0; after < 2 && after < coming.size(); ++after) {
+    if (const FdHandler* next = handler_of(coming[after])) next->foresee(after);
+  }
+}
+
 bool EpollLoop::run_once(Duration max_wait) {
   now_ = system_clock().mono();
   std::array<epoll_event, kEventsPerTurn> events;
@@ -123,6 +138,8 @@ bool EpollLoop::run_once(Duration max_wait) {
     unsigned what = translate(events[i].events);
     if (what == 0) continue;
     ran = true;
+    foresee(std::span(events).subspan(static_cast<std::size_t>(i) + 1,
+                                      static_cast<std::size_t>(count - i - 1)));
     entry.handler->on_events(what);
   }
   ran |= finish_turn();

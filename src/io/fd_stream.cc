@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/prefetch.h"
+
 namespace mizzen::io {
 namespace {
 
@@ -65,6 +67,12 @@ void FdStream::note(unsigned events) {
   if (events & event::kWritable) writable_ = true;
   if (events & event::kHangup) readable_ = hangup_ = true;
   if (events & event::kError) readable_ = writable_ = failed_ = true;
+}
+
+void FdStream::foresee(unsigned others) const {
+  if (handler_ == nullptr) return;
+  if (others > 0) return prefetch(handler_, 4 * 64);
+  handler_->foresee();
 }
 
 void FdStream::on_events(unsigned events) {

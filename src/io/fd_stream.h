@@ -30,6 +30,7 @@ class FdStream final : public Stream, private FdHandler {
 
  private:
   void on_events(unsigned events) override;
+  void foresee(unsigned others) const override;
   void note(unsigned events);
   void dispatch();
   void notify_soon();

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <thread>
@@ -101,40 +102,55 @@ TEST(Address, ParsesAndPrints) {
   EXPECT_FALSE(Cidr::parse("10.0.0.0/33"));
 }
 
-TEST(Timers, FireInOrderAndNeverEarly) {
+// Armed, armed again for sooner and for later, cancelled, destroyed, and armed anew as they fire.
+TEST(Timers, FireOnceAndNeverEarly) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 random(seed);
     SimLoop loop;
     struct One {
-      explicit One(Loop& l) : loop(l), timer(Timer::of<&One::fire>(l, this)) {}
+      One(Loop& l, std::mt19937_64& r)
+          : loop(l), random(r), timer(Timer::of<&One::fire>(l, this)) {}
+      void arm() {
+        Duration wait = std::chrono::microseconds(random() % (std::uint64_t{1} << (random() % 36)));
+        due = loop.now() + wait;
+        waits = true;
+        timer.arm(wait);
+      }
       void fire() {
-        fired = true;
+        EXPECT_TRUE(waits);
         EXPECT_GE(loop.now(), due);
         EXPECT_LE(loop.now(), due + 1ms);
+        waits = false;
+        if (random() % 4 == 0) arm();
       }
       Loop& loop;
+      std::mt19937_64& random;
       MonoTime due{};
-      bool fired = false, cancelled = false;
+      bool waits = false;
       Timer timer;
     };
     std::vector<std::unique_ptr<One>> all;
     for (int i = 0; i < 300; ++i) {
-      auto one = std::make_unique<One>(loop);
-      Duration wait = std::chrono::microseconds(random() % (std::uint64_t{1} << (random() % 36)));
-      one->due = loop.now() + wait;
-      one->timer.arm(wait);
-      all.push_back(std::move(one));
-      if (random() % 5 == 0) {
-        auto& victim = *all[random() % all.size()];
-        if (!victim.fired) victim.cancelled = true;
+      all.push_back(std::make_unique<One>(loop, random));
+      all.back()->arm();
+      auto any = [&] { return all.begin() + static_cast<std::ptrdiff_t>(random() % all.size()); };
+      if (random() % 2 == 0) (*any())->arm();
+      if (random() % 4 == 0) {
+        One& victim = **any();
+        victim.waits = false;
         victim.timer.cancel();
+        EXPECT_FALSE(victim.timer.armed());
       }
+      if (random() % 8 == 0) all.erase(any());
       if (random() % 3 == 0) loop.advance(std::chrono::microseconds(random() % 500'000));
+      auto waiting = std::ranges::count_if(all, [](const auto& one) { return one->waits; });
+      EXPECT_EQ(loop.timers().size(), static_cast<std::size_t>(waiting));
     }
-    loop.advance(24h);
-    for (auto& one : all) EXPECT_EQ(one->fired, !one->cancelled);
+    loop.advance(24h * 30);
+    for (auto& one : all) EXPECT_FALSE(one->waits);
     EXPECT_EQ(loop.timers().size(), 0U);
+    EXPECT_EQ(loop.timers().next(), std::nullopt);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include "base/result.h"
 #include "io/timer.h"
 #include "io/unique_fd.h"
+
+struct epoll_event;
 
 namespace mizzen::io {
 
@@ -30,6 +33,10 @@ class FdHandler {
   // `events` has at least one bit. May unwatch any descriptor, but must not destroy `this`: put
   // that off with Loop::dispose().
   virtual void on_events(unsigned events) = 0;
+  // on_events() comes soon in this turn, when `others` have had theirs: a chance to have memory
+  // fetched that has left the caches. Called with 1 (the object itself has been asked for before),
+  // then with 0.
+  virtual void foresee(unsigned others) const { (void)others; }
 
  protected:
   ~FdHandler() = default;
@@ -183,6 +190,7 @@ class EpollLoop final : public Loop {
   void wake() override;
   Status add(int fd, FdHandler* handler, std::uint32_t epoll_events);
   int wait_millis(Duration max_wait) const;
+  void foresee(std::span<const epoll_event> coming) const;
 
   UniqueFd epoll_;
   UniqueFd wakeup_;

@@ -49,6 +49,8 @@ class StreamHandler {
   virtual void on_error(const Error& error) = 0;
   // While reading is paused: the peer has ended its half, or is gone. Bytes may still be there.
   virtual void on_hangup() {}
+  // One of these comes soon: a chance to have memory fetched that has left the caches.
+  virtual void foresee() const {}
 
  protected:
   ~StreamHandler() = default;

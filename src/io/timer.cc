@@ -16,7 +16,11 @@ constexpr std::uint64_t kFarthest = (std::uint64_t{1} << 36) - 1;
 void Timer::arm(Duration from_now) { loop_->timers().arm(*this, loop_->now() + from_now); }
 
 void Timer::cancel() {
-  if (slot_ >= 0) loop_->timers().cancel(*this);
+  if (armed()) loop_->timers().cancel(*this);
+}
+
+Timer::~Timer() {
+  if (slot_ != kNoSlot) loop_->timers().remove(*this);
 }
 
 TimerWheel::TimerWheel(MonoTime start) : start_(start) {}
@@ -24,7 +28,10 @@ TimerWheel::TimerWheel(MonoTime start) : start_(start) {}
 TimerWheel::~TimerWheel() {
   // Timers that outlive their wheel must not touch it any more.
   for (Timer* head : slots_) {
-    for (Timer* timer = head; timer != nullptr; timer = timer->next_) timer->slot_ = -1;
+    for (Timer* timer = head; timer != nullptr; timer = timer->next_) {
+      timer->slot_ = Timer::kNoSlot;
+      timer->due_ = Timer::kNever;
+    }
   }
 }
 
@@ -39,7 +46,7 @@ void TimerWheel::link(Timer& timer, std::int16_t slot) {
 }
 
 void TimerWheel::unlink(Timer& timer) {
-  std::int16_t slot = timer.slot_;
+  const std::int64_t slot = timer.slot_;
   Timer*& head = slots_[static_cast<std::size_t>(slot)];
   if (timer.previous_ != nullptr) {
     timer.previous_->next_ = timer.next_;
@@ -47,7 +54,7 @@ void TimerWheel::unlink(Timer& timer) {
     head = timer.next_;
   }
   if (timer.next_ != nullptr) timer.next_->previous_ = timer.previous_;
-  timer.slot_ = -1;
+  timer.slot_ = Timer::kNoSlot;
   timer.next_ = timer.previous_ = nullptr;
   if (head == nullptr && slot < kDue) {
     occupied_[slot / kSlots] &= ~(std::uint64_t{1} << (slot % kSlots));
@@ -57,6 +64,7 @@ void TimerWheel::unlink(Timer& timer) {
 // A timer hangs at the level of the highest digit (base 64) in which it differs from the present
 // tick, so that every level's timers are later than all those of the levels below.
 void TimerWheel::insert(Timer& timer) {
+  timer.hung_for_ = timer.due_;
   std::uint64_t differs = timer.due_ ^ tick_;
   if (differs == 0) return link(timer, kDue);
   unsigned level = static_cast<unsigned>(63 - std::countl_zero(differs)) / 6;
@@ -65,21 +73,26 @@ void TimerWheel::insert(Timer& timer) {
 }
 
 void TimerWheel::arm(Timer& timer, MonoTime at) {
-  if (timer.slot_ >= 0) {
-    unlink(timer);
-  } else {
-    ++size_;
-  }
+  if (!timer.armed()) ++size_;
   auto ticks =
       at <= start_ ? 0 : static_cast<std::uint64_t>((at - start_ + kTick - Duration(1)) / kTick);
   timer.due_ = std::clamp(ticks, tick_ + 1, kFarthest);
+  if (timer.slot_ != Timer::kNoSlot) {
+    if (timer.hung_for_ <= timer.due_) return;
+    unlink(timer);
+  }
   insert(timer);
 }
 
 void TimerWheel::cancel(Timer& timer) {
-  if (timer.slot_ < 0) return;
-  unlink(timer);
+  if (!timer.armed()) return;
+  timer.due_ = Timer::kNever;
   --size_;
+}
+
+void TimerWheel::remove(Timer& timer) {
+  cancel(timer);
+  unlink(timer);
 }
 
 bool TimerWheel::next_slot(unsigned* level, std::uint64_t* tick) const {
@@ -97,6 +110,12 @@ bool TimerWheel::next_slot(unsigned* level, std::uint64_t* tick) const {
 void TimerWheel::run_due() {
   while (Timer* timer = slots_[kDue]) {
     unlink(*timer);
+    if (!timer->armed()) continue;
+    if (timer->due_ > tick_) {  // armed anew by one before it
+      insert(*timer);
+      continue;
+    }
+    timer->due_ = Timer::kNever;
     --size_;
     timer->function_(timer->object_);  // may destroy the timer
   }
@@ -112,7 +131,7 @@ void TimerWheel::advance(MonoTime now) {
     auto slot = static_cast<std::int16_t>(level * kSlots + (tick >> (6 * level)) % kSlots);
     while (Timer* timer = slots_[static_cast<std::size_t>(slot)]) {
       unlink(*timer);
-      insert(*timer);  // at level 0 this is the list of those due
+      if (timer->armed()) insert(*timer);  // at level 0 this is the list of those due
     }
     run_due();
   }
@@ -122,7 +141,7 @@ void TimerWheel::advance(MonoTime now) {
 std::optional<MonoTime> TimerWheel::next() const {
   unsigned level = 0;
   std::uint64_t tick = 0;
-  if (!next_slot(&level, &tick)) return std::nullopt;
+  if (size_ == 0 || !next_slot(&level, &tick)) return std::nullopt;
   return start_ + kTick * static_cast<std::int64_t>(tick);
 }
 

@@ -1,5 +1,6 @@
 // Timers that cost no allocation: an intrusive node in the loop's wheel, armed and cancelled in
-// O(1).
+// O(1). Most are put off or cancelled again and again before they are due, so that neither touches
+// more than the timer itself: it stays where it hangs, and is judged when the wheel comes there.
 #pragma once
 
 #include <array>
@@ -29,21 +30,24 @@ class Timer {
   }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
-  ~Timer() { cancel(); }
+  ~Timer();
 
   void arm(Duration from_now);  // again: moves it
   void cancel();
-  bool armed() const { return slot_ >= 0; }
+  bool armed() const { return due_ != kNever; }
 
  private:
   friend class TimerWheel;
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
   Loop* loop_;
   Function function_;
   void* object_;
   Timer* next_ = nullptr;
   Timer* previous_ = nullptr;
-  std::uint64_t due_ = 0;   // in ticks
-  std::int16_t slot_ = -1;  // where it hangs in the wheel
+  std::uint64_t due_ = kNever;        // in ticks
+  std::uint64_t hung_for_ : 48 = 0;   // the due_ by which its slot was chosen
+  std::int64_t slot_ : 16 = kNoSlot;  // where it hangs in the wheel
+  static constexpr std::int64_t kNoSlot = -1;
 };
 
 // Hierarchical wheel of 1 ms ticks, 6 levels of 64 slots (longest: two years). The loops own one
@@ -56,11 +60,12 @@ class TimerWheel {
 
   void arm(Timer& timer, MonoTime at);
   void cancel(Timer& timer);
+  void remove(Timer& timer);  // before it goes
   // Runs all that is due at `now`.
   void advance(MonoTime now);
-  // A time not later than that of the earliest timer; nothing when there is none.
+  // A time not later than that of the earliest timer; nothing when none is armed.
   std::optional<MonoTime> next() const;
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return size_; }  // those that are armed
 
  private:
   static constexpr unsigned kLevels = 6;

@@ -6,17 +6,17 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <utility>
 
+#include "io/aead.h"
 #include "io/tls_schedule.h"
 
 namespace mizzen::io {
 
 // An expanded key, in a ring by time of use; `owner` is null for one that is free.
 struct CipherSlot {
-  EVP_CIPHER_CTX* context = nullptr;
+  std::optional<AeadContext> context;
   RecordKeys* owner = nullptr;
   CipherSlot* next = nullptr;
   CipherSlot* previous = nullptr;
@@ -34,7 +34,6 @@ class CipherCache {
       CipherSlot* slot = ring_.next;
       take_out(*slot);
       if (slot->owner != nullptr) slot->owner->slot_ = nullptr;
-      EVP_CIPHER_CTX_free(slot->context);
       delete slot;
     }
   }
@@ -42,7 +41,6 @@ class CipherCache {
     CipherSlot* slot = ring_.previous;
     if (slot == &ring_ || (slot->owner != nullptr && count_ < kMost)) {
       slot = new CipherSlot;
-      slot->context = EVP_CIPHER_CTX_new();
       ++count_;
     } else {
       take_out(*slot);
@@ -86,22 +84,20 @@ CipherCache& cache() {
   return slots;
 }
 
-const EVP_CIPHER* implementation(RecordCipher cipher) {
-  // Fetched once: OpenSSL 3 looks for a provider at every use of EVP_aes_128_gcm() and the like.
-  static const EVP_CIPHER* const kAes128 = EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr);
-  static const EVP_CIPHER* const kAes256 = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
-  static const EVP_CIPHER* const kChacha = EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr);
+const Aead& implementation(RecordCipher cipher) {
+  static const Aead kAes128("AES-128-GCM");
+  static const Aead kAes256("AES-256-GCM");
+  static const Aead kChacha("ChaCha20-Poly1305");
   switch (cipher) {
     case RecordCipher::kAes128Gcm:
       return kAes128;
     case RecordCipher::kAes256Gcm:
       return kAes256;
     case RecordCipher::kChacha20Poly1305:
-      return kChacha;
     case RecordCipher::kNone:
       break;
   }
-  return nullptr;
+  return kChacha;
 }
 
 std::size_t key_size(RecordCipher cipher) { return cipher == RecordCipher::kAes128Gcm ? 16 : 32; }
@@ -135,6 +131,9 @@ void expand(const TrafficSecret& secret, std::string_view label, unsigned char* 
   std::memcpy(to, block.data(), size);
   OPENSSL_cleanse(block.data(), block.size());
 }
+
+// So much is copied, so that the content and its type are ciphered in one call.
+constexpr std::size_t kCopied = 2048;
 
 const unsigned char* raw(const std::byte* bytes) {
   return reinterpret_cast<const unsigned char*>(bytes);
@@ -184,29 +183,25 @@ void RecordKeys::update() {
   if (slot_ != nullptr) cache().release(*std::exchange(slot_, nullptr));
 }
 
-// The slot with the expanded key and the nonce of the next record.
-CipherSlot* RecordKeys::ready() {
+// What seals or opens the next record: has the expanded key, and the record's nonce; null when the
+// cipher failed.
+AeadContext* RecordKeys::ready() {
   std::array<unsigned char, 12> nonce = iv_;
   for (unsigned i = 0; i < 8; ++i) {
     nonce[11 - i] ^= static_cast<unsigned char>(sequence_ >> (8 * i));
   }
   ++sequence_;
-  const EVP_CIPHER* cipher = nullptr;
-  const unsigned char* key = nullptr;
+  std::span<const unsigned char> key;
   if (slot_ == nullptr) {
     slot_ = cache().acquire(*this);
-    cipher = implementation(cipher_);
-    key = key_.data();
+    const Aead& cipher = implementation(cipher_);
+    if (!slot_->context || &slot_->context->cipher() != &cipher) slot_->context.emplace(cipher);
+    key = std::span(key_).first(key_size(cipher_));
   } else {
     cache().touch(*slot_);
   }
-  const bool set =
-      EVP_CipherInit_ex(slot_->context, cipher, nullptr, key, nonce.data(), seals_ ? 1 : 0) == 1;
-  return set ? slot_ : nullptr;
+  return slot_->context->start(seals_, key, nonce) ? &*slot_->context : nullptr;
 }
-
-// So much is copied, so that the content and its type are ciphered in one call.
-constexpr std::size_t kCopied = 2048;
 
 std::size_t RecordKeys::seal(RecordType type, const std::byte* content, std::size_t size,
                              std::byte* record) {
@@ -216,26 +211,21 @@ std::size_t RecordKeys::seal(RecordType type, const std::byte* content, std::siz
   record[1] = record[2] = std::byte{3};
   record[3] = static_cast<std::byte>(length >> 8);
   record[4] = static_cast<std::byte>(length & 0xff);
-  CipherSlot* slot = ready();
-  if (slot == nullptr) return 0;
-  EVP_CIPHER_CTX* context = slot->context;
+  AeadContext* context = ready();
+  if (context == nullptr) return 0;
   std::byte* const body = record + kRecordHeader;
-  int done = 0;
-  bool sealed = EVP_CipherUpdate(context, nullptr, &done, raw(record), kRecordHeader) == 1;
+  bool sealed = context->authenticate({raw(record), kRecordHeader});
   if (content != body && size <= kCopied) {
     if (size > 0) std::memcpy(body, content, size);
   } else if (content != body) {
-    sealed = sealed &&
-             EVP_CipherUpdate(context, raw(body), &done, raw(content), static_cast<int>(size)) == 1;
+    sealed = sealed && context->apply(raw(body), raw(content), size);
     content = nullptr;
   }
   body[size] = static_cast<std::byte>(type);
   std::byte* const rest = content == nullptr ? body + size : body;
-  sealed = sealed && EVP_CipherUpdate(context, raw(rest), &done, raw(rest),
-                                      static_cast<int>(body + inner - rest)) == 1;
   std::byte* const tag = body + inner;
-  sealed = sealed && EVP_CipherFinal_ex(context, raw(tag), &done) == 1 &&
-           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kRecordTag, tag) == 1;
+  sealed = sealed && context->apply(raw(rest), raw(rest), static_cast<std::size_t>(tag - rest)) &&
+           context->tag(raw(tag));
   return sealed ? kRecordHeader + length : 0;
 }
 
@@ -244,18 +234,12 @@ std::optional<RecordKeys::Opened> RecordKeys::open(std::span<const std::byte> re
   if (record.size() <= kRecordHeader + kRecordTag) return std::nullopt;
   const std::size_t inner = record.size() - kRecordHeader - kRecordTag;
   const std::byte* const body = record.data() + kRecordHeader;
-  CipherSlot* slot = ready();
-  if (slot == nullptr) return std::nullopt;
-  EVP_CIPHER_CTX* context = slot->context;
-  int done = 0;
-  std::array<unsigned char, kRecordTag> tag;
+  AeadContext* context = ready();
+  if (context == nullptr) return std::nullopt;
+  std::array<unsigned char, kRecordTag> tag;  // `to` may cover it
   std::memcpy(tag.data(), body + inner, tag.size());
-  std::array<unsigned char, kRecordTag> none;
-  const bool opened =
-      EVP_CipherUpdate(context, nullptr, &done, raw(record.data()), kRecordHeader) == 1 &&
-      EVP_CipherUpdate(context, raw(to), &done, raw(body), static_cast<int>(inner)) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kRecordTag, tag.data()) == 1 &&
-      EVP_CipherFinal_ex(context, none.data(), &done) == 1;
+  const bool opened = context->authenticate({raw(record.data()), kRecordHeader}) &&
+                      context->apply(raw(to), raw(body), inner) && context->verify(tag.data());
   if (!opened) return std::nullopt;
   // Content, its type, padding of zeros (RFC 8446 5.4).
   std::size_t size = inner;

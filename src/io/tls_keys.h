@@ -31,6 +31,7 @@ inline constexpr std::size_t kMostContent = 16 * 1024;
 inline constexpr std::size_t kRecordOverhead = kRecordHeader + 1 + kRecordTag;
 inline constexpr std::size_t kMostRecord = kRecordHeader + kMostContent + 256;
 
+class AeadContext;
 struct CipherSlot;
 
 // Keys, nonce and record number. The expanded key lives in a slot that the thread's most recently
@@ -60,7 +61,7 @@ class RecordKeys {
  private:
   friend class CipherCache;
   void derive();
-  CipherSlot* ready();
+  AeadContext* ready();
 
   TrafficSecret secret_;
   std::array<unsigned char, 32> key_{};

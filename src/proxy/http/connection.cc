@@ -4,6 +4,7 @@
 
 #include "api/names.h"
 #include "base/log.h"
+#include "base/prefetch.h"
 #include "base/strings.h"
 #include "proxy/http/stream.h"
 
@@ -99,6 +100,10 @@ bool Connection::choose_codec(std::string_view first_bytes) {
   return true;
 }
 
+void Connection::foresee() const {
+  if (busy_) prefetch(busy_.get(), sizeof(Busy));
+}
+
 void Connection::on_readable() {
   if (state_ == State::kClosed || half_closed_) return;
   const bool suspect = busy_ && busy_->codec && busy_->codec->is_suspect();
@@ -174,6 +179,10 @@ void Connection::on_work() {
   worker_.flush_later(*this);
 }
 
+void Connection::answered() {
+  if (!in_codec_ && busy_->codec->protocol() != http::Protocol::kHttp2) flush();
+}
+
 void Connection::flush_planned() {
   flush_planned_ = false;
   if (state_ == State::kClosed) return;
@@ -220,10 +229,7 @@ void Connection::flush() {
 http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&& head, bool end) {
   if (obsolete_ || state_ != State::kOpen) return nullptr;
   timer_.cancel();
-  auto stream = std::make_unique<Stream>(*this, id, std::move(head));
-  Stream& started = *stream;
-  started.set_place(busy_->streams.size());
-  busy_->streams.push_back(std::move(stream));
+  Stream& started = busy_->streams.push(std::make_unique<Stream>(*this, id, std::move(head)));
   ++requests_;
   bool enough = settings_->max_requests_per_connection != 0 &&
                 requests_ >= settings_->max_requests_per_connection;
@@ -241,14 +247,7 @@ http::StreamEvents* Connection::on_request(http::StreamId id, http::RequestHead&
 }
 
 void Connection::stream_done(Stream& stream) {
-  auto& streams = busy_->streams;
-  std::unique_ptr<Stream> gone = std::exchange(streams[stream.place()], nullptr);
-  if (streams.back() != nullptr) {  // it takes the place
-    streams.back()->set_place(stream.place());
-    streams[stream.place()] = std::move(streams.back());
-  }
-  streams.pop_back();
-  worker_.loop().dispose(std::move(gone));
+  worker_.loop().dispose(busy_->streams.take(stream));
 }
 
 void Connection::on_chain(const std::shared_ptr<const Listener>& listener,
@@ -457,7 +456,7 @@ void Connection::close() {
   stream_->set_handler(nullptr);
   if (busy_) {
     busy_->limit.cancel();
-    for (const auto& stream : busy_->streams) stream->abandon();
+    for (Stream* at = busy_->streams.first(); at != nullptr; at = at->next()) at->abandon();
   }
   worker_.remove(*this);
 }

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "base/cell_pool.h"
+#include "base/owning_list.h"
 #include "http/codec.h"
 #include "io/stream.h"
 #include "proxy/http/keep_alive.h"
@@ -34,7 +34,9 @@ class Connection final : public Session, private io::StreamHandler, private http
   http::ServerCodec& codec() { return *busy_->codec; }
   const std::shared_ptr<const HttpSettings>& settings() const { return settings_; }
   ConnectionInfo& facts() { return busy_->info; }
-  void stream_done(Stream& stream);         // disposes of it at the end of the turn
+  void stream_done(Stream& stream);  // disposes of it at the end of the turn
+  // An answer is whole. On HTTP/1 nothing can join it, and it leaves at once.
+  void answered();
   void flush_planned();                     // from the worker
   void became_tunnel() { tunnel_ = true; }  // HTTP/1 is over: each half ends by itself
 
@@ -46,11 +48,12 @@ class Connection final : public Session, private io::StreamHandler, private http
     ConnectionInfo info;
     std::unique_ptr<http::ServerCodec> codec;
     std::unique_ptr<KeepAlive> keep_alive;  // HTTP/2, when configured
-    std::vector<std::unique_ptr<Stream>> streams;
+    OwningList<Stream> streams;
     std::string first_bytes;  // kept until they tell the protocol
     io::Timer limit;          // request_headers_timeout while a head is incomplete
   };
   void on_readable() override;
+  void foresee() const override;
   void on_writable() override;
   void on_error(const Error& error) override;
   http::StreamEvents* on_request(http::StreamId id, http::RequestHead&& head, bool end) override;

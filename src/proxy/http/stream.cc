@@ -24,11 +24,9 @@ Stream::Stream(Connection& connection, http::StreamId id, http::RequestHead&& he
       id_(id),
       request_(std::move(head)),
       settings_(connection.settings()),
-      deadline_(io::Timer::of<&Stream::on_deadline>(connection.worker().loop(), this)),
-      try_timer_(io::Timer::of<&Stream::on_try_timeout>(connection.worker().loop(), this)),
-      pause_(io::Timer::of<&Stream::on_pause_over>(connection.worker().loop(), this)),
-      idle_(io::Timer::of<&Stream::on_idle>(connection.worker().loop(), this)),
-      most_(io::Timer::of<&Stream::on_most>(connection.worker().loop(), this)) {}
+      timer_(io::Timer::of<&Stream::on_timer>(connection.worker().loop(), this)) {
+  due_.fill(MonoTime::max());
+}
 
 Stream::~Stream() = default;
 
@@ -48,9 +46,9 @@ void Stream::start(bool end) {
   if (end) request_ended();
   if (settings().max_stream_duration && settings().max_stream_duration->count() > 0) {
     whole_limited_ = true;
-    most_.arm(*settings().max_stream_duration);
+    arm(Limit::kWhole, *settings().max_stream_duration);
   } else if (!end && settings().request_timeout && settings().request_timeout->count() > 0) {
-    most_.arm(*settings().request_timeout);
+    arm(Limit::kWhole, *settings().request_timeout);
   }
   arm_idle();
 }
@@ -279,7 +277,7 @@ void Stream::prepare_forward(const route::Route& route) {
   if (timeout_.count() > 0) {
     auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count();
     request_.headers.set("x-envoy-expected-rq-timeout-ms", std::to_string(millis));
-    if (request_ended_) deadline_.arm(timeout_);
+    if (request_ended_) arm(Limit::kRoute, timeout_);
   }
 }
 
@@ -297,8 +295,8 @@ void Stream::limit_duration(const route::Forward& forward) {
   }
   if (!most) return;
   whole_limited_ = true;
-  most_.cancel();
-  if (most->count() > 0) most_.arm(std::max(*most - (now() - started_), Duration(1)));
+  cancel(Limit::kWhole);
+  if (most->count() > 0) arm(Limit::kWhole, std::max(*most - (now() - started_), Duration(1)));
 }
 
 // Once the request is whole; a body too large to keep is not mirrored.
@@ -310,6 +308,43 @@ void Stream::mirror() {
 }
 
 // --- Timers --------------------------------------------------------------------------------------
+
+void Stream::arm(Limit limit, Duration from_now) {
+  const MonoTime at = now() + from_now;
+  due_[static_cast<std::size_t>(limit)] = at;
+  if (at >= next_due_) return;
+  next_due_ = at;
+  timer_.arm(from_now);
+}
+
+void Stream::on_timer() {
+  const MonoTime time = now();
+  for (std::size_t i = 0; i < due_.size(); ++i) {
+    if (due_[i] > time) continue;
+    due_[i] = MonoTime::max();
+    on_limit(static_cast<Limit>(i));
+    if (state_ == State::kDone) return;
+  }
+  next_due_ = std::ranges::min(due_);
+  if (next_due_ != MonoTime::max()) timer_.arm(next_due_ - time);
+}
+
+void Stream::on_limit(Limit limit) {
+  switch (limit) {
+    case Limit::kRoute:
+      return on_deadline();
+    case Limit::kTry:
+      return on_try_timeout();
+    case Limit::kPause:
+      return on_pause_over();
+    case Limit::kIdle:
+      return on_idle();
+    case Limit::kWhole:
+      return on_most();
+    case Limit::kCount:
+      break;
+  }
+}
 
 void Stream::on_pause_over() {
   if (state_ == State::kBackoff) return attempt();
@@ -335,7 +370,7 @@ void Stream::on_deadline() {
   if (state_ == State::kDone) return;
   if (call_) call_->timed_out();
   call_.reset();
-  pause_.cancel();
+  cancel(Limit::kPause);
   if (!response_started_) {
     return reply(504, "upstream request timeout", "response_timeout", Flag::kUT);
   }
@@ -351,7 +386,7 @@ void Stream::arm_idle() {
     idle = decision_.route->forward.idle_timeout;
   }
   if (response_ended_ && !upgraded_) idle = kDiscard;
-  if (idle && idle->count() > 0) idle_.arm(*idle);
+  if (idle && idle->count() > 0) arm(Limit::kIdle, *idle);
 }
 
 void Stream::on_most() {
@@ -409,8 +444,8 @@ void Stream::reply(int status, std::string_view body, std::string_view details, 
 void Stream::reply(const LocalReply& local) {
   call_.reset();
   lookup_.reset();
-  pause_.cancel();
-  try_timer_.cancel();
+  cancel(Limit::kPause);
+  cancel(Limit::kTry);
   info_.flags |= local.flags;
   info_.details = local.details;
   // What was put there before (a Location) comes first.
@@ -464,11 +499,11 @@ void Stream::response_ended() {
   response_ended_ = true;
   if (upgraded_ && !request_ended_) return;  // the other half of the tunnel goes on
   if (!drains()) call_.reset();
-  deadline_.cancel();
-  try_timer_.cancel();
+  cancel(Limit::kRoute);
+  cancel(Limit::kTry);
   if (request_ended_) {
-    idle_.cancel();
-    return;  // on_complete() comes when all is written
+    cancel(Limit::kIdle);
+    return connection_.answered();  // on_complete() comes when all is written
   }
   // The rest of the request is read and dropped, for a while.
   finish();
@@ -488,6 +523,9 @@ bool Stream::drains() const {
 
 void Stream::end_now() {
   finish();
+  // Not only with the stream, when the turn ends: the next answer finds them in the caches.
+  request_ = {};
+  response_ = {};
   enter(State::kDone);
   connection_.stream_done(*this);
 }
@@ -514,7 +552,7 @@ void Stream::finish() {
   call_.reset();
   lookup_.reset();
   retry_place_.reset();
-  for (io::Timer* timer : {&deadline_, &try_timer_, &pause_, &idle_, &most_}) timer->cancel();
+  due_.fill(MonoTime::max());
   info_.duration = now() - started_;
   worker().access_log().log(settings().access_logs, info_);
   if (info_.request != nullptr) worker().stats().request_done(info_);

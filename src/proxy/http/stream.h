@@ -2,10 +2,12 @@
 // retry policy says so), answered, told to log and statistics.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/owning_list.h"
 #include "base/pooled.h"
 #include "http/codec.h"
 #include "proxy/http/connection.h"
@@ -21,13 +23,13 @@ namespace mizzen::proxy {
 // Owned by its connection. The path of a request through the states:
 //   (kLooking ->) kFiltering -> (kDelayed -> kFiltering) -> kForwarding <-> kBackoff
 //   -> kResponding -> kDone; a local reply goes from any of them to kResponding.
-class Stream final : public http::StreamEvents, private UpstreamEvents, public Pooled<Stream> {
+class Stream final : public http::StreamEvents,
+                     private UpstreamEvents,
+                     public Pooled<Stream>,
+                     public Linked<Stream> {
  public:
   Stream(Connection& connection, http::StreamId id, http::RequestHead&& head);
   ~Stream();
-  // Among its connection's streams.
-  void set_place(std::size_t place) { place_ = place; }
-  std::size_t place() const { return place_; }
 
   // `end`: no body follows. Called once, from inside the codec.
   void start(bool end);
@@ -98,6 +100,12 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
   void respond(bool end);
   void response_ended();
 
+  // What a stream waits for no longer than so long; one timer serves the earliest.
+  enum class Limit : std::uint8_t { kRoute, kTry, kPause, kIdle, kWhole, kCount };
+  void arm(Limit limit, Duration from_now);
+  void cancel(Limit limit) { due_[static_cast<std::size_t>(limit)] = MonoTime::max(); }
+  void on_timer();
+  void on_limit(Limit limit);
   void on_deadline();  // the route's timeout
   void on_try_timeout();
   void on_pause_over();  // back-off or fault delay
@@ -116,7 +124,6 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
 
   Connection& connection_;
   const http::StreamId id_;
-  std::size_t place_ = 0;
   State state_ = State::kFiltering;
 
   http::RequestHead request_;
@@ -160,15 +167,13 @@ class Stream final : public http::StreamEvents, private UpstreamEvents, public P
   bool upgraded_ = false;
   bool finished_ = false;
   bool delayed_by_fault_ = false;
-  bool whole_limited_ = false;  // most_ bounds the whole stream, not only the request
+  bool whole_limited_ = false;  // kWhole bounds the whole stream, not only the request
   bool flushing_ = false;       // over, but for bytes of a tunnel on their way up
   bool mirrors_ = false;        // copies of this request are still to be sent
 
-  io::Timer deadline_;
-  io::Timer try_timer_;
-  io::Timer pause_;
-  io::Timer idle_;
-  io::Timer most_;
+  std::array<MonoTime, static_cast<std::size_t>(Limit::kCount)> due_;
+  MonoTime next_due_ = MonoTime::max();  // when the timer fires
+  io::Timer timer_;
 };
 
 }  // namespace mizzen::proxy

@@ -60,7 +60,7 @@ bool Stream::run_fault(const route::Fault& fault) {
     flag(Flag::kDI);
     enter(State::kDelayed);
     --filter_;  // to this filter again, for its abort
-    pause_.arm(fault.delay);
+    arm(Limit::kPause, fault.delay);
     return false;
   }
   delayed_by_fault_ = true;

@@ -89,7 +89,7 @@ void Stream::arm_try() {
   if (!response_started_ && whole.count() > 0) {
     limit = limit.count() > 0 ? std::min(limit, whole) : whole;
   }
-  if (limit.count() > 0) try_timer_.arm(limit);
+  if (limit.count() > 0) arm(Limit::kTry, limit);
 }
 
 std::expected<std::unique_ptr<UpstreamCall>, UpstreamFailure> Stream::open_call(UpstreamAsk& ask) {
@@ -189,7 +189,7 @@ void Stream::request_ended() {
   request_end_ = now();
   info_.request_duration = request_end_ - started_;
   if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding)
-    deadline_.arm(timeout_);
+    arm(Limit::kRoute, timeout_);
 }
 
 void Stream::on_upstream_host(const UpstreamInfo& info) {
@@ -213,7 +213,7 @@ void Stream::on_upstream_writable() {
 }
 
 void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
-  try_timer_.cancel();
+  cancel(Limit::kTry);
   const MonoTime came = now();
   info_.response_duration = came - started_;
   if (retry_ != nullptr && retries_response(*retry_, head)) {
@@ -229,7 +229,7 @@ void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
   response_ = std::move(head);
   upgraded_ = response_.status == 101 || (request_.is_connect() && response_.status / 100 == 2);
   if (upgraded_) {
-    deadline_.cancel();
+    cancel(Limit::kRoute);
     if (connection_.codec().protocol() != http::Protocol::kHttp2) connection_.became_tunnel();
   }
   info_.details = "via_upstream";
@@ -292,7 +292,7 @@ void Stream::on_upstream_failed(const UpstreamFailure& failure) {
 
 // No answer, or none any more.
 void Stream::failed(const UpstreamFailure& failure) {
-  try_timer_.cancel();
+  cancel(Limit::kTry);
   info_.transport_reason = failure.transport_reason;
   if (response_started_) {
     LocalReply why = reply_for(failure, false);
@@ -335,7 +335,7 @@ bool Stream::plan_retry(std::optional<Duration> wait) {
   --retries_left_;
   worker().stats().count("mizzen_upstream_retries_total");
   enter(State::kBackoff);
-  pause_.arm(wait ? *wait : backoff(*retry_, info_.attempts, worker().random()));
+  arm(Limit::kPause, wait ? *wait : backoff(*retry_, info_.attempts, worker().random()));
   return true;
 }
 

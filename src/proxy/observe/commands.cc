@@ -106,11 +106,16 @@ const io::Address& remote_of(const RequestInfo& request) {
   return request.remote ? request.remote : request.connection->remote;
 }
 
-using Peer = std::shared_ptr<const io::PeerCertificate>;
-bool append_uri(Text& to, const Peer& peer) { return peer && append_text(to, peer->uri()); }
-template <std::string io::PeerCertificate::*part>
-bool append_part(Text& to, const Peer& peer) {
-  return peer && append_text(to, (*peer).*part);
+// Of what the client showed (ConnectionInfo::peer) or of what we did (own).
+template <auto whose>
+bool append_uri(Text& to, const RequestInfo& request) {
+  const auto& shown = request.connection->*whose;
+  return shown != nullptr && append_text(to, shown->uri());
+}
+template <auto whose, std::string io::PeerCertificate::*part>
+bool append_part(Text& to, const RequestInfo& request) {
+  const auto& shown = request.connection->*whose;
+  return shown != nullptr && append_text(to, (*shown).*part);
 }
 
 bool write_time(Text& to, const Arguments& with, const RequestInfo& request) {
@@ -244,25 +249,18 @@ constexpr Command kOfConnections[] = {
      }>},
     {"FILTER_CHAIN_NAME",
      plain<[](Text& to, Info& r) { return append_text(to, r.connection->chain_name); }>},
-    {"DOWNSTREAM_PEER_URI_SAN",
-     plain<[](Text& to, Info& r) { return append_uri(to, r.connection->peer); }>},
-    {"DOWNSTREAM_LOCAL_URI_SAN",
-     plain<[](Text& to, Info& r) { return append_uri(to, r.connection->own); }>},
-    {"DOWNSTREAM_PEER_SUBJECT", plain<[](Text& to, Info& r) {
-       return append_part<&io::PeerCertificate::subject>(to, r.connection->peer);
-     }>},
-    {"DOWNSTREAM_LOCAL_SUBJECT", plain<[](Text& to, Info& r) {
-       return append_part<&io::PeerCertificate::subject>(to, r.connection->own);
-     }>},
-    {"DOWNSTREAM_PEER_ISSUER", plain<[](Text& to, Info& r) {
-       return append_part<&io::PeerCertificate::issuer>(to, r.connection->peer);
-     }>},
-    {"DOWNSTREAM_PEER_SERIAL", plain<[](Text& to, Info& r) {
-       return append_part<&io::PeerCertificate::serial>(to, r.connection->peer);
-     }>},
-    {"DOWNSTREAM_PEER_FINGERPRINT_256", plain<[](Text& to, Info& r) {
-       return append_part<&io::PeerCertificate::sha256>(to, r.connection->peer);
-     }>},
+    {"DOWNSTREAM_PEER_URI_SAN", plain<append_uri<&ConnectionInfo::peer>>},
+    {"DOWNSTREAM_LOCAL_URI_SAN", plain<append_uri<&ConnectionInfo::own>>},
+    {"DOWNSTREAM_PEER_SUBJECT",
+     plain<append_part<&ConnectionInfo::peer, &io::PeerCertificate::subject>>},
+    {"DOWNSTREAM_LOCAL_SUBJECT",
+     plain<append_part<&ConnectionInfo::own, &io::PeerCertificate::subject>>},
+    {"DOWNSTREAM_PEER_ISSUER",
+     plain<append_part<&ConnectionInfo::peer, &io::PeerCertificate::issuer>>},
+    {"DOWNSTREAM_PEER_SERIAL",
+     plain<append_part<&ConnectionInfo::peer, &io::PeerCertificate::serial>>},
+    {"DOWNSTREAM_PEER_FINGERPRINT_256",
+     plain<append_part<&ConnectionInfo::peer, &io::PeerCertificate::sha256>>},
 };
 
 // Nothing of ours fills these; they print as missing, as Envoy's do without the filter.

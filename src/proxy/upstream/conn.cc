@@ -4,6 +4,7 @@
 #include <array>
 
 #include "api/names.h"
+#include "base/prefetch.h"
 #include "proxy/upstream/call.h"
 
 namespace mizzen::proxy::upstream {
@@ -106,6 +107,11 @@ bool Conn::ready() const {
   if (state_ != State::kOpen || !codec_->can_submit()) return false;
   const std::uint32_t most = pool_.host().cluster.cluster().max_concurrent_streams;
   return !http2_ || most == 0 || active_ < most;
+}
+
+void Conn::foresee() const {
+  if (codec_ != nullptr) prefetch(codec_.get(), 4 * 64);
+  if (stream_ != nullptr) prefetch(stream_.get(), 2 * 64);
 }
 
 std::expected<void, UpstreamFailure> Conn::attach(Call& call) {

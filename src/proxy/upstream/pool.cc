@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/prefetch.h"
 #include "proxy/upstream/call.h"
 #include "proxy/upstream/conn.h"
 
@@ -38,6 +39,7 @@ std::expected<void, UpstreamFailure> Pool::open(Call& call, bool fresh) {
     if (Conn* conn = ready()) {
       auto attached = conn->attach(call);
       if (attached) std::erase(idle_, conn);
+      foresee();
       return attached;
     }
   }
@@ -52,6 +54,12 @@ std::expected<void, UpstreamFailure> Pool::open(Call& call, bool fresh) {
   pending_.push_back(&call);
   grow();
   return {};
+}
+
+// Who comes next has mostly left the caches.
+void Pool::foresee() const {
+  if (idle_.size() > 1) prefetch(idle_[idle_.size() - 2], sizeof(Conn));
+  if (!idle_.empty()) idle_.back()->foresee();
 }
 
 void Pool::cancel(Call& call) {

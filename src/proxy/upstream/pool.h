@@ -49,6 +49,7 @@ class Pool {
 
  private:
   Conn* ready();
+  void foresee() const;
   bool shares() const;  // whether one connection serves many requests
   bool start_one();
   void serve_pending(Conn& conn);
