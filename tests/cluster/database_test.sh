@@ -20,8 +20,9 @@ source "$(dirname "$0")/outside.sh"
 
 db=$(free_port)
 as_root=() && [ "$(id -u)" -ne 0 ] || as_root=(--user=root)
-mariadb-install-db --no-defaults "${as_root[@]}" --auth-root-authentication-method=normal --skip-test-db \
-  --datadir="$outside/data" >/dev/null 2>&1
+# By --force it does without an address of this machine's name.
+mariadb-install-db --no-defaults "${as_root[@]}" --auth-root-authentication-method=normal --skip-test-db --force \
+  --datadir="$outside/data" >"$outside/installed" 2>&1 || tail -n 8 "$outside/installed"
 cat >"$outside/init.sql" <<'SQL'
 CREATE DATABASE test;
 CREATE TABLE test.ratings (ReviewID INT NOT NULL PRIMARY KEY, Rating INT);
