@@ -20,7 +20,7 @@ class Pooled {
     Place* place = spare.first;
     spare.first = place->next;
     --spare.count;
-    if (spare.first != nullptr) prefetch(spare.first, sizeof(T));
+    prefetch(spare.first, sizeof(T));
     return place;
   }
   static void operator delete(void* memory, std::size_t size) {

@@ -5,10 +5,15 @@
 
 namespace mizzen {
 
-// Has the caches fetch `size` bytes at `memory`; costs about an instruction for each 64 of them.
+inline constexpr std::size_t kCacheLine = 64;
+
+// Has the caches fetch `size` bytes at `memory`, none for a null pointer. Costs about an
+// instruction for each line. Where the type of what stands there is not known, as many lines are
+// asked for as most of its kind have in use.
 inline void prefetch(const void* memory, std::size_t size) {
+  if (memory == nullptr) return;
   const char* const at = static_cast<const char*>(memory);
-  for (std::size_t done = 0; done < size; done += 64) __builtin_prefetch(at + done, 1);
+  for (std::size_t done = 0; done < size; done += kCacheLine) __builtin_prefetch(at + done, 1);
 }
 
 }  // namespace mizzen

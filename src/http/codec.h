@@ -164,6 +164,8 @@ class Codec {
   // No more output will come, though input may (an upgraded connection half closed by us): shut the
   // sending side down when output() is empty.
   virtual bool output_ended() const { return finished(); }
+  // What output() shows now is the last: output_ended() once it is drained.
+  virtual bool output_ends() const { return output_ended(); }
   virtual std::size_t open_streams() const = 0;
   virtual Protocol protocol() const = 0;
 

@@ -301,6 +301,11 @@ bool Connection<Interface>::output_ended() const {
   return finished() || (output_done_ && out_framing_ == BodyFraming::kOpaque);
 }
 
+template <class Interface>
+bool Connection<Interface>::output_ends() const {
+  return output_ended() || (in_ == In::kWaiting && output_done_ && !keep_alive_);
+}
+
 template class Connection<ServerCodec>;
 template class Connection<ClientCodec>;
 

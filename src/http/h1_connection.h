@@ -29,6 +29,7 @@ class Connection : public Interface {
   std::size_t buffered(StreamId id) const override;
   bool finished() const override { return in_ == In::kClosed; }
   bool output_ended() const override;
+  bool output_ends() const override;
   std::size_t open_streams() const override { return stream_ == nullptr ? 0 : 1; }
   Protocol protocol() const override { return Protocol::kHttp11; }
 

@@ -232,6 +232,7 @@ void check(std::span<const ResponseCase> cases) {
     server->respond(1, head, c.body.empty());
     for (std::size_t i = 0; i < c.body.size(); ++i)
       server->send_data(1, c.body[i], i + 1 == c.body.size());
+    EXPECT_EQ(server->output_ends(), c.closes) << c.what;
     EXPECT_EQ(pull(*server), c.expected) << c.what;
     EXPECT_EQ(server->finished(), c.closes) << c.what;
     EXPECT_EQ(recorder.requests[0].stream->log, "complete") << c.what;

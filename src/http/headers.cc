@@ -63,8 +63,8 @@ HeaderStorage* acquire() {
   }
   --pool.size;
   HeaderStorage* taken = std::exchange(pool.first, pool.first->next_free);
-  prefetch(taken->fields.data(), 6 * 64);
-  if (pool.first != nullptr) prefetch(pool.first, 8 * 64);
+  prefetch(taken->fields.data(), 6 * kCacheLine);
+  prefetch(pool.first, 8 * kCacheLine);
   return taken;
 }
 

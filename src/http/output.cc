@@ -25,7 +25,7 @@ struct OutputPool {
     } else {
       first = block->next;
       --size;
-      if (first != nullptr) prefetch(first, 5 * 64);
+      prefetch(first, 5 * kCacheLine);
     }
     block->next = nullptr;
     block->begin = block->end = 0;

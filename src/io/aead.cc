@@ -6,6 +6,7 @@
 #include <openssl/provider.h>
 
 #include <array>
+#include <memory>
 #include <string_view>
 
 namespace mizzen::io {
@@ -26,9 +27,12 @@ const OSSL_DISPATCH* functions(const OSSL_PROVIDER* provider, std::string_view n
   return nullptr;
 }
 
-template <class Function>
-void take(Function*& to, const OSSL_DISPATCH& entry) {
-  to = reinterpret_cast<Function*>(entry.function);
+// The entry of a function, the ending one for a function that is not there: its pointer is null.
+const OSSL_DISPATCH* entry(const OSSL_DISPATCH* all, int function) {
+  static constexpr OSSL_DISPATCH kEnd{};
+  if (all == nullptr) return &kEnd;
+  while (all->function_id != 0 && all->function_id != function) ++all;
+  return all;
 }
 
 }  // namespace
@@ -39,46 +43,26 @@ Aead::Aead(const char* name) {
   if (chosen == nullptr) return;
   const OSSL_PROVIDER* provider = EVP_CIPHER_get0_provider(chosen.get());
   provider_context_ = OSSL_PROVIDER_get0_provider_ctx(provider);
-  const OSSL_DISPATCH* entry = functions(provider, name);
-  for (; entry != nullptr && entry->function_id != 0; ++entry) {
-    switch (entry->function_id) {
-      case OSSL_FUNC_CIPHER_NEWCTX:
-        take(new_context_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_FREECTX:
-        take(free_context_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
-        take(encrypt_init_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_DECRYPT_INIT:
-        take(decrypt_init_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_UPDATE:
-        take(update_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_FINAL:
-        take(final_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_GET_CTX_PARAMS:
-        take(get_params_, *entry);
-        break;
-      case OSSL_FUNC_CIPHER_SET_CTX_PARAMS:
-        take(set_params_, *entry);
-        break;
-      default:
-        break;
-    }
-  }
-  const bool whole = new_context_ != nullptr && free_context_ != nullptr &&
-                     encrypt_init_ != nullptr && decrypt_init_ != nullptr && update_ != nullptr &&
-                     get_params_ != nullptr && set_params_ != nullptr;
-  if (!whole) final_ = nullptr;
+  const OSSL_DISPATCH* all = functions(provider, name);
+  new_context_ = OSSL_FUNC_cipher_newctx(entry(all, OSSL_FUNC_CIPHER_NEWCTX));
+  free_context_ = OSSL_FUNC_cipher_freectx(entry(all, OSSL_FUNC_CIPHER_FREECTX));
+  encrypt_init_ = OSSL_FUNC_cipher_encrypt_init(entry(all, OSSL_FUNC_CIPHER_ENCRYPT_INIT));
+  decrypt_init_ = OSSL_FUNC_cipher_decrypt_init(entry(all, OSSL_FUNC_CIPHER_DECRYPT_INIT));
+  update_ = OSSL_FUNC_cipher_update(entry(all, OSSL_FUNC_CIPHER_UPDATE));
+  final_ = OSSL_FUNC_cipher_final(entry(all, OSSL_FUNC_CIPHER_FINAL));
+  get_params_ = OSSL_FUNC_cipher_get_ctx_params(entry(all, OSSL_FUNC_CIPHER_GET_CTX_PARAMS));
+  set_params_ = OSSL_FUNC_cipher_set_ctx_params(entry(all, OSSL_FUNC_CIPHER_SET_CTX_PARAMS));
+}
+
+bool Aead::whole() const {
+  return new_context_ != nullptr && free_context_ != nullptr && encrypt_init_ != nullptr &&
+         decrypt_init_ != nullptr && update_ != nullptr && final_ != nullptr &&
+         get_params_ != nullptr && set_params_ != nullptr;
 }
 
 AeadContext::AeadContext(const Aead& cipher)
     : cipher_(cipher),
-      context_(cipher.valid() ? cipher.new_context_(cipher.provider_context_) : nullptr) {}
+      context_(cipher.whole() ? cipher.new_context_(cipher.provider_context_) : nullptr) {}
 
 AeadContext::~AeadContext() {
   if (context_ != nullptr) cipher_.free_context_(context_);
@@ -103,14 +87,14 @@ bool AeadContext::apply(unsigned char* to, const unsigned char* from, std::size_
 }
 
 bool AeadContext::finish() {
-  std::array<unsigned char, kAeadTag> none;
+  std::array<unsigned char, kRecordTag> none;
   std::size_t done = 0;
   return cipher_.final_(context_, none.data(), &done, none.size()) == 1;
 }
 
 bool AeadContext::tag(unsigned char* to) {
   OSSL_PARAM wanted[] = {
-      OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, to, kAeadTag),
+      OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, to, kRecordTag),
       OSSL_PARAM_construct_end()};
   return finish() && cipher_.get_params_(context_, wanted) == 1;
 }
@@ -118,7 +102,7 @@ bool AeadContext::tag(unsigned char* to) {
 bool AeadContext::verify(const unsigned char* tag) {
   const OSSL_PARAM given[] = {
       OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, const_cast<unsigned char*>(tag),
-                                        kAeadTag),
+                                        kRecordTag),
       OSSL_PARAM_construct_end()};
   return cipher_.set_params_(context_, given) == 1 && finish();
 }

@@ -6,23 +6,23 @@
 #include <openssl/core_dispatch.h>
 
 #include <cstddef>
-#include <memory>
 #include <span>
 
 namespace mizzen::io {
 
-inline constexpr std::size_t kAeadTag = 16;
+inline constexpr std::size_t kRecordTag = 16;  // of every cipher here (RFC 5116 5.1, RFC 8439 2.8)
 
 // One cipher, as the provider has it that OpenSSL's configuration chooses. Any thread.
 class Aead {
  public:
-  // By OpenSSL's name, as "AES-128-GCM". Without it nothing works: see valid().
+  // By OpenSSL's name, as "AES-128-GCM". Where no provider has it every context fails.
   explicit Aead(const char* name);
   Aead(const Aead&) = delete;
-  bool valid() const { return final_ != nullptr; }
 
  private:
   friend class AeadContext;
+  bool whole() const;
+
   void* provider_context_ = nullptr;
   OSSL_FUNC_cipher_newctx_fn* new_context_ = nullptr;
   OSSL_FUNC_cipher_freectx_fn* free_context_ = nullptr;
@@ -48,7 +48,7 @@ class AeadContext {
   bool authenticate(std::span<const unsigned char> data);
   // Ciphers `size` bytes; `to` may be `from`. As often as need be.
   bool apply(unsigned char* to, const unsigned char* from, std::size_t size);
-  bool tag(unsigned char* to);  // kAeadTag bytes, of what was sealed
+  bool tag(unsigned char* to);  // kRecordTag bytes, of what was sealed
   bool verify(const unsigned char* tag);
 
  private:

@@ -112,7 +112,7 @@ void EpollLoop::foresee(std::span<const epoll_event> coming) const {
     const auto fd = static_cast<std::uint32_t>(event.data.u64);
     return fd < entries_.size() ? entries_[fd].handler : nullptr;
   };
-  if (coming.size() > 2) prefetch(handler_of(coming[2]), 2 * 64);
+  if (coming.size() > 2) prefetch(handler_of(coming[2]), 2 * kCacheLine);
   for (unsigned after = 0; after < 2 && after < coming.size(); ++after) {
     if (const FdHandler* next = handler_of(coming[after])) next->foresee(after);
   }

@@ -71,7 +71,7 @@ void FdStream::note(unsigned events) {
 
 void FdStream::foresee(unsigned others) const {
   if (handler_ == nullptr) return;
-  if (others > 0) return prefetch(handler_, 4 * 64);
+  if (others > 0) return prefetch(handler_, 4 * kCacheLine);
   handler_->foresee();
 }
 
@@ -188,6 +188,7 @@ IoResult FdStream::peek(std::span<std::byte> buffer) {
 IoResult FdStream::write(std::span<const iovec> pieces) {
   if (error_ || !fd_) return {0, IoStatus::kError};
   if (write_ended_) return broken(EPIPE, "write");
+  const int flags = MSG_NOSIGNAL | (end_follows_ ? MSG_MORE : 0);
   std::size_t total = 0;
   while (!pieces.empty()) {
     if (!writable_) {
@@ -199,12 +200,12 @@ IoResult FdStream::write(std::span<const iovec> pieces) {
     for (const iovec& piece : some) asked += piece.iov_len;
     ssize_t sent;
     if (is_socket_ && some.size() == 1) {
-      sent = ::send(fd_.get(), some[0].iov_base, asked, MSG_NOSIGNAL);
+      sent = ::send(fd_.get(), some[0].iov_base, asked, flags);
     } else if (is_socket_) {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(some.data());
       message.msg_iovlen = some.size();
-      sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+      sent = ::sendmsg(fd_.get(), &message, flags);
     } else {
       sent = ::writev(fd_.get(), some.data(), static_cast<int>(some.size()));
     }

@@ -18,6 +18,7 @@ class FdStream final : public Stream, private FdHandler {
   bool drained() const override { return !readable_ && !peeked_ && !eof_ && !error_; }
   IoResult peek(std::span<std::byte> buffer) override;
   IoResult write(std::span<const iovec> pieces) override;
+  void end_follows() override { end_follows_ = true; }
   void shutdown_write() override;
   void abort() override;
   void pause_reading(bool paused) override;
@@ -54,6 +55,7 @@ class FdStream final : public Stream, private FdHandler {
   bool eof_ = false;
   bool paused_ = false;
   bool wants_write_ = false;
+  bool end_follows_ = false;
   bool write_ended_ = false;
 };
 

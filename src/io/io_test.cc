@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -191,6 +193,27 @@ TEST(Loop, CountsWhatItWatches) {
   loop.unwatch(ends[1]);
   EXPECT_EQ(loop.watched(), own);
   for (const int end : ends) ::close(end);
+}
+
+// An end of its own would be one more segment.
+TEST(Socket, LastBytesAndTheEndShareASegment) {
+  EpollLoop loop;
+  PlainPair pair(loop);
+  Stream& stream = *pair.server->stream_;
+  const auto segments = [&stream] {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    EXPECT_EQ(::getsockopt(stream.fd(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info.tcpi_segs_out;
+  };
+  const auto before = segments();
+  stream.end_follows();
+  EXPECT_EQ(stream.write("the answer").bytes, 10U);
+  EXPECT_EQ(stream.write(", whole").bytes, 7U);
+  stream.shutdown_write();
+  EXPECT_EQ(segments(), before + 1);
+  EXPECT_TRUE(loop.run_until([&] { return pair.client->eof_; }, 5s));
+  EXPECT_EQ(pair.client->in_, "the answer, whole");
 }
 
 TEST(Socket, EchoesHalfClosesAndEnds) {

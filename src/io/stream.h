@@ -82,6 +82,9 @@ class Stream {
   virtual IoResult write(std::span<const iovec> pieces) = 0;
   IoResult write(std::string_view bytes);
 
+  // A hint: shutdown_write() comes as soon as what is written from now on has been taken. The end
+  // may share a packet with the last bytes, which otherwise may wait for it.
+  virtual void end_follows() {}
   // Ends our half (TLS: close_notify, then the socket's half). Idempotent; nothing for pipes.
   virtual void shutdown_write() = 0;
   // The next close sends a reset instead of an end. No effect on memory streams' bytes in flight.

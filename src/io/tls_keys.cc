@@ -9,7 +9,6 @@
 #include <string_view>
 #include <utility>
 
-#include "io/aead.h"
 #include "io/tls_schedule.h"
 
 namespace mizzen::io {
@@ -84,20 +83,21 @@ CipherCache& cache() {
   return slots;
 }
 
-const Aead& implementation(RecordCipher cipher) {
+const Aead* implementation(RecordCipher cipher) {
   static const Aead kAes128("AES-128-GCM");
   static const Aead kAes256("AES-256-GCM");
   static const Aead kChacha("ChaCha20-Poly1305");
   switch (cipher) {
     case RecordCipher::kAes128Gcm:
-      return kAes128;
+      return &kAes128;
     case RecordCipher::kAes256Gcm:
-      return kAes256;
+      return &kAes256;
     case RecordCipher::kChacha20Poly1305:
+      return &kChacha;
     case RecordCipher::kNone:
       break;
   }
-  return kChacha;
+  return nullptr;
 }
 
 std::size_t key_size(RecordCipher cipher) { return cipher == RecordCipher::kAes128Gcm ? 16 : 32; }
@@ -193,9 +193,10 @@ AeadContext* RecordKeys::ready() {
   ++sequence_;
   std::span<const unsigned char> key;
   if (slot_ == nullptr) {
+    const Aead* cipher = implementation(cipher_);
+    if (cipher == nullptr) return nullptr;
     slot_ = cache().acquire(*this);
-    const Aead& cipher = implementation(cipher_);
-    if (!slot_->context || &slot_->context->cipher() != &cipher) slot_->context.emplace(cipher);
+    if (!slot_->context || &slot_->context->cipher() != cipher) slot_->context.emplace(*cipher);
     key = std::span(key_).first(key_size(cipher_));
   } else {
     cache().touch(*slot_);

@@ -7,6 +7,8 @@
 #include <optional>
 #include <span>
 
+#include "io/aead.h"
+
 namespace mizzen::io {
 
 // RFC 8446 B.4.
@@ -25,13 +27,11 @@ struct TrafficSecret {
 enum class RecordType : std::uint8_t { kAlert = 21, kHandshake = 22, kData = 23 };
 
 inline constexpr std::size_t kRecordHeader = 5;
-inline constexpr std::size_t kRecordTag = 16;
 inline constexpr std::size_t kMostContent = 16 * 1024;
 // What a sealed record has beside its content: header, inner type, tag.
 inline constexpr std::size_t kRecordOverhead = kRecordHeader + 1 + kRecordTag;
 inline constexpr std::size_t kMostRecord = kRecordHeader + kMostContent + 256;
 
-class AeadContext;
 struct CipherSlot;
 
 // Keys, nonce and record number. The expanded key lives in a slot that the thread's most recently

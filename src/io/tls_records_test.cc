@@ -85,6 +85,16 @@ TEST(TlsRecords, CarryEveryLengthUnderEveryCipher) {
   }
 }
 
+TEST(TlsRecords, FailWithoutTheirCipher) {
+  std::array<std::byte, 64> bytes{};
+  RecordKeys none(RecordCipher::kNone, secret_of(1, 32), 0, true);
+  EXPECT_EQ(none.seal(RecordType::kData, bytes.data(), 4, bytes.data()), 0U);
+  EXPECT_FALSE(none.open(bytes, bytes.data()));
+  const std::array<unsigned char, 32> key{};
+  const Aead unknown("NOBODYS-CIPHER");
+  EXPECT_FALSE(AeadContext(unknown).start(true, key, std::span(key).first(12)));
+}
+
 TEST(TlsRecords, KeysChangeWhileBytesAreCutAnyhow) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);

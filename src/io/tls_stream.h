@@ -23,6 +23,7 @@ class TlsStream final : public Stream, private StreamHandler {
   bool drained() const override { return state_ == State::kOpen && !readable_ && !eof_; }
   IoResult peek(std::span<std::byte>) override { return {0, IoStatus::kError}; }
   IoResult write(std::span<const iovec> pieces) override;
+  void end_follows() override { under_->end_follows(); }
   void shutdown_write() override;
   void abort() override { under_->abort(); }
   void pause_reading(bool paused) override;

@@ -100,9 +100,7 @@ bool Connection::choose_codec(std::string_view first_bytes) {
   return true;
 }
 
-void Connection::foresee() const {
-  if (busy_) prefetch(busy_.get(), sizeof(Busy));
-}
+void Connection::foresee() const { prefetch(busy_.get(), sizeof(Busy)); }
 
 void Connection::on_readable() {
   if (state_ == State::kClosed || half_closed_) return;
@@ -199,6 +197,7 @@ void Connection::flush() {
   while (!blocked_) {
     std::size_t count = busy_->codec->output(pieces);
     if (count == 0) break;
+    if (busy_->codec->output_ends()) stream_->end_follows();
     std::size_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += pieces[i].iov_len;
     io::IoResult put = stream_->write(std::span(pieces).first(count));

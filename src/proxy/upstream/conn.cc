@@ -110,8 +110,8 @@ bool Conn::ready() const {
 }
 
 void Conn::foresee() const {
-  if (codec_ != nullptr) prefetch(codec_.get(), 4 * 64);
-  if (stream_ != nullptr) prefetch(stream_.get(), 2 * 64);
+  prefetch(codec_.get(), 4 * kCacheLine);
+  prefetch(stream_.get(), 2 * kCacheLine);
 }
 
 std::expected<void, UpstreamFailure> Conn::attach(Call& call) {

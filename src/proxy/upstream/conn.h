@@ -30,7 +30,7 @@ class Conn final : private io::StreamHandler,
   // Sends the call's head. Fails when too many requests are under way.
   std::expected<void, UpstreamFailure> attach(Call& call);
   http::ClientCodec& codec() { return *codec_; }
-  // attach() comes soon: has memory fetched that has left the caches.
+  // attach() or on_readable() comes soon: has memory fetched that has left the caches.
   void foresee() const override;
   // From the call: its stream is over, or was reset.
   void stream_done();
