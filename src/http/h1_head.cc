@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <iterator>
 
 #include "base/strings.h"
 #include "http/controls.h"
+#include "http/eight.h"
 
 namespace mizzen::http::h1 {
 
@@ -129,6 +131,25 @@ std::expected<Place, Refusal> take_special(Scan& scan, std::string_view name,
   return Place::kKeep;
 }
 
+// Makes letters lower case in place, up to the first character that is neither one nor '-', or near
+// `end`; where that is.
+char* lower_letters(char* at, const char* end) {
+  while (end - at >= 8) {
+    std::uint64_t text;
+    std::memcpy(&text, at, 8);
+    const std::uint64_t lower = lower_eight(text);
+    const std::uint64_t named = in_range(lower, 'a', 'z') | in_range(lower, '-', '-');
+    const int count = std::countr_one(named | each(0x7f)) / 8;
+    const std::uint64_t mask =
+        count == 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * count)) - 1;
+    text = (lower & mask) | (text & ~mask);
+    std::memcpy(at, &text, 8);
+    at += count;
+    if (count < 8) break;
+  }
+  return at;
+}
+
 // Reads the field lines in [at, end), which ends with the empty line. Names are made lower case
 // in place. `scan` is null for trailers.
 Outcome parse_fields(char* at, char* end, const Limits& limits, bool keep_case, Headers& to,
@@ -140,6 +161,7 @@ Outcome parse_fields(char* at, char* end, const Limits& limits, bool keep_case, 
     if (*at == ' ' || *at == '\t') return refuse(400, "a folded header line");
     const char* original = nullptr;
     char c;
+    if (!keep_case) at = lower_letters(at, end);
     for (; (c = kNameChars[static_cast<unsigned char>(*at)]) != 0; ++at) {
       if (c == *at) continue;
       if (keep_case && original == nullptr) {

@@ -1,5 +1,6 @@
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "http/h1_head.h"
 #include "http/websocket.h"
@@ -7,6 +8,8 @@
 namespace mizzen::http::h1 {
 
 namespace {
+
+using namespace std::string_view_literals;
 
 bool is_hop_field(std::string_view name) {
   switch (name.size()) {
@@ -27,32 +30,45 @@ bool is_hop_field(std::string_view name) {
   }
 }
 
-void write_number(Output& to, std::uint64_t number) {
-  std::array<char, 24> digits;
-  auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  to.append({digits.data(), static_cast<std::size_t>(end - digits.data())});
+// Without a call for what is short, as nearly all of it is.
+[[gnu::always_inline]] inline char* put(char* at, std::string_view part) {
+  const char* const from = part.data();
+  const std::size_t size = part.size();
+  const auto both_ends = [&]<std::size_t kHalf>() {  // they overlap where there is less than both
+    std::memcpy(at, from, kHalf);
+    std::memcpy(at + size - kHalf, from + size - kHalf, kHalf);
+  };
+  if (size > 32) {
+    std::memcpy(at, from, size);
+  } else if (size >= 16) {
+    both_ends.operator()<16>();
+  } else if (size >= 8) {
+    both_ends.operator()<8>();
+  } else if (size >= 4) {
+    both_ends.operator()<4>();
+  } else {
+    for (std::size_t i = 0; i < size; ++i) at[i] = from[i];
+  }
+  return at + size;
+}
+
+// A line of these parts.
+template <class... Part>
+void write_line(Output& to, Part... part) {
+  constexpr std::size_t kShort = 512;  // longer ones do not leave a block's end unused
+  const std::size_t size = (part.size() + ... + 2);
+  if (size > kShort) {
+    (to.append(part), ...);
+    return to.append("\r\n");
+  }
+  char* at = to.reserve(size);
+  ((at = put(at, part)), ...);
+  put(at, "\r\n");
+  to.commit(size);
 }
 
 void write_field(Output& to, std::string_view name, std::string_view value) {
-  const std::size_t size = name.size() + value.size() + 4;
-  if (size <= 512) {
-    std::array<char, 512> line;
-    char* at = line.data();
-    std::memcpy(at, name.data(), name.size());
-    at += name.size();
-    *at++ = ':';
-    *at++ = ' ';
-    if (!value.empty()) std::memcpy(at, value.data(), value.size());
-    at += value.size();
-    *at++ = '\r';
-    *at = '\n';
-    to.append({line.data(), size});
-    return;
-  }
-  to.append(name);
-  to.append(": ");
-  to.append(value);
-  to.append("\r\n");
+  write_line(to, name, ": "sv, value);
 }
 
 // "content-type" as "Content-Type".
@@ -90,14 +106,8 @@ void write_fields(Output& to, const Headers& headers, const CodecOptions& option
 
 void write_request(Output& to, const RequestHead& head, BodyFraming body,
                    const CodecOptions& options) {
-  to.append(head.method);
-  to.append(" ");
-  if (head.is_connect()) {
-    to.append(head.authority);
-  } else {
-    to.append(head.path.empty() ? std::string_view("/") : head.path);
-  }
-  to.append(" HTTP/1.1\r\n");
+  const std::string_view path = head.path.empty() ? "/"sv : head.path;
+  write_line(to, head.method, " "sv, head.is_connect() ? head.authority : path, " HTTP/1.1"sv);
   write_field(to, options.header_case == HeaderCase::kLower ? "host" : "Host", head.authority);
   write_fields(to, head.headers, options);
   if (body == BodyFraming::kChunked) write_own(to, "transfer-encoding", "chunked", options);
@@ -116,13 +126,12 @@ void write_request(Output& to, const RequestHead& head, BodyFraming body,
 void write_response(Output& to, const ResponseHead& head, BodyFraming body, bool keep_alive,
                     bool http10, std::string_view upgrade, const CodecOptions& options) {
   if (head.status == 200) {
-    to.append("HTTP/1.1 200 OK\r\n");
+    write_line(to, "HTTP/1.1 200 OK"sv);
   } else {
-    to.append("HTTP/1.1 ");
-    write_number(to, static_cast<std::uint64_t>(head.status));
-    to.append(" ");
-    to.append(reason_phrase(head.status));
-    to.append("\r\n");
+    std::array<char, 12> digits;
+    const char* end = std::to_chars(digits.begin(), digits.end(), head.status).ptr;
+    write_line(to, "HTTP/1.1 "sv, std::string_view(digits.begin(), end), " "sv,
+               reason_phrase(head.status));
   }
   write_fields(to, head.headers, options);
   if (head.status == 101) {

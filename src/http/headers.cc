@@ -6,6 +6,7 @@
 
 #include "base/prefetch.h"
 #include "base/strings.h"
+#include "http/eight.h"
 
 namespace mizzen::http {
 
@@ -84,17 +85,6 @@ void give_back(HeaderStorage* storage) {
 namespace {
 
 char lower_char(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
-
-constexpr std::uint64_t each(std::uint64_t byte) { return byte * 0x0101010101010101; }
-
-// Eight at a time. A byte's top bit says, after an addition that cannot reach its neighbour,
-// whether the byte is beyond a letter; bytes that are not ASCII stay.
-std::uint64_t lower_eight(std::uint64_t text) {
-  const std::uint64_t low = text & each(0x7f);
-  const std::uint64_t from_a = low + each(0x80 - 'A');
-  const std::uint64_t beyond_z = low + each(0x7f - 'Z');
-  return text | ((from_a ^ beyond_z) & ~text & each(0x80)) >> 2;
-}
 
 void copy_lower_eight(const char* from, char* to) {
   std::uint64_t text = 0;
