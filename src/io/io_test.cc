@@ -104,20 +104,28 @@ TEST(Address, ParsesAndPrints) {
   EXPECT_FALSE(Cidr::parse("10.0.0.0/33"));
 }
 
-// Armed, armed again for sooner and for later, cancelled, destroyed, and armed anew as they fire.
+// Armed, armed again for sooner and for later, cancelled, destroyed, armed anew as they fire, armed
+// and cancelled by others that fire with them.
 TEST(Timers, FireOnceAndNeverEarly) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 random(seed);
     SimLoop loop;
     struct One {
-      One(Loop& l, std::mt19937_64& r)
-          : loop(l), random(r), timer(Timer::of<&One::fire>(l, this)) {}
+      using All = std::vector<std::unique_ptr<One>>;
+      One(Loop& l, std::mt19937_64& r, All& a)
+          : loop(l), random(r), all(a), timer(Timer::of<&One::fire>(l, this)) {}
+      One& any() { return *all[random() % all.size()]; }
       void arm() {
         Duration wait = std::chrono::microseconds(random() % (std::uint64_t{1} << (random() % 36)));
         due = loop.now() + wait;
         waits = true;
         timer.arm(wait);
+      }
+      void cancel() {
+        waits = false;
+        timer.cancel();
+        EXPECT_FALSE(timer.armed());
       }
       void fire() {
         EXPECT_TRUE(waits);
@@ -125,26 +133,25 @@ TEST(Timers, FireOnceAndNeverEarly) {
         EXPECT_LE(loop.now(), due + 1ms);
         waits = false;
         if (random() % 4 == 0) arm();
+        if (random() % 4 == 0) any().arm();
+        if (random() % 4 == 0) any().cancel();
       }
       Loop& loop;
       std::mt19937_64& random;
+      All& all;
       MonoTime due{};
       bool waits = false;
       Timer timer;
     };
-    std::vector<std::unique_ptr<One>> all;
+    One::All all;
     for (int i = 0; i < 300; ++i) {
-      all.push_back(std::make_unique<One>(loop, random));
+      all.push_back(std::make_unique<One>(loop, random, all));
       all.back()->arm();
-      auto any = [&] { return all.begin() + static_cast<std::ptrdiff_t>(random() % all.size()); };
-      if (random() % 2 == 0) (*any())->arm();
-      if (random() % 4 == 0) {
-        One& victim = **any();
-        victim.waits = false;
-        victim.timer.cancel();
-        EXPECT_FALSE(victim.timer.armed());
+      if (random() % 2 == 0) all.front()->any().arm();
+      if (random() % 4 == 0) all.front()->any().cancel();
+      if (random() % 8 == 0) {
+        all.erase(all.begin() + static_cast<std::ptrdiff_t>(random() % all.size()));
       }
-      if (random() % 8 == 0) all.erase(any());
       if (random() % 3 == 0) loop.advance(std::chrono::microseconds(random() % 500'000));
       auto waiting = std::ranges::count_if(all, [](const auto& one) { return one->waits; });
       EXPECT_EQ(loop.timers().size(), static_cast<std::size_t>(waiting));
