@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "http/eight.h"
+
 namespace mizzen::http {
 
 inline bool is_control(char c) {
@@ -14,13 +16,12 @@ inline bool is_control(char c) {
 
 // The first control character but tab in [at, end), or `end`; eight at a time.
 inline const char* find_control(const char* at, const char* end) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101U;
-  constexpr std::uint64_t kHigh = 0x8080808080808080U;
   while (end - at >= 8) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);
-    const std::uint64_t del = word ^ (kOnes * 0x7f);
-    const std::uint64_t found = (((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del)) & kHigh;
+    const std::uint64_t del = word ^ each(0x7f);
+    const std::uint64_t found =
+        (((word - each(0x20)) & ~word) | ((del - each(1)) & ~del)) & each(0x80);
     if (found == 0) {
       at += 8;
       continue;

@@ -1,7 +1,7 @@
 #include <array>
 #include <charconv>
-#include <cstring>
 
+#include "base/copy.h"
 #include "http/h1_head.h"
 #include "http/websocket.h"
 
@@ -30,28 +30,6 @@ bool is_hop_field(std::string_view name) {
   }
 }
 
-// Without a call for what is short, as nearly all of it is.
-[[gnu::always_inline]] inline char* put(char* at, std::string_view part) {
-  const char* const from = part.data();
-  const std::size_t size = part.size();
-  const auto both_ends = [&]<std::size_t kHalf>() {  // they overlap where there is less than both
-    std::memcpy(at, from, kHalf);
-    std::memcpy(at + size - kHalf, from + size - kHalf, kHalf);
-  };
-  if (size > 32) {
-    std::memcpy(at, from, size);
-  } else if (size >= 16) {
-    both_ends.operator()<16>();
-  } else if (size >= 8) {
-    both_ends.operator()<8>();
-  } else if (size >= 4) {
-    both_ends.operator()<4>();
-  } else {
-    for (std::size_t i = 0; i < size; ++i) at[i] = from[i];
-  }
-  return at + size;
-}
-
 // A line of these parts.
 template <class... Part>
 void write_line(Output& to, Part... part) {
@@ -62,8 +40,8 @@ void write_line(Output& to, Part... part) {
     return to.append("\r\n");
   }
   char* at = to.reserve(size);
-  ((at = put(at, part)), ...);
-  put(at, "\r\n");
+  ((at = copy_short(at, part)), ...);
+  copy_short(at, "\r\n");
   to.commit(size);
 }
 

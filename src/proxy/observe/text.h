@@ -8,6 +8,8 @@
 #include <memory>
 #include <string_view>
 
+#include "base/copy.h"
+
 namespace mizzen::proxy {
 
 // Appending is a comparison and a few moves, where std::string's is two calls: a line of a log has
@@ -68,26 +70,7 @@ class Text {
   }
 
  private:
-  template <class Word>
-  static void copy_ends(char* to, std::string_view from) {
-    Word first;
-    Word last;
-    std::memcpy(&first, from.data(), sizeof first);
-    std::memcpy(&last, from.data() + from.size() - sizeof last, sizeof last);
-    std::memcpy(to, &first, sizeof first);
-    std::memcpy(to + from.size() - sizeof last, &last, sizeof last);
-  }
-  static void copy(char* to, std::string_view from) {
-    if (from.size() > 16) {
-      std::memcpy(to, from.data(), from.size());
-    } else if (from.size() >= 8) {
-      copy_ends<std::uint64_t>(to, from);
-    } else if (from.size() >= 4) {
-      copy_ends<std::uint32_t>(to, from);
-    } else {
-      for (char c : from) *to++ = c;
-    }
-  }
+  static void copy(char* to, std::string_view from) { copy_short(to, from); }
   void grow(std::size_t bytes) {
     const std::size_t wanted = std::max<std::size_t>({size_ + bytes, capacity_ * 2, 1024});
     auto larger = std::make_unique_for_overwrite<char[]>(wanted);
