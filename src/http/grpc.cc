@@ -17,6 +17,12 @@ constexpr std::array<std::string_view, 17> kNames = {
     "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
     "DATA_LOSS", "UNAUTHENTICATED"};
 
+constexpr std::array<std::string_view, kNames.size()> kCamelNames = {
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
+
 constexpr std::size_t kPrefix = 5;  // flag and length
 
 int hex_digit(char c) {
@@ -31,6 +37,11 @@ int hex_digit(char c) {
 std::string_view to_string(GrpcCode code) {
   const auto index = static_cast<std::size_t>(code);
   return index < kNames.size() ? kNames[index] : "UNKNOWN";
+}
+
+std::string_view to_camel_string(GrpcCode code) {
+  const auto index = static_cast<std::size_t>(code);
+  return index < kCamelNames.size() ? kCamelNames[index] : "Unknown";
 }
 
 GrpcCode grpc_code_of_http(int http_status) {

@@ -43,6 +43,8 @@ struct GrpcStatus {
 
 // "OK", "UNAVAILABLE", ...; "UNKNOWN" for a number without a name.
 std::string_view to_string(GrpcCode code);
+// "OK", "Unavailable", "Canceled" (with one l), ...; "Unknown" for a number without a name.
+std::string_view to_camel_string(GrpcCode code);
 
 // The mapping of grpc/doc/http-grpc-status-mapping.md, for responses without grpc-status.
 GrpcCode grpc_code_of_http(int http_status);

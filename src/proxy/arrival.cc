@@ -253,6 +253,8 @@ void Arrival::on_open() {
   const io::TlsInfo* tls = stream_->tls();
   info_.tls = true;
   info_.alpn = tls->alpn;
+  info_.tls_version = tls->version;
+  info_.tls_cipher = tls->cipher;
   if (info_.server_name.empty()) info_.server_name = tls->sni;
   info_.peer = tls->peer;
   info_.own = tls->local;

@@ -53,6 +53,8 @@ struct CommonInfo {
   std::shared_ptr<const Listener> listener;
   std::string chain_name;
   std::shared_ptr<const io::PeerCertificate> own;  // what we showed
+  std::string_view tls_version;                    // "TLSv1.3"; empty without TLS. Static storage
+  std::string_view tls_cipher;                     // "TLS_AES_128_GCM_SHA256"; likewise
   bool tls = false;
   bool mutual_tls = false;
   bool from_mizzen = false;  // ALPN mizzen-h2
@@ -98,7 +100,8 @@ enum class Flag : std::uint32_t {
   kOM = 1u << 21,
   kSU = 1u << 22,  // ours: the control plane did not say in time what the destination is
 };
-std::string flags_text(std::uint32_t flags);  // "UF,URX", or "-"
+std::string flags_text(std::uint32_t flags);       // "UF,URX", or "-"
+std::string long_flags_text(std::uint32_t flags);  // "UpstreamConnectionFailure,...", or "-"
 
 // One request (or, with `is_tcp`, one TCP connection), told when it is over. Pointers are valid for
 // the duration of the call that is given it.

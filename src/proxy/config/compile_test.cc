@@ -219,6 +219,43 @@ TEST(Listeners, Errors) {
             "filter_chains[0] '': filters[0]: http_filters: the last one must be the router");
 }
 
+ListenerProto with_log(const std::string& config) {
+  ListenerProto listener;
+  listener.ParseFromString(bytes_of<ListenerProto>(
+      "{name: l, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, access_log: [{"
+      "name: envoy.access_loggers.file, typed_config: {'@type': type.googleapis.com/"
+      "envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/null, log_format: " +
+      config + "}}]}"));
+  return listener;
+}
+
+TEST(Listeners, AccessLogsAreCheckedWhenTheyCome) {
+  const auto error_of = [](const std::string& config) {
+    auto made = compile_listener(with_log(config).SerializeAsString(), nullptr);
+    return made ? "" : made.error().message;
+  };
+  EXPECT_EQ(error_of("{text_format_source: {inline_string: '%NOPE%'}}"),
+            "access_log[0]: format: unknown command %NOPE%");
+  EXPECT_EQ(error_of("{json_format: {a: [{b: '%DURATION(x)%'}]}}"),
+            "access_log[0]: format: %DURATION% takes no arguments");
+  EXPECT_EQ(error_of("{text_format_source: {inline_string: '%PROTOCOL%'}}"), "");
+}
+
+TEST(Listeners, AnObjectOfJsonIsCutWhereValuesComeIn) {
+  auto made = compile_listener(
+      with_log("{json_format: {z: '%PROTOCOL%', a: {n: 5, t: true, no: null, 'q\"': 'x\"'},"
+               " l: ['%DURATION%', 'y'], p: '100%%'}}")
+          .SerializeAsString(),
+      nullptr);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->listener->access_logs.size(), 1u);
+  std::string all;
+  for (const auto& part : made->listener->access_logs[0].json) all += part.before + part.value;
+  EXPECT_EQ(all, R"({"a":{"n":5,"no":null,"q\"":"x\"","t":true},"l":[%DURATION%,"y"],"p":100%%,)"
+                 R"("z":%PROTOCOL%})");
+  EXPECT_EQ(made->listener->access_logs[0].json.back().value, "");
+}
+
 TEST(Routes, Errors) {
   EXPECT_EQ(route_error(R"(
 virtual_hosts:

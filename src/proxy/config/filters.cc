@@ -257,10 +257,7 @@ Result<std::shared_ptr<const HttpSettings>> compile_http(const Proto& proto,
     }
   }
   if (proto.has_tracing()) compile_tracing(proto.tracing(), settings->tracing.emplace());
-  for (const auto& log : proto.access_log()) {
-    MIZZEN_TRY(auto made, compile_access_log(log, context));
-    settings->access_logs.push_back(std::move(made));
-  }
+  MIZZEN_TRY(settings->access_logs, compile_access_logs(proto.access_log(), context));
   return settings;
 }
 
@@ -303,10 +300,7 @@ Result<std::shared_ptr<const TcpSettings>> compile_tcp(
     }
     settings->hash.push_back({route::HashPolicy::Kind::kSourceIp, {}, {}, {}, true});
   }
-  for (const auto& log : proto.access_log()) {
-    MIZZEN_TRY(auto made, compile_access_log(log, context));
-    settings->access_logs.push_back(std::move(made));
-  }
+  MIZZEN_TRY(settings->access_logs, compile_access_logs(proto.access_log(), context));
   return settings;
 }
 

@@ -20,10 +20,15 @@ namespace mizzen::proxy {
 // --- Access logs ---
 
 struct AccessLog {
-  std::string path;    // "/dev/stdout", "/dev/stderr" or a file
-  std::string format;  // Envoy's text with %COMMANDS%; for JSON the members below
-  std::vector<std::pair<std::string, std::string>> json;  // key, format; in order
-  bool is_json = false;
+  std::string path;  // "/dev/stdout", "/dev/stderr" or a file
+  // Envoy's text with %COMMANDS%; a line of JSON as written in configuration, behind a byte 0.
+  std::string format;
+  // A line of JSON, cut where values come in: text, then the format of a value (empty at the end).
+  struct JsonPart {
+    std::string before;
+    std::string value;
+  };
+  std::vector<JsonPart> json;  // empty: lines are text
   // Filter: only requests with one of these response flags ("NR"); empty: all.
   std::vector<std::string> only_flags;
   std::optional<std::uint16_t> minimum_status;  // status_code_filter GE

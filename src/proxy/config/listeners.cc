@@ -1,15 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "api/names.h"
-#include "api/struct_json.h"
 #include "base/strings.h"
-#include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
-#include "envoy/extensions/access_loggers/file/v3/file.pb.h"
-#include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
 #include "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb.h"
@@ -22,14 +17,6 @@ namespace {
 
 namespace lds = envoy::config::listener::v3;
 namespace filters = envoy::extensions::filters::listener;
-namespace loggers = envoy::extensions::access_loggers;
-
-// Envoy's own default, for logs that say nothing about their format.
-constexpr std::string_view kDefaultFormat =
-    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
-    "%RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% "
-    "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
-    "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n";
 
 Status collect_ports(const lds::ListenerFilterChainMatchPredicate& predicate, Inspector& to,
                      int depth) {
@@ -179,78 +166,7 @@ Status compile_addresses(const lds::Listener& from, Listener& to) {
   return {};
 }
 
-// Every request passes not_health_check_filter: only Envoy's health_check filter marks some, which
-// is not supported.
-Status compile_log_filter(const envoy::config::accesslog::v3::AccessLogFilter& filter,
-                          AccessLog& to) {
-  if (filter.has_response_flag_filter()) {
-    const auto& flags = filter.response_flag_filter().flags();
-    to.only_flags.assign(flags.begin(), flags.end());
-  } else if (filter.has_status_code_filter()) {
-    using Comparison = envoy::config::accesslog::v3::ComparisonFilter;
-    const auto& comparison = filter.status_code_filter().comparison();
-    if (comparison.op() != Comparison::GE) {
-      return fail(Code::kUnsupported, "filter.status_code_filter: only GE is supported");
-    }
-    to.minimum_status = static_cast<std::uint16_t>(comparison.value().default_value());
-  }
-  return {};
-}
-
-void compile_json_format(const google::protobuf::Struct& format, AccessLog& to) {
-  to.is_json = true;
-  for (const auto& [key, value] : format.fields()) {
-    std::string text = value.string_value();
-    if (value.kind_case() != google::protobuf::Value::kStringValue) {
-      text = api::value_to_json(value).dump();
-    }
-    to.json.emplace_back(key, std::move(text));
-  }
-  std::ranges::sort(to.json);
-}
-
-Status compile_log_format(const envoy::config::core::v3::SubstitutionFormatString& format,
-                          AccessLog& to) {
-  if (format.has_json_format()) {
-    compile_json_format(format.json_format(), to);
-  } else if (format.has_text_format_source()) {
-    MIZZEN_TRY(to.format, data_of(format.text_format_source()));
-  } else {
-    to.format = format.text_format();
-  }
-  return {};
-}
-
 }  // namespace
-
-Result<AccessLog> compile_access_log(const envoy::config::accesslog::v3::AccessLog& log,
-                                     const CompileContext& context) {
-  AccessLog made;
-  const auto& any = log.typed_config();
-  if (any.Is<loggers::file::v3::FileAccessLog>()) {
-    MIZZEN_TRY(auto file, unpack<loggers::file::v3::FileAccessLog>(any, context));
-    made.path = file.path();
-    made.format = file.format();
-    if (file.has_json_format()) compile_json_format(file.json_format(), made);
-    if (file.has_typed_json_format()) compile_json_format(file.typed_json_format(), made);
-    if (file.has_log_format()) MIZZEN_CHECKED(compile_log_format(file.log_format(), made));
-  } else if (any.Is<loggers::stream::v3::StdoutAccessLog>()) {
-    MIZZEN_TRY(auto stream, unpack<loggers::stream::v3::StdoutAccessLog>(any, context));
-    made.path = "/dev/stdout";
-    MIZZEN_CHECKED(compile_log_format(stream.log_format(), made));
-  } else if (any.Is<loggers::stream::v3::StderrAccessLog>()) {
-    MIZZEN_TRY(auto stream, unpack<loggers::stream::v3::StderrAccessLog>(any, context));
-    made.path = "/dev/stderr";
-    MIZZEN_CHECKED(compile_log_format(stream.log_format(), made));
-  } else {
-    return fail(Code::kUnsupported, fmt::format("access_log '{}' ({}) is not supported by this "
-                                                "proxy",
-                                                log.name(), any.type_url()));
-  }
-  if (made.format.empty() && !made.is_json) made.format = kDefaultFormat;
-  MIZZEN_CHECKED(compile_log_filter(log.filter(), made));
-  return made;
-}
 
 Result<CompiledListener> compile_listener(std::string_view bytes, Warnings* warnings) {
   lds::Listener from;
@@ -285,10 +201,7 @@ Result<CompiledListener> compile_listener(std::string_view bytes, Warnings* warn
     if (!status) return std::unexpected(status.error().in(fmt::format("listener_filters[{}]", i)));
   }
   MIZZEN_CHECKED(compile_chains(from, context, *listener));
-  for (const auto& log : from.access_log()) {
-    MIZZEN_TRY(auto made, compile_access_log(log, context));
-    listener->access_logs.push_back(std::move(made));
-  }
+  MIZZEN_TRY(listener->access_logs, compile_access_logs(from.access_log(), context));
   compiled.listener = std::move(listener);
   return compiled;
 }

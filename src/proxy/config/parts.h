@@ -113,8 +113,9 @@ void apply_http2_options(const envoy::config::core::v3::Http2ProtocolOptions& op
 std::optional<KeepAliveSettings> keep_alive_of(
     const envoy::config::core::v3::KeepaliveSettings& settings);
 
-Result<AccessLog> compile_access_log(const envoy::config::accesslog::v3::AccessLog& log,
-                                     const CompileContext& context);
+using AccessLogProtos = google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>;
+Result<std::vector<AccessLog>> compile_access_logs(const AccessLogProtos& logs,
+                                                   const CompileContext& context);
 // One network filter, put into the chain.
 Status compile_network_filter(const envoy::config::listener::v3::Filter& filter,
                               const CompileContext& context, FilterChain& chain);

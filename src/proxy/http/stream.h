@@ -82,6 +82,7 @@ class Stream final : public http::StreamEvents,
   void on_upstream_head(http::ResponseHead&& head, bool end) override;
   void on_upstream_data(std::string_view data, bool end) override;
   void on_upstream_trailers(http::Headers&& trailers) override;
+  void note_grpc_status(const http::Headers& fields);
   void on_upstream_failed(const UpstreamFailure& failure) override;
   void on_upstream_writable() override;
   void send_body(std::string_view bytes, bool end);

@@ -240,9 +240,7 @@ void Stream::on_upstream_head(http::ResponseHead&& head, bool end) {
   headers.set("x-envoy-upstream-service-time", std::to_string(millis.count()));
   headers.remove(kPeerMetadataHeader);
   headers.remove(kPeerMetadataIdHeader);
-  if (info_.is_grpc) {
-    if (auto status = headers.get("grpc-status")) info_.grpc_status = parse_int<int>(*status);
-  }
+  note_grpc_status(headers);
   respond(end);
   if (!end && retry_ != nullptr && !upgraded_) arm_try();
 }
@@ -264,15 +262,19 @@ void Stream::on_upstream_data(std::string_view data, bool end) {
   }
 }
 
+// What is no number is -1, as Envoy tells of it.
+void Stream::note_grpc_status(const http::Headers& fields) {
+  if (!info_.is_grpc) return;
+  if (auto status = fields.get("grpc-status")) {
+    info_.grpc_status = parse_int<int>(*status).value_or(-1);
+  }
+}
+
 void Stream::on_upstream_trailers(http::Headers&& trailers) {
   call_.reset();
   response_trailers_ = std::move(trailers);
   info_.response_trailers = &response_trailers_;
-  if (info_.is_grpc) {
-    if (auto status = response_trailers_.get("grpc-status")) {
-      info_.grpc_status = parse_int<int>(*status);
-    }
-  }
+  note_grpc_status(response_trailers_);
   if (grpc_web_) {
     connection_.codec().send_data(id_, grpc_web_->response_trailers(response_trailers_), true);
   } else {

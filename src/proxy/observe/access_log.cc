@@ -55,36 +55,27 @@ bool passes(const AccessLog& log, const RequestInfo& request) {
 }  // namespace
 
 struct AccessLogFiles::Compiled {
-  Format text;
-  struct Member {
-    std::string key;
-    Format format;
-    bool number = false;  // a lone command whose value is a number, as Envoy types it
+  struct Part {
+    std::string before;
+    std::optional<Format> value;
   };
-  std::vector<Member> json;
+  Format text;
+  std::vector<Part> json;
   static std::unique_ptr<const Compiled> of(const AccessLog& log);
 };
 
 std::unique_ptr<const AccessLogFiles::Compiled> AccessLogFiles::Compiled::of(const AccessLog& log) {
-  static constexpr std::string_view kNumbers[] = {"%BYTES_RECEIVED%",
-                                                  "%BYTES_SENT%",
-                                                  "%DURATION%",
-                                                  "%RESPONSE_CODE%",
-                                                  "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                                                  "%REQUEST_DURATION%",
-                                                  "%RESPONSE_DURATION%",
-                                                  "%CONNECTION_ID%"};
-  auto compile = [](std::string_view text) {
+  const auto compile = [](std::string_view text) {
     auto format = Format::compile(text);
     if (format) return std::move(*format);
-    log::error("access_log", "{}", format.error().message);
+    log::error("access_log", "{}", format.error().message);  // cannot be: configuration was checked
     return Format();
   };
   auto made = std::make_unique<Compiled>();
-  if (!log.is_json) made->text = compile(log.format);
-  for (const auto& [key, text] : log.json) {
-    made->json.push_back(
-        {key, compile(text), std::ranges::find(kNumbers, text) != std::end(kNumbers)});
+  if (log.json.empty()) made->text = compile(log.format);
+  for (const auto& [before, value] : log.json) {
+    made->json.push_back({before, std::nullopt});
+    if (!value.empty()) made->json.back().value = compile(value);
   }
   return made;
 }
@@ -155,40 +146,32 @@ const AccessLogFiles::Files::value_type& AccessLogFiles::file(const std::string&
 }
 
 const AccessLogFiles::Formats::value_type& AccessLogFiles::format(const AccessLog& log) {
-  std::string json(1, '\0');  // which no text has
-  for (const auto& [name, value] : log.json) {
-    json.append(1, '\n').append(name).append(1, '=').append(value);
-  }
-  const auto place = formats_.try_emplace(log.is_json ? json : log.format).first;
+  const auto place = formats_.try_emplace(log.format).first;
   if (place->second == nullptr) place->second = Compiled::of(log);
   return *place;
 }
 
 AccessLogFiles::Way AccessLogFiles::way(const AccessLog& log) {
-  const bool same = last_.file != nullptr && !log.is_json && last_.format->first == log.format &&
-                    last_.file->first == log.path;
+  const bool same =
+      last_.file != nullptr && last_.format->first == log.format && last_.file->first == log.path;
   if (!same) last_ = {&format(log), &file(log.path)};
   return last_;
 }
 
 void AccessLogFiles::append_json(Text& to, const Compiled& format, const RequestInfo& request) {
-  char before = '{';
-  for (const auto& member : format.json) {
-    to += std::exchange(before, ',');
-    append_json_string(to, member.key);
-    to += ':';
+  for (const auto& [before, value] : format.json) {
+    to += before;
+    if (!value) continue;
     value_.clear();
-    member.format.append(value_, request);
-    if (value_.view() == "-") {
+    const bool whole = value->append(value_, request);
+    if (!whole && value->is_lone()) {
       to += "null";
-    } else if (member.number) {
+    } else if (value->is_number()) {
       to += value_.view();
     } else {
       append_json_string(to, value_.view());
     }
   }
-  if (before == '{') to += '{';
-  to += '}';
 }
 
 void AccessLogFiles::log(const std::vector<AccessLog>& logs, const RequestInfo& request) {
@@ -198,7 +181,7 @@ void AccessLogFiles::log(const std::vector<AccessLog>& logs, const RequestInfo& 
     const Compiled& format = *way.format->second;
     File& to = *way.file->second;
     if (to.fd < 0) continue;
-    if (log.is_json) {
+    if (!format.json.empty()) {
       append_json(to.lines, format, request);
     } else {
       format.text.append(to.lines, request);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/loop.h"
+#include "proxy/config/filters.h"
 #include "proxy/facts.h"
 #include "proxy/observe/text.h"
 
@@ -20,16 +21,20 @@ class Format {
   ~Format();
   Format(Format&&) noexcept;
   Format& operator=(Format&&) noexcept;
-  // An unknown command or a broken bracket is kInvalid and named.
+  // Errors: those of parse_format().
   static Result<Format> compile(std::string_view text);
-  // Appends; a command without a value gives "-", or "" when `empty_for_missing`.
+  // Appends; a command without a value gives "-", or "" when `empty_for_missing`, and false.
+  bool append(Text& to, const RequestInfo& request, bool empty_for_missing = false) const;
   void append(std::string& to, const RequestInfo& request, bool empty_for_missing = false) const;
-  void append(Text& to, const RequestInfo& request, bool empty_for_missing = false) const;
+  bool is_lone() const { return is_lone_; }      // one command and nothing else
+  bool is_number() const { return is_number_; }  // one whose value JSON writes without quotes
 
  private:
   struct Piece;
   Text::Block append_literal(std::string_view literal);
   std::vector<Piece> pieces_;
+  bool is_lone_ = false;
+  bool is_number_ = false;
 };
 
 // The files of one worker. Lines are gathered and written when 64 KiB have come together or a
@@ -57,7 +62,7 @@ class AccessLogFiles {
   const Formats::value_type& format(const AccessLog& log);
   void append_json(Text& to, const Compiled& format, const RequestInfo& request);
   Files files_;      // by path
-  Formats formats_;  // by their text
+  Formats formats_;  // by AccessLog::format
   Way last_;         // most lines go the way of the line before
   Text value_;       // of a member of JSON
   io::Timer timer_;

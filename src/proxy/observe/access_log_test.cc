@@ -14,6 +14,7 @@
 #include "io/sim_loop.h"
 #include "io/unique_fd.h"
 #include "proxy/http/local_reply.h"
+#include "proxy/observe/commands.h"
 #include "proxy/observe/stats.h"
 
 namespace mizzen::proxy {
@@ -118,8 +119,12 @@ TEST(AccessLog, LinesOfTextAndJsonReachTheirFiles) {
   const std::string text = std::string(folder) + "/text", json = std::string(folder) + "/json";
   AccessLog plain{.path = text, .format = "%RESPONSE_CODE% %DOWNSTREAM_REMOTE_ADDRESS%"};
   AccessLog members{.path = json,
-                    .json = {{"code", "%RESPONSE_CODE%"}, {"sni", "%REQUESTED_SERVER_NAME%"}},
-                    .is_json = true};
+                    .format = std::string(1, '\0') + "x",
+                    .json = {{"{\"code\":", "%RESPONSE_CODE%"},
+                             {",\"sni\":", "%REQUESTED_SERVER_NAME%"},
+                             {",\"flags\":", "%RESPONSE_FLAGS%"},
+                             {",\"both\":", "%RESPONSE_CODE% %REQUESTED_SERVER_NAME%"},
+                             {"}", ""}}};
   Sample s;
   s.connection.remote = *io::Address::parse("[2001:db8::1]:65535");
   io::SimLoop loop;
@@ -128,7 +133,7 @@ TEST(AccessLog, LinesOfTextAndJsonReachTheirFiles) {
   EXPECT_EQ(read(text), "");
   loop.advance(std::chrono::seconds(2));
   EXPECT_EQ(read(text), "200 [2001:db8::1]:65535\n");
-  EXPECT_EQ(read(json), "{\"code\":200,\"sni\":null}\n");
+  EXPECT_EQ(read(json), "{\"code\":200,\"sni\":null,\"flags\":\"-\",\"both\":\"200 -\"}\n");
   // A batch is written as soon as it is full, and what the quiet second gave back comes again.
   const std::string line = read(text);
   for (int i = 0; i < 3000; ++i) files.log({plain}, s.info);
@@ -217,6 +222,85 @@ TEST(AccessLog, TimesOfARequest) {
   line.clear();
   Format::compile(all)->append(line, s.info);
   EXPECT_EQ(line, "- - 41");
+}
+
+std::string line_of(std::string_view format, const RequestInfo& info) {
+  std::string line;
+  Format::compile(format)->append(line, info);
+  return line;
+}
+
+TEST(AccessLog, EveryCommandIsWritten) {
+  for (const FormatCommand& command : format_commands()) {
+    EXPECT_NE(find_writer(command.name), nullptr) << command.name;
+  }
+  EXPECT_EQ(find_writer("NOPE"), nullptr);
+}
+
+// As stock Envoy refuses them (1.40, --mode validate).
+TEST(AccessLog, WhatACommandDoesNotTakeIsRefusedByName) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"%DURATION(x)%", "format: %DURATION% takes no arguments"},
+      {"%DURATION:3%", "format: %DURATION% takes no length"},
+      {"%START_TIME(%s):3%", "format: %START_TIME% takes no length"},
+      {"%REQ%", "format: %REQ% needs a name in brackets"},
+      {"%REQ()%", "format: %REQ% needs a name in brackets"},
+      {"%ENVIRONMENT%", "format: %ENVIRONMENT% needs a name in brackets"},
+      {"%REQ(a?b?c)%", "format: %REQ(a?b?c)%: more than one alternative"},
+      {"%GRPC_STATUS(X)%",
+       "format: %GRPC_STATUS(X)%: what may stand there: CAMEL_STRING SNAKE_STRING NUMBER"},
+      {"%NOPE%", "format: unknown command %NOPE%"},
+      {"%REQ(a):x%", "format: bad length in %REQ"},
+      {"%REQ(a", "format: %REQ( is not closed"},
+      {"%REQ(a)", "format: %REQ has no closing '%'"},
+      {"50%", "format: '%' without an end at 2"},
+  };
+  for (const auto& [format, why] : cases) {
+    auto made = Format::compile(format);
+    ASSERT_FALSE(made) << format;
+    EXPECT_EQ(made.error().message, why);
+  }
+}
+
+TEST(AccessLog, StatusOfGrpcHasThreeStyles) {
+  Sample s;
+  const std::string_view all =
+      "%GRPC_STATUS% %GRPC_STATUS(CAMEL_STRING)% %GRPC_STATUS(SNAKE_STRING)% "
+      "%GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%";
+  EXPECT_EQ(line_of(all, s.info), "- - - - -");
+  s.info.is_grpc = true;
+  s.info.grpc_status = 3;
+  EXPECT_EQ(line_of(all, s.info), "InvalidArgument InvalidArgument INVALID_ARGUMENT 3 3");
+  s.info.grpc_status = 1;
+  EXPECT_EQ(line_of(all, s.info), "Canceled Canceled CANCELLED 1 1");
+  s.info.grpc_status = 17;
+  EXPECT_EQ(line_of(all, s.info), "17 17 17 17 17");
+  s.info.grpc_status = -1;
+  EXPECT_EQ(line_of(all, s.info), "-1 -1 -1 -1 -1");
+  s.info.grpc_status.reset();  // then it is what the HTTP status means
+  s.info.status = 503;
+  EXPECT_EQ(line_of(all, s.info), "Unavailable Unavailable UNAVAILABLE 14 14");
+  s.info.status = 0;
+  EXPECT_EQ(line_of(all, s.info), "- - - - -");
+}
+
+TEST(AccessLog, LongFlagsSpacesEnvironmentAndTls) {
+  Sample s;
+  EXPECT_EQ(line_of("%RESPONSE_FLAGS_LONG%", s.info), "-");
+  s.info.flags = static_cast<std::uint32_t>(Flag::kUF) | static_cast<std::uint32_t>(Flag::kURX);
+  EXPECT_EQ(line_of("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", s.info),
+            "UF,URX UpstreamConnectionFailure,UpstreamRetryLimitExceeded");
+  s.info.details = "a b";
+  EXPECT_EQ(line_of("%RESPONSE_CODE_DETAILS%|%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%", s.info),
+            "a_b|a b");
+  ::setenv("MIZZEN_TEST_WORD", "word", 1);
+  EXPECT_EQ(line_of("%ENVIRONMENT(MIZZEN_TEST_WORD):3% %ENVIRONMENT(MIZZEN_TEST_NONE)%", s.info),
+            "wor -");
+  EXPECT_EQ(line_of("%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER%", s.info), "- -");
+  s.connection.tls_version = "TLSv1.3";
+  s.connection.tls_cipher = "TLS_AES_128_GCM_SHA256";
+  EXPECT_EQ(line_of("%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER%", s.info),
+            "TLSv1.3 TLS_AES_128_GCM_SHA256");
 }
 
 TEST(AccessLog, LiteralsOfEveryLength) {

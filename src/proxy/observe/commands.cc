@@ -5,11 +5,13 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <ctime>
 #include <span>
 
 #include "base/clock.h"
 #include "base/strings.h"
+#include "http/grpc.h"
 
 namespace mizzen::proxy {
 namespace {
@@ -119,10 +121,10 @@ bool append_part(Text& to, const RequestInfo& request) {
 }
 
 bool write_time(Text& to, const Arguments& with, const RequestInfo& request) {
-  if (with.time.empty()) {
+  if (with.text.empty()) {
     write_rfc3339_millis(to.room(kRfc3339Millis), request.started);
   } else {
-    append_pattern(to, request.started, with.time);
+    append_pattern(to, request.started, with.text);
   }
   return true;
 }
@@ -150,6 +152,10 @@ bool append_flags(Text& to, const RequestInfo& request) {
   return true;
 }
 
+bool append_long_flags(Text& to, const RequestInfo& request) {
+  return append_text(to, long_flags_text(request.flags));
+}
+
 bool append_cluster(Text& to, const RequestInfo& request) {
   return append_text(to, request.cluster_name);
 }
@@ -158,17 +164,49 @@ bool append_upstream_host(Text& to, const RequestInfo& request) {
   return request.upstream != nullptr && append_address(to, request.upstream->remote);
 }
 
-bool append_grpc_status(Text& to, const RequestInfo& request) {
-  return request.grpc_status && append_int(to, *request.grpc_status);
+// What the answer said, or what its HTTP status means to a gRPC client.
+std::optional<int> grpc_status_of(const RequestInfo& request) {
+  if (!request.is_grpc) return std::nullopt;
+  if (request.grpc_status || request.status == 0) return request.grpc_status;
+  return static_cast<int>(http::grpc_code_of_http(request.status));
+}
+
+bool append_grpc_number(Text& to, const RequestInfo& request) {
+  const auto status = grpc_status_of(request);
+  return status && append_int(to, *status);
+}
+
+bool write_grpc_status(Text& to, const Arguments& with, const RequestInfo& request) {
+  const auto status = grpc_status_of(request);
+  if (!status) return false;
+  const auto code = static_cast<http::GrpcCode>(*status);
+  const bool named = *status >= 0 && *status <= static_cast<int>(http::GrpcCode::kUnauthenticated);
+  if (!named || with.style == Arguments::Style::kNumber) return append_int(to, *status);
+  return append_text(to, with.style == Arguments::Style::kSnake ? http::to_string(code)
+                                                                : http::to_camel_string(code));
+}
+
+bool write_details(Text& to, const Arguments& with, const RequestInfo& request) {
+  return with.keep_spaces ? append_text(to, request.details)
+                          : append_as(to, kWithoutSpace, request.details);
+}
+
+bool write_argument(Text& to, const Arguments& with, const RequestInfo&) {
+  return append_text(to, with.text);
 }
 
 bool write_nothing(Text&, const Arguments&, const RequestInfo&) { return false; }
 
 // A command without arguments.
 template <bool (*write)(Text& to, const RequestInfo& request)>
-constexpr Command::Write plain =
+constexpr WriteCommand plain =
     [](Text& to, const Arguments&, const RequestInfo& request) { return write(to, request); };
 using Info = const RequestInfo;
+
+struct Command {
+  std::string_view name;
+  WriteCommand write;
+};
 
 constexpr Command kOfRequests[] = {
     {"REQ", write_request_header},
@@ -181,15 +219,14 @@ constexpr Command kOfRequests[] = {
     {"START_TIME", write_time},
     {"RESPONSE_CODE", plain<[](Text& to, Info& r) { return append_int(to, r.status); }>},
     {"RESPONSE_FLAGS", plain<append_flags>},
-    {"RESPONSE_FLAGS_LONG", plain<append_flags>},
+    {"RESPONSE_FLAGS_LONG", plain<append_long_flags>},
     {"BYTES_RECEIVED", plain<append_bytes_received>},
-    {"GRPC_STATUS", plain<append_grpc_status>},
-    {"GRPC_STATUS_NUMBER", plain<append_grpc_status>},
+    {"GRPC_STATUS", write_grpc_status},
+    {"GRPC_STATUS_NUMBER", plain<append_grpc_number>},
     {"PROTOCOL", plain<[](Text& to, Info& r) {
        return r.protocol && append_text(to, http::to_string(*r.protocol));
      }>},
-    {"RESPONSE_CODE_DETAILS",
-     plain<[](Text& to, Info& r) { return append_as(to, kWithoutSpace, r.details); }>},
+    {"RESPONSE_CODE_DETAILS", write_details},
     {"CONNECTION_TERMINATION_DETAILS",
      plain<[](Text& to, Info& r) { return append_text(to, r.termination_details); }>},
     {"UPSTREAM_TRANSPORT_FAILURE_REASON",
@@ -261,13 +298,19 @@ constexpr Command kOfConnections[] = {
      plain<append_part<&ConnectionInfo::peer, &io::PeerCertificate::serial>>},
     {"DOWNSTREAM_PEER_FINGERPRINT_256",
      plain<append_part<&ConnectionInfo::peer, &io::PeerCertificate::sha256>>},
+    {"DOWNSTREAM_TLS_VERSION",
+     plain<[](Text& to, Info& r) { return append_text(to, r.connection->tls_version); }>},
+    {"DOWNSTREAM_TLS_CIPHER",
+     plain<[](Text& to, Info& r) { return append_text(to, r.connection->tls_cipher); }>},
 };
 
-// Nothing of ours fills these; they print as missing, as Envoy's do without the filter.
 constexpr Command kOfOthers[] = {
-    {"DYNAMIC_METADATA", write_nothing}, {"FILTER_STATE", write_nothing},
-    {"CLUSTER_METADATA", write_nothing}, {"UPSTREAM_METADATA", write_nothing},
-    {"ENVIRONMENT", write_nothing},      {"DOWNSTREAM_TLS_VERSION", write_nothing},
+    {"ENVIRONMENT", write_argument},
+    // Nothing of ours fills these; they print as missing, as Envoy's do without the filter.
+    {"DYNAMIC_METADATA", write_nothing},
+    {"FILTER_STATE", write_nothing},
+    {"CLUSTER_METADATA", write_nothing},
+    {"UPSTREAM_METADATA", write_nothing},
 };
 
 constexpr std::span<const Command> kCommands[] = {kOfRequests, kOfUpstreams, kOfConnections,
@@ -284,15 +327,43 @@ HeaderPick HeaderPick::of(std::string_view name) {
   return pick;
 }
 
-const Command* find_command(std::string_view name) {
+Arguments Arguments::of(const FormatPiece& piece) {
+  using Takes = FormatCommand::Takes;
+  const std::string_view inside = piece.arguments;
+  Arguments made;
+  switch (piece.command->takes) {
+    case Takes::kHeader: {
+      const auto question = inside.find('?');
+      made.header = HeaderPick::of(inside.substr(0, question));
+      if (question != inside.npos) made.instead = HeaderPick::of(inside.substr(question + 1));
+      break;
+    }
+    case Takes::kName:
+      if (const char* value = std::getenv(piece.arguments.c_str())) made.text = value;
+      break;
+    case Takes::kTime:
+      made.text = inside;
+      break;
+    case Takes::kStyle:
+      if (inside == "SNAKE_STRING") made.style = Style::kSnake;
+      if (inside == "NUMBER") made.style = Style::kNumber;
+      break;
+    case Takes::kSpaces:
+      made.keep_spaces = !inside.empty();
+      break;
+    case Takes::kNothing:
+      break;
+  }
+  return made;
+}
+
+WriteCommand find_writer(std::string_view name) {
   for (const std::span<const Command> commands : kCommands) {
     for (const Command& command : commands) {
-      if (command.name == name) return &command;
+      if (command.name == name) return command.write;
     }
   }
   return nullptr;
 }
-
-bool takes_time(const Command& command) { return command.write == write_time; }
 
 }  // namespace mizzen::proxy

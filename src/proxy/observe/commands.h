@@ -1,9 +1,10 @@
-// The commands of access log formats, as Envoy's documentation names them ("Access log format").
+// What the commands of a format (proxy/config/format.h) write about a request.
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "proxy/config/format.h"
 #include "proxy/facts.h"
 #include "proxy/observe/text.h"
 
@@ -21,24 +22,21 @@ struct HeaderPick {
   std::string_view http::RequestHead::*part = nullptr;
 };
 
-// What stands in the brackets of a command.
+// What stands in the brackets of a command, made ready.
 struct Arguments {
+  enum class Style : std::uint8_t { kCamel, kSnake, kNumber };
   HeaderPick header;   // of REQ, RESP, TRAILER
   HeaderPick instead;  // when that has no value; behind '?'
-  std::string time;    // pattern of START_TIME
+  std::string text;    // pattern of START_TIME; what the variable of ENVIRONMENT held
+  Style style = Style::kCamel;
+  bool keep_spaces = false;
+
+  static Arguments of(const FormatPiece& piece);
 };
 
-struct Command {
-  // Appends the value and returns true, or returns false when there is none.
-  using Write = bool (*)(Text& to, const Arguments& arguments, const RequestInfo& request);
-
-  std::string_view name;
-  Write write;
-};
-
-// Null when there is no such command. Any thread.
-const Command* find_command(std::string_view name);
-// Whether the brackets hold a pattern of the time rather than headers.
-bool takes_time(const Command& command);
+// Appends a command's value and returns true, or returns false when there is none.
+using WriteCommand = bool (*)(Text& to, const Arguments& arguments, const RequestInfo& request);
+// Null for a name that format_commands() does not have. Any thread.
+WriteCommand find_writer(std::string_view name);
 
 }  // namespace mizzen::proxy
