@@ -57,11 +57,11 @@ Result<std::unique_ptr<DnsProxy>> DnsProxy::start(io::Loop& loop, DnsProxyOption
   DnsProxy* raw = made.get();
   MIZZEN_TRY(
       made->socket_,
-      io::Datagram::bind(loop, made->options_.listen, {},
+      io::Datagram::bind(loop, made->options_.listen,
                          [raw](std::span<const std::byte> bytes, const io::Address& from,
                                const io::Address& to) { raw->on_query(text(bytes), from, to); }));
   MIZZEN_TRY(made->upstream_,
-             io::Datagram::bind(loop, io::Address::any(0), {},
+             io::Datagram::bind(loop, io::Address::any(0),
                                 [raw](std::span<const std::byte> bytes, const io::Address& from,
                                       const io::Address&) { raw->on_reply(text(bytes), from); }));
   return made;

@@ -36,7 +36,7 @@ class DnsProxyTest : public ::testing::Test {
   DnsProxyTest() {
     // A name server that answers whatever it is asked with one address, or not at all.
     server_ = *io::Datagram::bind(
-        loop_, *io::Address::parse_ip("127.0.0.1", 0), {},
+        loop_, *io::Address::parse_ip("127.0.0.1", 0),
         [this](std::span<const std::byte> bytes, const io::Address& from, const io::Address&) {
           ++asked_;
           const auto query = net::dns::parse_query(text(bytes));
@@ -47,7 +47,7 @@ class DnsProxyTest : public ::testing::Test {
               text(bytes), *query, {.addresses = {0x01020304}, .canonical = {}});
           (void)server_->send(std::as_bytes(std::span(reply)), from);
         });
-    client_ = *io::Datagram::bind(loop_, *io::Address::parse_ip("127.0.0.1", 0), {},
+    client_ = *io::Datagram::bind(loop_, *io::Address::parse_ip("127.0.0.1", 0),
                                   [this](std::span<const std::byte> bytes, const io::Address&,
                                          const io::Address&) { reply_ = text(bytes); });
     DnsProxyOptions options;

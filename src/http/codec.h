@@ -201,7 +201,6 @@ class ClientCodec : public Codec {
   // Another handler hears the stream from now on; must not be null.
   virtual void rebind(StreamId id, StreamEvents* events) = 0;
   // How many streams the peer lets us have at once.
-  virtual std::size_t max_streams() const = 0;
 };
 
 // `events` must outlive the codec.

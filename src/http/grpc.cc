@@ -95,37 +95,6 @@ GrpcCode grpc_code_of(Code code) {
   return GrpcCode::kUnknown;
 }
 
-Code code_of(GrpcCode code) {
-  switch (code) {
-    case GrpcCode::kInvalidArgument:
-    case GrpcCode::kOutOfRange:
-      return Code::kInvalid;
-    case GrpcCode::kDeadlineExceeded:
-      return Code::kTimeout;
-    case GrpcCode::kNotFound:
-      return Code::kNotFound;
-    case GrpcCode::kAlreadyExists:
-      return Code::kExists;
-    case GrpcCode::kPermissionDenied:
-      return Code::kDenied;
-    case GrpcCode::kUnauthenticated:
-      return Code::kUnauthenticated;
-    case GrpcCode::kResourceExhausted:
-      return Code::kLimit;
-    case GrpcCode::kFailedPrecondition:
-    case GrpcCode::kAborted:
-      return Code::kConflict;
-    case GrpcCode::kUnimplemented:
-      return Code::kUnsupported;
-    case GrpcCode::kUnavailable:
-      return Code::kUnavailable;
-    case GrpcCode::kCancelled:
-      return Code::kClosed;
-    default:
-      return Code::kInternal;
-  }
-}
-
 std::optional<GrpcStatus> grpc_status_of(const Headers& headers) {
   auto text = headers.get("grpc-status");
   if (!text) return std::nullopt;

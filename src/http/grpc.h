@@ -50,7 +50,6 @@ std::string_view to_camel_string(GrpcCode code);
 GrpcCode grpc_code_of_http(int http_status);
 // And Envoy's, for HTTP errors made here for a gRPC caller (429 and 502-504 are UNAVAILABLE).
 GrpcCode grpc_code_of(Code code);
-Code code_of(GrpcCode code);
 
 // grpc-status and grpc-message of trailers, or of a trailers-only response. Nothing without
 // grpc-status.

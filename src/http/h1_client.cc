@@ -8,8 +8,6 @@ namespace mizzen::http {
 namespace h1 {
 namespace {
 
-constexpr int kMaxInterim = 100;  // interim responses to one request
-
 class Client final : public Connection<ClientCodec> {
  public:
   using Connection::Connection;
@@ -20,7 +18,6 @@ class Client final : public Connection<ClientCodec> {
     ++id_;
     stream_ = events;
     in_ = In::kHead;
-    interim_ = 0;
     output_done_ = false;
     head_request_ = head.method == "HEAD";
     connect_ = head.is_connect();
@@ -66,7 +63,10 @@ class Client final : public Connection<ClientCodec> {
     if (id == id_ && stream_ != nullptr) stream_ = events;
   }
 
-  std::size_t max_streams() const override { return 1; }
+  // What waits for a tunnel to be accepted counts, or nothing would hold its sender back.
+  std::size_t buffered(StreamId id) const override {
+    return Connection::buffered(id) + (id == id_ ? early_.size() : 0);
+  }
 
   void drain() override {
     keep_alive_ = false;
@@ -84,7 +84,6 @@ class Client final : public Connection<ClientCodec> {
     auto framing = parse_response(text, options_, head);
     if (!framing) return std::unexpected(framing.error());
     if (head.is_informational()) {
-      if (++interim_ > kMaxInterim) return std::unexpected(Refusal{502, "too many 1xx responses"});
       stream_->on_informational(std::move(head));
       return {};
     }
@@ -129,7 +128,6 @@ class Client final : public Connection<ClientCodec> {
   }
 
   std::string early_;  // tunnel bytes sent before the peer accepted
-  int interim_ = 0;
   bool early_end_ = false;
   bool head_request_ = false;
   bool tunnel_ = false;

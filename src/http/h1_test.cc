@@ -433,6 +433,31 @@ TEST(H1Client, Responses) {
   }
 }
 
+// Else a client could fill the memory of a proxy whose upstream does not answer.
+TEST(H1Client, WhatWaitsForATunnelHoldsItsSenderBack) {
+  ConnectionRecorder recorder;
+  StreamRecorder stream;
+  CodecOptions options;
+  options.limits.send_buffer = 1000;
+  auto client = make_h1_client(options, &recorder);
+  RequestHead head;
+  head.method = "GET";
+  head.authority = "a";
+  head.path = "/";
+  head.upgrade = "thing";
+  const StreamId id = client->submit(head, false, &stream);
+  pull(*client);
+  client->send_data(id, std::string(1500, 'x'), false);
+  EXPECT_EQ(client->buffered(id), 1500u);
+  EXPECT_EQ(pull(*client), "");
+  ASSERT_TRUE(
+      client->feed("HTTP/1.1 101 Switching\r\nupgrade: thing\r\nconnection: upgrade\r\n\r\n"));
+  EXPECT_EQ(client->buffered(id), 1500u);
+  EXPECT_EQ(pull(*client).size(), 1500u);
+  EXPECT_EQ(client->buffered(id), 0u);
+  EXPECT_TRUE(stream.log.ends_with("writable")) << stream.log;
+}
+
 TEST(H1, UpgradePassesBytesBothWaysAndHalfCloses) {
   ConnectionRecorder at_server;
   ConnectionRecorder at_client;

@@ -58,7 +58,6 @@ class Client final : public Bound<ClientCodec> {
     return session_.submit(head, end, events);
   }
   void rebind(StreamId id, StreamEvents* events) override { session_.rebind(id, events); }
-  std::size_t max_streams() const override { return session_.max_streams(); }
 };
 
 }  // namespace

@@ -192,12 +192,6 @@ const HeaderField* Headers::end() const {
   return storage_ == nullptr ? nullptr : storage_->fields.data() + storage_->fields.size();
 }
 
-std::size_t Headers::text_bytes() const {
-  std::size_t bytes = 0;
-  for (const HeaderField& field : *this) bytes += field.name.size() + field.value.size();
-  return bytes;
-}
-
 void Headers::clear() {
   names_ = 0;
   if (storage_ != nullptr) storage_->reset();

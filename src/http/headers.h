@@ -74,8 +74,6 @@ class Headers {
   const HeaderField* end() const;
   std::size_t size() const { return static_cast<std::size_t>(end() - begin()); }
   bool empty() const { return size() == 0; }
-  // Names and values together, in bytes.
-  std::size_t text_bytes() const;
 
   // Copies text into the arena; the view lives as long as the arena's content.
   std::string_view intern(std::string_view text);

@@ -54,18 +54,12 @@ void put_source(msghdr* message, int level, int type, const Info& info) {
 }  // namespace
 
 Result<std::unique_ptr<Datagram>> Datagram::bind(Loop& loop, const Address& address,
-                                                 const DatagramOptions& options, Receive receive) {
+                                                 Receive receive) {
   sockaddr_storage storage;
   socklen_t length = address.to_sockaddr(&storage);
   if (!address.is_ip()) return fail(Code::kInvalid, "not an IP address: " + address.to_string());
   UniqueFd fd(::socket(storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return std::unexpected(errno_error("socket", errno));
-  int one = 1;
-  if (options.reuse_port) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-  if (options.mark != 0 &&
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
-    return std::unexpected(errno_error("SO_MARK", errno));
-  }
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0) {
     return std::unexpected(errno_error("bind udp " + address.to_string(), errno));
   }

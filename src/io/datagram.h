@@ -10,11 +10,6 @@
 
 namespace mizzen::io {
 
-struct DatagramOptions {
-  bool reuse_port = false;
-  std::uint32_t mark = 0;  // SO_MARK
-};
-
 // Loop thread only. Destroying closes; not from inside `receive` (use Loop::dispose()).
 class Datagram final : private FdHandler {
  public:
@@ -24,7 +19,7 @@ class Datagram final : private FdHandler {
       std::function<void(std::span<const std::byte> bytes, const Address& from, const Address& to)>;
 
   static Result<std::unique_ptr<Datagram>> bind(Loop& loop, const Address& address,
-                                                const DatagramOptions& options, Receive receive);
+                                                Receive receive);
   static Result<std::unique_ptr<Datagram>> adopt(Loop& loop, UniqueFd fd, Receive receive);
   ~Datagram();
 

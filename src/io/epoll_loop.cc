@@ -118,12 +118,11 @@ void EpollLoop::foresee(std::span<const epoll_event> coming) const {
   }
 }
 
-bool EpollLoop::run_once(Duration max_wait) {
+void EpollLoop::run_once(Duration max_wait) {
   now_ = system_clock().mono();
   std::array<epoll_event, kEventsPerTurn> events;
   int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, wait_millis(max_wait));
   now_ = system_clock().mono();
-  bool ran = false;
   for (int i = 0; i < count; ++i) {
     auto fd = static_cast<std::uint32_t>(events[i].data.u64);
     if (static_cast<int>(fd) == wakeup_.get()) {
@@ -137,13 +136,11 @@ bool EpollLoop::run_once(Duration max_wait) {
     if (entry.handler == nullptr || entry.generation != events[i].data.u64 >> 32) continue;
     unsigned what = translate(events[i].events);
     if (what == 0) continue;
-    ran = true;
     foresee(std::span(events).subspan(static_cast<std::size_t>(i) + 1,
                                       static_cast<std::size_t>(count - i - 1)));
     entry.handler->on_events(what);
   }
-  ran |= finish_turn();
-  return ran;
+  finish_turn();
 }
 
 Signals::Signals(Loop& loop, std::vector<int> signals, std::function<void(int)> fn)

@@ -15,25 +15,22 @@ namespace mizzen::io {
 namespace {
 
 constexpr int kAcceptsPerTurn = 64;
+constexpr int kBacklog = 4096;
+constexpr mode_t kSocketMode = 0600;
 constexpr Duration kPauseWithoutFds = std::chrono::milliseconds(100);
 
 Status set_options(int fd, Family family, const ListenOptions& options) {
-  if (options.mark != 0) {
-    MIZZEN_CHECKED(set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(options.mark), "SO_MARK"));
-  }
   if (family == Family::kUnix) return {};
   bool v4 = family == Family::kIpv4;
   MIZZEN_CHECKED(set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"));
-  if (options.no_delay) {  // accepted sockets inherit it
-    MIZZEN_CHECKED(set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"));
-  }
+  // Accepted sockets inherit it.
+  MIZZEN_CHECKED(set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"));
   if (options.reuse_port) {
     MIZZEN_CHECKED(set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"));
   }
   if (!v4) {
     MIZZEN_CHECKED(set_option(fd, SOL_IPV6, IPV6_V6ONLY, options.v6_only, "IPV6_V6ONLY"));
   }
-  if (options.free_bind) MIZZEN_CHECKED(set_option(fd, SOL_IP, IP_FREEBIND, 1, "IP_FREEBIND"));
   if (options.transparent) {
     MIZZEN_CHECKED(set_option(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, 1,
                               "IP_TRANSPARENT"));
@@ -76,9 +73,9 @@ Result<UniqueFd> listen_socket(const Address& address, const ListenOptions& opti
     return std::unexpected(errno_error("bind " + address.to_string(), errno));
   }
   if (address.is_unix() && address.path()[0] != '@') {
-    ::chmod(std::string(address.path()).c_str(), static_cast<mode_t>(options.unix_mode));
+    ::chmod(std::string(address.path()).c_str(), kSocketMode);
   }
-  if (::listen(fd.get(), options.backlog) != 0) {
+  if (::listen(fd.get(), kBacklog) != 0) {
     return std::unexpected(errno_error("listen on " + address.to_string(), errno));
   }
   return fd;
@@ -106,19 +103,7 @@ Listener::Listener(Loop& loop, UniqueFd fd, Accept accept)
 
 Listener::~Listener() { loop_.unwatch(fd_.get()); }
 
-void Listener::pause(bool paused) {
-  if (paused_ == paused) return;
-  paused_ = paused;
-  retry_.cancel();
-  if (paused) {
-    loop_.unwatch(fd_.get());
-  } else {
-    resume();
-  }
-}
-
 void Listener::resume() {
-  if (paused_) return;
   if (auto status = loop_.watch_level(fd_.get(), this); !status) {
     log::warning("io", "listener {}: {}", address_.to_string(), status.error().message);
     retry_.arm(kPauseWithoutFds);
@@ -126,7 +111,7 @@ void Listener::resume() {
 }
 
 void Listener::on_events(unsigned) {
-  for (int i = 0; i < kAcceptsPerTurn && !paused_; ++i) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
     sockaddr_storage storage;
     socklen_t length = sizeof storage;
     UniqueFd fd(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length,

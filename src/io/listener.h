@@ -10,20 +10,17 @@
 namespace mizzen::io {
 
 struct ListenOptions {
-  int backlog = 4096;
   bool reuse_port = false;   // SO_REUSEPORT: one listener per worker
   bool transparent = false;  // IP_TRANSPARENT (and IPV6_): for TPROXY
-  bool free_bind = false;    // IP_FREEBIND
   bool v6_only = false;
-  std::uint32_t mark = 0;  // SO_MARK
-  int unix_mode = 0600;    // of the path; an old socket file is replaced
-  bool no_delay = true;    // TCP_NODELAY on accepted sockets
 };
 
-// Opens and binds a listening socket, without a loop (to hand it to another process or thread).
+// Opens and binds a listening socket, without a loop (to hand it to another process or thread). A
+// path becomes a socket of its owner alone (mode 0600) in place of an old one that nobody serves;
+// accepted TCP sockets have TCP_NODELAY.
 Result<UniqueFd> listen_socket(const Address& address, const ListenOptions& options = {});
 
-// Accepts until destroyed or paused; goes on after running out of descriptors (with a short pause).
+// Accepts until destroyed; goes on after running out of descriptors (with a short pause).
 class Listener final : private FdHandler {
  public:
   // Called on the loop for each connection; may destroy the Listener by Loop::dispose() only.
@@ -37,7 +34,6 @@ class Listener final : private FdHandler {
 
   // The bound address: with the port that the kernel chose.
   const Address& address() const { return address_; }
-  void pause(bool paused);
   int fd() const { return fd_.get(); }
 
  private:
@@ -50,7 +46,6 @@ class Listener final : private FdHandler {
   Accept accept_;
   Address address_;
   Timer retry_;
-  bool paused_ = false;
 };
 
 }  // namespace mizzen::io

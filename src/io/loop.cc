@@ -97,8 +97,8 @@ void Loop::post(std::function<void()> fn) {
   wake();
 }
 
-bool Loop::run_posted() {
-  if (!has_posted()) return false;
+void Loop::run_posted() {
+  if (!has_posted()) return;
   std::vector<std::function<void()>> batch;
   {
     std::lock_guard lock(posted_mutex_);
@@ -106,11 +106,10 @@ bool Loop::run_posted() {
     posted_count_.store(0, std::memory_order_release);
   }
   for (auto& fn : batch) fn();
-  return true;
 }
 
-bool Loop::run_tasks() {
-  if (tasks_.next_ == &tasks_) return false;
+void Loop::run_tasks() {
+  if (tasks_.next_ == &tasks_) return;
   // Moves the ring to a head of its own: tasks may cancel each other, and what they schedule waits.
   Task batch(*this, nullptr, nullptr);
   batch.next_ = tasks_.next_;
@@ -123,24 +122,16 @@ bool Loop::run_tasks() {
     task->function_(task->object_);  // may destroy the task
   }
   batch.next_ = batch.previous_ = nullptr;
-  return true;
 }
 
-bool Loop::finish_turn() {
-  std::size_t armed = timers_.size();
+void Loop::finish_turn() {
   timers_.advance(now_);
-  bool ran = armed != timers_.size();
-  ran |= run_posted();
-  ran |= run_tasks();
-  if (!deferred_.empty()) {
-    empty_out(deferred_, [](auto& fn) { fn(); });
-    ran = true;
-  }
+  run_posted();
+  run_tasks();
+  if (!deferred_.empty()) empty_out(deferred_, [](auto& fn) { fn(); });
   if (!graveyard_.empty()) {
     empty_out(graveyard_, [](Grave& grave) { grave.destroy(grave.object); });
-    ran = true;
   }
-  return ran;
 }
 
 void Loop::bury() {

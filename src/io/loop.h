@@ -89,8 +89,8 @@ class Loop {
   bool stopped() const { return stopped_.load(std::memory_order_acquire); }
 
   // One turn: waits for events at most `max_wait` (or until the next timer), runs them, then
-  // timers, then posted and deferred work, then disposes. Returns whether anything ran.
-  virtual bool run_once(Duration max_wait) = 0;
+  // timers, then posted and deferred work, then disposes.
+  virtual void run_once(Duration max_wait) = 0;
 
   // Turns until `done()` or until `limit` has passed on this loop's clock; whether it was done.
   bool run_until(const std::function<bool()>& done, Duration limit);
@@ -136,8 +136,7 @@ class Loop {
  protected:
   explicit Loop(MonoTime start);
   virtual void wake() = 0;  // any thread
-  // Shared tail of a turn; whether anything ran.
-  bool finish_turn();
+  void finish_turn();       // the tail of a turn, which all loops share
   bool has_work() const {
     return !deferred_.empty() || !graveyard_.empty() || tasks_.next_ != &tasks_;
   }
@@ -154,8 +153,8 @@ class Loop {
     void (*destroy)(void*);
   };
   struct OneShot;
-  bool run_tasks();
-  bool run_posted();
+  void run_tasks();
+  void run_posted();
 
   TimerWheel timers_;
   Task tasks_;  // head of a ring
@@ -174,7 +173,7 @@ class EpollLoop final : public Loop {
   EpollLoop();  // aborts when the kernel has no descriptor left for it
   ~EpollLoop() override;
 
-  bool run_once(Duration max_wait) override;
+  void run_once(Duration max_wait) override;
   WallTime wall() const override;
   Status watch(int fd, FdHandler* handler) override;
   Status watch_level(int fd, FdHandler* handler) override;

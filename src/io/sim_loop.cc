@@ -7,7 +7,7 @@ namespace mizzen::io {
 SimLoop::SimLoop() : Loop(FakeClock().mono()) {}
 SimLoop::~SimLoop() { drop_work(); }
 
-bool SimLoop::run_once(Duration max_wait) {
+void SimLoop::run_once(Duration max_wait) {
   if (!has_work() && !has_posted()) {
     Duration step = max_wait;
     if (auto next = timers().next()) step = std::min(step, *next - now_);
@@ -16,7 +16,7 @@ bool SimLoop::run_once(Duration max_wait) {
     if (step > Duration::zero()) clock_.advance(step);
   }
   now_ = clock_.mono();
-  return finish_turn();
+  finish_turn();
 }
 
 void SimLoop::settle() {

@@ -15,7 +15,7 @@ class SimLoop final : public Loop {
   SimLoop();
   ~SimLoop() override;
   // Does not wait: moves the clock by up to `max_wait` when there is nothing to run.
-  bool run_once(Duration max_wait) override;
+  void run_once(Duration max_wait) override;
   // Turns until nothing is left but timers.
   void settle();
   // Runs all that happens within `by`.

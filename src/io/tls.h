@@ -84,9 +84,6 @@ struct TlsServerOptions {
   std::string cipher_suites;                 // OpenSSL's list for TLS 1.2; "" for the default
   std::string curves;                        // OpenSSL's list; "" for the default
   std::shared_ptr<ServerSessions> sessions;  // null: no resumption
-  // Another context for this SNI (lower case, may be ""); null: this one. Called during the
-  // handshake.
-  std::function<TlsContextRef(std::string_view sni)> select;
 };
 
 struct TlsClientOptions {

@@ -77,30 +77,6 @@ int alpn_callback(SSL* ssl, const unsigned char** out, unsigned char* out_length
   return SSL_TLSEXT_ERR_OK;
 }
 
-std::string sni_of_hello(SSL* ssl) {
-  const unsigned char* bytes = nullptr;
-  std::size_t size = 0;
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1 || size < 5) {
-    return {};
-  }
-  // RFC 6066 3: list length, type 0, name length, name.
-  std::size_t length = static_cast<std::size_t>(bytes[3]) << 8 | bytes[4];
-  if (bytes[2] != 0 || length > size - 5) return {};
-  return lower({reinterpret_cast<const char*>(bytes + 5), length});
-}
-
-int hello_callback(SSL* ssl, int*, void*) {
-  TlsHandshake* handshake = handshake_of(ssl);
-  TlsContextRef other = handshake->context->select(sni_of_hello(ssl));
-  if (!other || !other->server || other == handshake->context) return SSL_CLIENT_HELLO_SUCCESS;
-  SSL_set_SSL_CTX(ssl, other->ctx.get());
-  SSL_set_verify(ssl, other->verify_mode, nullptr);
-  SSL_set_min_proto_version(ssl, static_cast<int>(SSL_CTX_get_min_proto_version(other->ctx.get())));
-  SSL_set_max_proto_version(ssl, static_cast<int>(SSL_CTX_get_max_proto_version(other->ctx.get())));
-  handshake->context = std::move(other);
-  return SSL_CLIENT_HELLO_SUCCESS;
-}
-
 int new_session_callback(SSL* ssl, SSL_SESSION* session) {
   TlsHandshake* handshake = handshake_of(ssl);
   if (handshake == nullptr || !handshake->context->sessions) return 0;
@@ -235,6 +211,16 @@ std::string_view TlsContext::choose_alpn(std::string_view offered) const {
   return {reinterpret_cast<const char*>(chosen), size};
 }
 
+namespace {
+
+// A list of what is revoked says nothing where nobody is trusted in the first place.
+Status check_revoked(const std::string& crl_pem, const std::string& trust_bundle_pem) {
+  if (crl_pem.empty() || !trust_bundle_pem.empty()) return {};
+  return fail(Code::kInvalid, "revocation list: no trust bundle to hold it against");
+}
+
+}  // namespace
+
 Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   using ClientCert = TlsServerOptions::ClientCert;
   auto context = std::make_shared<TlsContext>();
@@ -243,6 +229,7 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   if (!context->ctx) return pki::openssl_fail(Code::kInternal, "TLS context");
   SSL_CTX* ctx = context->ctx.get();
   MIZZEN_CHECKED(use_common(ctx, options));
+  MIZZEN_CHECKED(check_revoked(options.crl_pem, options.trust_bundle_pem));
   MIZZEN_CHECKED(use_identity(ctx, options.identity, context.get()));
   MIZZEN_CHECKED(use_choices(options, *context));
   if (options.client_cert != ClientCert::kNone) {
@@ -263,12 +250,10 @@ Result<TlsContextRef> make_tls_server_context(const TlsServerOptions& options) {
   context->check = options.check;
   context->alpn_wire = alpn_to_wire(options.alpn);
   if (!options.alpn.empty()) SSL_CTX_set_alpn_select_cb(ctx, &alpn_callback, nullptr);
-  context->select = options.select;
-  if (options.select) SSL_CTX_set_client_hello_cb(ctx, &hello_callback, nullptr);
   set_session_scope(ctx, options, *context);
   context->server_sessions = options.sessions;
-  context->resumes_x25519 = options.sessions && !options.select &&
-                            options.max_version == TlsVersion::k13 && options.curves.empty();
+  context->resumes_x25519 =
+      options.sessions && options.max_version == TlsVersion::k13 && options.curves.empty();
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);  // tickets are numbers of sessions, if anything
   SSL_CTX_set_num_tickets(ctx, options.sessions ? 1 : 0);
   if (options.sessions) {
@@ -285,6 +270,7 @@ Result<TlsContextRef> make_tls_client_context(const TlsClientOptions& options) {
   if (!context->ctx) return pki::openssl_fail(Code::kInternal, "TLS context");
   SSL_CTX* ctx = context->ctx.get();
   MIZZEN_CHECKED(use_common(ctx, options));
+  MIZZEN_CHECKED(check_revoked(options.crl_pem, options.trust_bundle_pem));
   if (!options.identity.chain_pem.empty()) {
     MIZZEN_CHECKED(use_identity(ctx, options.identity, context.get()));
   }

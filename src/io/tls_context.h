@@ -74,7 +74,6 @@ class TlsContext {
   std::shared_ptr<ServerSessions> server_sessions;
   std::array<unsigned char, 32> scope{};  // of the sessions: the same peers would be trusted
   bool resumes_x25519 = false;            // whether TlsResumption may answer
-  std::function<TlsContextRef(std::string_view sni)> select;
   std::shared_ptr<const PeerCertificate> local;
   std::vector<ServerCertificate> choices;  // when a server has several
   bool holds_revoked = false;              // chains are looked up in lists

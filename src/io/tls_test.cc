@@ -242,30 +242,6 @@ TEST(Tls, VerifiesTheHostName) {
       << wrong.client->error_->message;
 }
 
-TEST(Tls, SelectsAContextBySni) {
-  SimLoop loop;
-  auto other_options = server_options();
-  other_options.identity = identity("spiffe://cluster.local/ns/b/sa/other", {"other.test"});
-  other_options.alpn = {"istio"};
-  other_options.client_cert = TlsServerOptions::ClientCert::kNone;
-  auto other = must(make_tls_server_context(other_options));
-  auto options = server_options();
-  options.select = [other](std::string_view sni) { return sni == "other.test" ? other : nullptr; };
-  auto server = must(make_tls_server_context(options));
-  auto client_settings = client_options();
-  client_settings.verify_host = true;
-  auto client = must(make_tls_client_context(client_settings));
-  Pair one(loop, server, client, {.sni = "other.test"});
-  Pair two(loop, server, client, {.sni = "server.test"});
-  loop.settle();
-  ASSERT_TRUE(one.server->open_);
-  EXPECT_EQ(one.server->stream_->tls()->alpn, "istio");
-  EXPECT_FALSE(one.server->stream_->tls()->peer);
-  EXPECT_EQ(one.server->stream_->tls()->local->uri(), "spiffe://cluster.local/ns/b/sa/other");
-  ASSERT_TRUE(two.server->open_);
-  EXPECT_EQ(two.server->stream_->tls()->alpn, "mizzen-h2");
-}
-
 TEST(Tls, RefusesRevokedCertificates) {
   const WallTime from(std::chrono::sys_days{std::chrono::year{2025} / 6 / 1});
   const auto ttl = std::chrono::hours(24 * 3000);
@@ -404,6 +380,19 @@ TEST(Tls, RefusesBadMaterialByName) {
   options.trust_bundle_pem = "nonsense";
   EXPECT_NE(make_tls_server_context(options).error().message.find("trust bundle"),
             std::string::npos);
+  // What is revoked of nobody that is trusted would never be looked at.
+  options = server_options();
+  options.trust_bundle_pem.clear();
+  options.accept_untrusted = true;
+  options.crl_pem = "list";
+  EXPECT_EQ(make_tls_server_context(options).error().message,
+            "revocation list: no trust bundle to hold it against");
+  auto client = client_options();
+  client.trust_bundle_pem.clear();
+  client.insecure = true;
+  client.crl_pem = "list";
+  EXPECT_EQ(make_tls_client_context(client).error().message,
+            "revocation list: no trust bundle to hold it against");
 }
 
 TEST(Tls, OverSocketsWithManyConnections) {

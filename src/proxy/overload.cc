@@ -41,12 +41,14 @@ Overload::Overload(ConnectionLimits limits) {
   for (const auto& [name, most] : limits.by_listener) listeners_[name].most = most;
 }
 
-Overload::Verdict Overload::admit(std::string_view listener, PlaceRef& place) {
-  if (level_.load(std::memory_order_relaxed) >= kRefuse) return Verdict::kNoDescriptors;
+Overload::Verdict Overload::admit(std::string_view listener, Exempt exempt, PlaceRef& place) {
+  if (!exempt.from_descriptors && level_.load(std::memory_order_relaxed) >= kRefuse) {
+    return Verdict::kNoDescriptors;
+  }
   if (all_.most == 0 && listeners_.empty()) return Verdict::kAdmitted;
   auto found = listeners_.find(listener);
   Count* own = found == listeners_.end() ? nullptr : &found->second;
-  Count* all = all_.most == 0 ? nullptr : &all_;
+  Count* all = all_.most == 0 || exempt.from_all ? nullptr : &all_;
   if (all != nullptr && !Place::take(*all)) return Verdict::kOverAll;
   if (own != nullptr && !Place::take(*own)) {
     if (all != nullptr) all->now.fetch_sub(1, std::memory_order_relaxed);

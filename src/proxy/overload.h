@@ -29,8 +29,13 @@ class Overload {
   explicit Overload(ConnectionLimits limits);
 
   enum class Verdict : std::uint8_t { kAdmitted, kOverAll, kOverListener, kNoDescriptors };
+  // What does not hold for a listener.
+  struct Exempt {
+    bool from_all = false;          // ConnectionLimits::all
+    bool from_descriptors = false;  // refusal when they run short
+  };
   // For a new connection at `listener`; fills `place` when there are limits.
-  Verdict admit(std::string_view listener, PlaceRef& place);
+  Verdict admit(std::string_view listener, Exempt exempt, PlaceRef& place);
   // New requests are answered by the proxy itself.
   bool sheds_requests() const { return level_.load(std::memory_order_relaxed) >= kShedRequests; }
 

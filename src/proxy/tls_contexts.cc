@@ -105,8 +105,8 @@ Result<io::TlsContextRef> TlsContexts::server(const Snapshot& snapshot, const Do
                                               bool http) {
   const TlsCommon& common = tls.common;
   MIZZEN_TRY(Secrets secrets, find_secrets(snapshot, common));
-  std::uint64_t key =
-      common.version_hash * 4 + (http ? 2 : 0) + (tls.require_client_certificate ? 1 : 0);
+  std::uint64_t key = common.version_hash * 8 + (tls.resumes ? 4 : 0) + (http ? 2 : 0) +
+                      (tls.require_client_certificate ? 1 : 0);
   std::lock_guard lock(mutex_);
   Made& made = servers_[key];
   if (made.context && made.certificate == secrets.certificate_hash() &&
@@ -134,7 +134,8 @@ Result<io::TlsContextRef> TlsContexts::server(const Snapshot& snapshot, const Do
   options.min_version = version(common.minimum, io::TlsVersion::k12);
   options.max_version = version(common.maximum, io::TlsVersion::k13);
   options.cipher_suites = common.cipher_suites;
-  if (!made.sessions) made.sessions = io::make_server_sessions();
+  options.curves = common.curves;
+  if (!made.sessions && tls.resumes) made.sessions = io::make_server_sessions();
   options.sessions = made.sessions;
   MIZZEN_TRY(made.context, io::make_tls_server_context(options));
   made.certificate = secrets.certificate_hash();
@@ -162,6 +163,7 @@ Result<io::TlsContextRef> TlsContexts::client(const Snapshot& snapshot, const Up
   options.min_version = version(common.minimum, io::TlsVersion::k12);
   options.max_version = version(common.maximum, io::TlsVersion::k13);
   options.cipher_suites = common.cipher_suites;
+  options.curves = common.curves;
   MIZZEN_TRY(made.context, io::make_tls_client_context(options));
   made.certificate = secrets.certificate_hash();
   made.validation = secrets.validation_hash();

@@ -40,7 +40,6 @@ enum class UpstreamFault : std::uint8_t {
   kRemoteReset,            // UR: RST_STREAM
   kRemoteRefused,          // UR: RST_STREAM REFUSED_STREAM, or above the last id of a GOAWAY
   kProtocolError,          // UPE: what the peer sent does not parse
-  kMaxDuration,            // UMSDR
 };
 
 struct UpstreamFailure {

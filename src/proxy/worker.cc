@@ -96,7 +96,7 @@ void Worker::accept(std::string_view listener, std::unique_ptr<io::Stream> strea
   if (found == nullptr) return;
   stats_.count("mizzen_downstream_connections_total");
   PlaceRef place;
-  if (!admit(found->name, place)) return stream->abort();
+  if (!admit(*found, place)) return stream->abort();
   auto arrival =
       std::make_unique<Arrival>(*this, std::move(found), std::move(stream), std::move(place));
   Arrival& started = *arrival;
@@ -104,8 +104,10 @@ void Worker::accept(std::string_view listener, std::unique_ptr<io::Stream> strea
   started.start();
 }
 
-bool Worker::admit(std::string_view listener, PlaceRef& place) {
-  switch (shared_.overload.admit(listener, place)) {
+bool Worker::admit(const Listener& listener, PlaceRef& place) {
+  const Overload::Exempt exempt{.from_all = listener.ignores_global_limit,
+                                .from_descriptors = listener.bypasses_overload};
+  switch (shared_.overload.admit(listener.name, exempt, place)) {
     case Overload::Verdict::kAdmitted:
       return true;
     case Overload::Verdict::kOverAll:

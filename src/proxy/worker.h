@@ -108,7 +108,7 @@ class Worker {
   void flush_all();
   void tell_sessions();
   void wake_lookups();
-  bool admit(std::string_view listener, PlaceRef& place);
+  bool admit(const Listener& listener, PlaceRef& place);
 
   io::Loop& loop_;
   WorkerShared& shared_;

@@ -92,7 +92,7 @@ Result<std::unique_ptr<Server>> Server::start(io::Loop& loop, const Store& store
                                               const io::Address& address) {
   auto server = std::unique_ptr<Server>(new Server(store, outside));
   auto socket = io::Datagram::bind(
-      loop, address, {},
+      loop, address,
       [raw = server.get()](std::span<const std::byte> bytes, const io::Address& from,
                            const io::Address&) {
         raw->receive({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, from);

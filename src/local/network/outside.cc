@@ -201,7 +201,7 @@ void OutsideServer::resolve(std::uint64_t id, const std::string& query) {
     lookups_.erase(found);
   };
   auto socket = io::Datagram::bind(
-      loop_, io::Address::any(0), {},
+      loop_, io::Address::any(0),
       [this, id, finish](std::span<const std::byte> bytes, const io::Address&, const io::Address&) {
         if (!lookups_.contains(id)) return;
         reply_bytes(id, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});

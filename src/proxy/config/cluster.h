@@ -121,7 +121,6 @@ struct Cluster {
   std::vector<TransportSocketMatch> socket_matches;  // in order
   std::optional<SocketAddr> bind_source;             // 127.0.0.6 of Istio's inbound clusters
   std::optional<TcpKeepalive> keepalive;
-  std::uint32_t buffer_limit = 1 << 20;
 
   UpstreamHttp http = UpstreamHttp::kHttp1;
   http::HeaderCase header_case = http::HeaderCase::kLower;

@@ -213,8 +213,13 @@ void compile_outlier(const envoy::config::cluster::v3::OutlierDetection& proto, 
   out.max_ejection_jitter = duration_of(proto.max_ejection_time_jitter());
 }
 
-void compile_common_http(const envoy::config::core::v3::HttpProtocolOptions& proto,
-                         Cluster& cluster) {
+Status compile_common_http(const envoy::config::core::v3::HttpProtocolOptions& proto,
+                           Cluster& cluster) {
+  if (proto.has_max_stream_duration()) {
+    return fail(Code::kUnsupported,
+                "common_http_protocol_options.max_stream_duration: is not supported for clusters; "
+                "write max_stream_duration of the route");
+  }
   if (proto.has_idle_timeout()) {
     Duration idle = duration_of(proto.idle_timeout());
     cluster.http_idle_timeout = idle == Duration::zero() ? std::nullopt : std::optional(idle);
@@ -224,6 +229,10 @@ void compile_common_http(const envoy::config::core::v3::HttpProtocolOptions& pro
   }
   const Duration most = duration_of(proto.max_connection_duration());
   if (most > Duration::zero()) cluster.max_connection_duration = most;
+  if (proto.has_max_headers_count()) {
+    cluster.http_limits.header_count = proto.max_headers_count().value();
+  }
+  return {};
 }
 
 void compile_protocols(const envoy::config::core::v3::Http1ProtocolOptions& http1,
@@ -247,7 +256,7 @@ Status compile_http(const Proto& proto, const CompileContext& context, Cluster& 
   if (proto.has_max_requests_per_connection()) {
     cluster.max_requests_per_connection = proto.max_requests_per_connection().value();
   }
-  compile_common_http(proto.common_http_protocol_options(), cluster);
+  MIZZEN_CHECKED(compile_common_http(proto.common_http_protocol_options(), cluster));
   for (const auto& [name, any] : proto.typed_extension_protocol_options()) {
     if (!any.Is<HttpProtocolOptions>()) {
       return fail(Code::kUnsupported, fmt::format("typed_extension_protocol_options['{}']: {} is "
@@ -255,7 +264,7 @@ Status compile_http(const Proto& proto, const CompileContext& context, Cluster& 
                                                   name, any.type_url()));
     }
     MIZZEN_TRY(auto options, unpack<HttpProtocolOptions>(any, context));
-    compile_common_http(options.common_http_protocol_options(), cluster);
+    MIZZEN_CHECKED(compile_common_http(options.common_http_protocol_options(), cluster));
     const auto& fixed = options.explicit_http_config();
     const auto& same = options.use_downstream_protocol_config();
     compile_protocols(fixed.http_protocol_options(), fixed.http2_protocol_options(), cluster);
@@ -381,9 +390,6 @@ Status compile_connection(const Proto& proto, Cluster& cluster) {
   if (proto.has_connect_timeout()) cluster.connect_timeout = duration_of(proto.connect_timeout());
   if (cluster.connect_timeout <= Duration::zero()) {
     return fail(Code::kInvalid, "connect_timeout: must be more than 0");
-  }
-  if (proto.has_per_connection_buffer_limit_bytes()) {
-    cluster.buffer_limit = proto.per_connection_buffer_limit_bytes().value();
   }
   if (proto.upstream_bind_config().has_source_address()) {
     const auto& source = proto.upstream_bind_config().source_address();

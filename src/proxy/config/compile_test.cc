@@ -64,6 +64,9 @@ TEST(Clusters, Errors) {
             "connect_timeout: must be more than 0");
   EXPECT_EQ(cluster_error("{name: a, health_checks: [{timeout: 1s, interval: 1s}]}"),
             "health_checks: Cluster.health_checks is not supported by this proxy");
+  EXPECT_EQ(cluster_error("{name: a, common_http_protocol_options: {max_stream_duration: 1s}}"),
+            "common_http_protocol_options.max_stream_duration: is not supported for clusters; "
+            "write max_stream_duration of the route");
   EXPECT_EQ(cluster_error(R"(
 name: a
 load_assignment:
@@ -222,7 +225,10 @@ TEST(Listeners, Errors) {
 ListenerProto with_log(const std::string& config) {
   ListenerProto listener;
   listener.ParseFromString(bytes_of<ListenerProto>(
-      "{name: l, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, access_log: [{"
+      "{name: l, address: {socket_address: {address: 1.2.3.4, port_value: 1}}, "
+      "default_filter_chain: {filters: [{name: t, typed_config: {'@type': type.googleapis.com/"
+      "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: c}}]}, "
+      "access_log: [{"
       "name: envoy.access_loggers.file, typed_config: {'@type': type.googleapis.com/"
       "envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/null, log_format: " +
       config + "}}]}"));

@@ -31,12 +31,13 @@ constexpr Entry kListenerEntries[] = {
     {"envoy.config.listener.v3.Listener",
      "name address additional_addresses internal_listener filter_chains default_filter_chain "
      "use_original_dst "
-     "per_connection_buffer_limit_bytes listener_filters listener_filters_timeout "
+     "listener_filters listener_filters_timeout "
      "continue_on_listener_filters_timeout transparent bind_to_port traffic_direction access_log "
      "metadata stat_prefix deprecated_v1 reuse_port enable_reuse_port "
      "max_connections_to_accept_per_socket_event bypass_overload_manager ignore_global_conn_limit "
      "connection_balance_config",
-     "tcp_backlog_size drain_type freebind tcp_fast_open_queue_length socket_options enable_mptcp"},
+     "per_connection_buffer_limit_bytes tcp_backlog_size drain_type freebind "
+     "tcp_fast_open_queue_length socket_options enable_mptcp"},
     {"envoy.config.listener.v3.FilterChain",
      "filter_chain_match filters transport_socket metadata name transport_socket_connect_timeout"},
     {"envoy.config.listener.v3.FilterChainMatch",
@@ -94,8 +95,9 @@ constexpr Entry kFilterEntries[] = {
      "max_requests_per_connection",
      "headers_with_underscores_action"},
     {"envoy.config.core.v3.Http1ProtocolOptions",
-     "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers",
-     "allow_chunked_length override_stream_error_on_invalid_http_message use_balsa_parser "
+     "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format",
+     "enable_trailers allow_chunked_length override_stream_error_on_invalid_http_message "
+     "use_balsa_parser "
      "allow_custom_methods send_fully_qualified_url"},
     {"envoy.config.core.v3.Http2ProtocolOptions",
      "max_concurrent_streams initial_stream_window_size initial_connection_window_size "
@@ -198,7 +200,7 @@ constexpr Entry kRouteEntries[] = {
 
 constexpr Entry kClusterEntries[] = {
     {"envoy.config.cluster.v3.Cluster",
-     "name alt_stat_name type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes "
+     "name alt_stat_name type eds_cluster_config connect_timeout "
      "lb_policy load_assignment max_requests_per_connection circuit_breakers "
      "common_http_protocol_options http_protocol_options http2_protocol_options "
      "upstream_http_protocol_options typed_extension_protocol_options dns_refresh_rate "
@@ -208,7 +210,7 @@ constexpr Entry kClusterEntries[] = {
      "common_lb_config transport_socket transport_socket_matches metadata "
      "upstream_connection_options wait_for_warm_on_init protocol_selection "
      "close_connections_on_host_health_failure ignore_health_on_host_removal",
-     "use_tcp_for_dns_lookups dns_resolution_config "
+     "per_connection_buffer_limit_bytes use_tcp_for_dns_lookups dns_resolution_config "
      "typed_dns_resolver_config dns_resolvers track_timeout_budgets track_cluster_stats "
      "preconnect_policy lrs_server"},
     {"envoy.config.cluster.v3.Cluster.CommonLbConfig",
@@ -275,15 +277,15 @@ constexpr Entry kTlsEntries[] = {
      "validation_context_sds_secret_config combined_validation_context alpn_protocols",
      "key_log"},
     {"envoy.extensions.transport_sockets.tls.v3.TlsParameters",
-     "tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites",
-     "ecdh_curves signature_algorithms"},
+     "tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites ecdh_curves",
+     "signature_algorithms"},
     {"envoy.extensions.transport_sockets.tls.v3.TlsCertificate", "certificate_chain private_key",
      "watched_directory ocsp_staple signed_certificate_timestamp"},
     {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
      "trusted_ca verify_certificate_hash verify_certificate_spki match_typed_subject_alt_names "
      "match_subject_alt_names crl "
      "trust_chain_verification system_root_certs",
-     "watched_directory allow_expired_certificate only_verify_leaf_cert_crl max_verify_depth"},
+     "watched_directory allow_expired_certificate only_verify_leaf_cert_crl"},
     {"envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context"},
 };
 

@@ -71,7 +71,8 @@ struct Listener {
   Inspector http_inspector;
   std::optional<Duration> inspect_timeout = std::chrono::seconds(15);  // 0 in proto: none
   bool continue_on_inspect_timeout = false;
-  std::uint32_t buffer_limit = 1 << 20;
+  bool ignores_global_limit = false;  // ConnectionLimits::all does not hold for it
+  bool bypasses_overload = false;     // goes on when descriptors run short
   std::vector<FilterChain> chains;
   std::optional<FilterChain> default_chain;
   std::vector<AccessLog> access_logs;  // for connections that never reached a chain

@@ -193,9 +193,8 @@ Result<CompiledListener> compile_listener(std::string_view bytes, Warnings* warn
     listener->inspect_timeout = timeout == Duration::zero() ? std::nullopt : std::optional(timeout);
   }
   listener->continue_on_inspect_timeout = from.continue_on_listener_filters_timeout();
-  if (from.has_per_connection_buffer_limit_bytes()) {
-    listener->buffer_limit = from.per_connection_buffer_limit_bytes().value();
-  }
+  listener->ignores_global_limit = from.ignore_global_conn_limit();
+  listener->bypasses_overload = from.bypass_overload_manager();
   for (int i = 0; i < from.listener_filters_size(); ++i) {
     auto status = compile_listener_filter(from.listener_filters(i), context, *listener);
     if (!status) return std::unexpected(status.error().in(fmt::format("listener_filters[{}]", i)));

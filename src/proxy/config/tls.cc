@@ -146,6 +146,10 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
   common.alpn.assign(proto.alpn_protocols().begin(), proto.alpn_protocols().end());
   common.minimum = version_of(proto.tls_params().tls_minimum_protocol_version());
   common.maximum = version_of(proto.tls_params().tls_maximum_protocol_version());
+  for (const auto& curve : proto.tls_params().ecdh_curves()) {
+    if (!common.curves.empty()) common.curves += ':';
+    common.curves += curve;
+  }
   for (const auto& suite : proto.tls_params().cipher_suites()) {
     if (!common.cipher_suites.empty()) common.cipher_suites += ':';
     common.cipher_suites += suite;
@@ -190,6 +194,8 @@ Result<std::shared_ptr<const DownstreamTls>> compile_downstream_tls(
   auto made = std::make_shared<DownstreamTls>();
   MIZZEN_TRY(made->common, compile_common(proto.common_tls_context(), context));
   made->require_client_certificate = proto.require_client_certificate().value();
+  made->resumes =
+      !proto.disable_stateless_session_resumption() && !proto.disable_stateful_session_resumption();
   if (made->common.certificate_secret.empty() && !made->common.certificate) {
     return fail(Code::kInvalid, "transport_socket: a server needs a certificate");
   }

@@ -50,12 +50,14 @@ struct TlsCommon {
   TlsVersion minimum = TlsVersion::kAuto;
   TlsVersion maximum = TlsVersion::kAuto;
   std::string cipher_suites;  // OpenSSL's list, empty: default
+  std::string curves;         // likewise
   std::uint64_t version_hash = 0;
 };
 
 struct DownstreamTls {
   TlsCommon common;
   bool require_client_certificate = false;
+  bool resumes = true;  // false: neither tickets nor session ids, whichever was switched off
 };
 
 struct UpstreamTls {

@@ -25,8 +25,6 @@ std::uint32_t flag_of(UpstreamFault fault) {
       return bit(Flag::kUR);
     case UpstreamFault::kProtocolError:
       return bit(Flag::kUPE);
-    case UpstreamFault::kMaxDuration:
-      return bit(Flag::kUMSDR);
   }
   return 0;
 }
@@ -51,8 +49,6 @@ std::string_view reset_reason(UpstreamFault fault) {
       return "remote refused stream reset";
     case UpstreamFault::kProtocolError:
       return "protocol error";
-    case UpstreamFault::kMaxDuration:
-      return "max duration timeout";
   }
   return "unknown";
 }

@@ -15,7 +15,6 @@ bool retries_failure(const Policy& policy, const UpstreamFailure& failure) {
   switch (failure.fault) {
     case UpstreamFault::kOverflow:
     case UpstreamFault::kNoHealthyUpstream:
-    case UpstreamFault::kMaxDuration:
       return false;
     case UpstreamFault::kConnectFailure:
     case UpstreamFault::kConnectTimeout:

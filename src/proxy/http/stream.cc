@@ -107,7 +107,7 @@ void Stream::take_mesh_headers() {
 
 bool Stream::accept_head() {
   take_mesh_headers();
-  if (worker().shared().overload.sheds_requests()) {
+  if (worker().shared().overload.sheds_requests() && !connection_.listener()->bypasses_overload) {
     worker().stats().count("mizzen_downstream_requests_shed_total");
     reply(503, "envoy overloaded", "overload", Flag::kOM);
     return false;

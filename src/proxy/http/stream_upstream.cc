@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::uint32_t kMostInformational = 100;  // 1xx of one request
 constexpr std::size_t kMostKept = 1024 * 1024;     // of a request's body, for retries
-constexpr std::size_t kMostBuffered = 256 * 1024;  // in one direction, before the source waits
+// In one direction, before the source waits: on_writable() comes for those who passed it.
+constexpr std::size_t kMostBuffered = http::Limits().send_buffer;
 
 const SocketAddr* first_host(const ClusterEntry& entry) {
   if (entry.endpoints == nullptr) return nullptr;
@@ -180,7 +181,7 @@ void Stream::on_trailers(http::Headers&& trailers) {
   if (state_ == State::kDone || response_ended_) return;
   trailers_ = std::move(trailers);
   has_trailers_ = true;
-  if (state_ == State::kForwarding) mirror();
+  mirror();
   if (call_) call_->send_trailers(trailers_);
 }
 

@@ -130,6 +130,38 @@ TEST(Headers, AdmitsAtTheEdge) {
   EXPECT_EQ(head.headers.get_or("x-request-id", ""), "00000000-0000-4001-8000-000000000002");
 }
 
+// As Envoy documents xff_num_trusted_hops: without the peer's own address N + 1 from the right,
+// with it N; who has sent fewer is the peer.
+TEST(Headers, TheClientBehindTrustedHops) {
+  struct Case {
+    bool edge;
+    std::uint32_t hops;
+    const char* forwarded;
+    const char* client;
+  };
+  const Case cases[] = {
+      {false, 0, "1.1.1.1, 2.2.2.2", "2.2.2.2"}, {false, 1, "1.1.1.1, 2.2.2.2", "1.1.1.1"},
+      {false, 2, "1.1.1.1, 2.2.2.2", "9.9.9.9"}, {false, 0, "nonsense", "9.9.9.9"},
+      {false, 1, "nonsense,2.2.2.2", "9.9.9.9"}, {false, 0, nullptr, "9.9.9.9"},
+      {true, 0, "1.1.1.1, 2.2.2.2", "9.9.9.9"},  {true, 1, "1.1.1.1, 2.2.2.2", "2.2.2.2"},
+      {true, 2, "1.1.1.1, 2.2.2.2", "1.1.1.1"},  {true, 3, "1.1.1.1, 2.2.2.2", "9.9.9.9"},
+      {true, 1, "nonsense", "9.9.9.9"},          {true, 1, nullptr, "9.9.9.9"},
+  };
+  for (const Case& c : cases) {
+    HttpSettings settings;
+    settings.use_remote_address = c.edge;
+    settings.xff_trusted_hops = c.hops;
+    ConnectionInfo connection;
+    connection.remote = *io::Address::parse("9.9.9.9:999");
+    http::RequestHead head;
+    if (c.forwarded != nullptr) head.headers.add("x-forwarded-for", c.forwarded);
+    io::Address remote;
+    std::uint64_t random[2] = {1, 2};
+    admit_request(head, settings, connection, random, remote);
+    EXPECT_EQ(remote.ip(), c.client) << c.edge << c.hops << (c.forwarded ? c.forwarded : "");
+  }
+}
+
 TEST(Headers, AppendsTheClientCertificate) {
   HttpSettings settings;
   settings.forward_client_cert = HttpSettings::ClientCert::kAppendForward;

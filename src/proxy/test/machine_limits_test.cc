@@ -140,18 +140,30 @@ TEST(Limits, AnIdleStreamIsAnsweredByWhoIsAtFault) {
 TEST(Limits, ConnectionsOfAListener) {
   WorkerShared shared(ConnectionLimits{0, {{"l", 1}}});
   PlaceRef first, second;
-  EXPECT_EQ(shared.overload.admit("l", first), Overload::Verdict::kAdmitted);
-  EXPECT_EQ(shared.overload.admit("l", second), Overload::Verdict::kOverListener);
-  EXPECT_EQ(shared.overload.admit("other", second), Overload::Verdict::kAdmitted);
+  EXPECT_EQ(shared.overload.admit("l", {}, first), Overload::Verdict::kAdmitted);
+  EXPECT_EQ(shared.overload.admit("l", {}, second), Overload::Verdict::kOverListener);
+  EXPECT_EQ(shared.overload.admit("other", {}, second), Overload::Verdict::kAdmitted);
   first.reset();
-  EXPECT_EQ(shared.overload.admit("l", first), Overload::Verdict::kAdmitted);
+  EXPECT_EQ(shared.overload.admit("l", {}, first), Overload::Verdict::kAdmitted);
 }
 
 TEST(Limits, ConnectionsOfAllListeners) {
   Overload overload(ConnectionLimits{1, {{"l", 5}}});
   PlaceRef first, second;
-  EXPECT_EQ(overload.admit("l", first), Overload::Verdict::kAdmitted);
-  EXPECT_EQ(overload.admit("x", second), Overload::Verdict::kOverAll);
+  EXPECT_EQ(overload.admit("l", {}, first), Overload::Verdict::kAdmitted);
+  EXPECT_EQ(overload.admit("x", {}, second), Overload::Verdict::kOverAll);
+}
+
+TEST(Limits, AListenerMayBeExempt) {
+  Overload overload(ConnectionLimits{1, {}});
+  PlaceRef first, second, third;
+  EXPECT_EQ(overload.admit("l", {}, first), Overload::Verdict::kAdmitted);
+  EXPECT_EQ(overload.admit("admin", {.from_all = true}, second), Overload::Verdict::kAdmitted);
+  EXPECT_EQ(overload.admit("l", {}, third), Overload::Verdict::kOverAll);
+  overload.set_descriptors(96, 100);
+  EXPECT_EQ(overload.admit("admin", {.from_all = true}, third), Overload::Verdict::kNoDescriptors);
+  EXPECT_EQ(overload.admit("admin", {.from_all = true, .from_descriptors = true}, third),
+            Overload::Verdict::kAdmitted);
 }
 
 TEST(Limits, ShortOfDescriptorsRequestsGiveWayFirst) {

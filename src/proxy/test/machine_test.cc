@@ -82,6 +82,91 @@ TEST(Machine, RetriesUntilItWorks) {
   EXPECT_EQ(bench.up->seen[2].headers.get_or("x-envoy-attempt-count", ""), "3");
 }
 
+// Whoever reads it must see that something is missing.
+TEST(Machine, AnAnswerThatBreaksOffIsNotEnded) {
+  for (const bool chunked : {false, true}) {
+    Bench bench;
+    bench.configure({route_to("/", "c")});
+    bench.connect();
+    bench.up->script.push_back([chunked](auto& call) {
+      call.later([&call, chunked] {
+        http::ResponseHead head;
+        head.status = 200;
+        if (!chunked) head.headers.add("content-length", "10");
+        call.events.on_upstream_head(std::move(head), false);
+        call.events.on_upstream_data("part", false);
+        call.events.on_upstream_failed({UpstreamFault::kConnectionTermination, "", true});
+      });
+    });
+    const std::string answer = bench.ask(kGet);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << answer;
+    EXPECT_TRUE(answer.ends_with(chunked ? "4\r\npart\r\n" : "part")) << answer;
+    EXPECT_TRUE(bench.closed);
+  }
+}
+
+TEST(Machine, WhatAStrangerSaysForTheMeshIsNotBelieved) {
+  Bench bench;
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(200, "one"); });
+  bench.ask(
+      "GET / HTTP/1.1\r\nhost: a\r\nx-envoy-peer-metadata: CgA=\r\n"
+      "x-envoy-peer-metadata-id: me\r\nx-mizzen-protocol: 1.0\r\n\r\n");
+  ASSERT_EQ(bench.up->seen.size(), 1u);
+  for (const char* name :
+       {"x-envoy-peer-metadata", "x-envoy-peer-metadata-id", "x-mizzen-protocol"}) {
+    EXPECT_FALSE(bench.up->seen[0].headers.has(name)) << name;
+  }
+}
+
+// It cannot be sent again, so it is not; but the first time it is sent whole.
+TEST(Machine, ABodyTooLargeToKeepGoesOnce) {
+  Bench bench;
+  auto route = route_to("/", "c");
+  route.forward.retry = route::RetryPolicy{};
+  route.forward.retry->on = route::RetryPolicy::k5xx;
+  route.forward.retry->attempts = 2;
+  bench.configure({route});
+  bench.connect();
+  ScriptedUpstream::Call* first = nullptr;
+  bench.up->script.push_back([&first](auto& call) { first = &call; });
+  bench.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1310720\r\n\r\n");
+  const std::string piece(64 * 1024, 'x');
+  for (int i = 0; i < 20; ++i) bench.send(piece);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(first->body.size(), 1310720u);
+  EXPECT_TRUE(first->ended);
+  first->answer(503, "no");
+  bench.loop.advance(std::chrono::seconds(1));
+  EXPECT_TRUE(bench.received().ends_with("no"));
+  EXPECT_EQ(bench.up->seen.size(), 1u);
+}
+
+// Its trailers may come after the answer has begun.
+TEST(Machine, AMirrorGetsARequestThatEndsByTrailers) {
+  Bench bench;
+  route::Route route = route_to("/", "c");
+  route.forward.mirrors.push_back({.cluster = "c"});
+  bench.configure({route});
+  bench.connect();
+  ScriptedUpstream::Call* first = nullptr;
+  bench.up->script.push_back([&first](auto& call) { first = &call; });
+  ScriptedUpstream::Call* copy = nullptr;
+  bench.up->script.push_back([&copy](auto& call) { copy = &call; });
+  bench.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  ASSERT_NE(first, nullptr);
+  http::ResponseHead head;
+  head.status = 200;
+  first->events.on_upstream_head(std::move(head), false);
+  bench.loop.settle();
+  EXPECT_EQ(bench.up->seen.size(), 1u);
+  bench.send("0\r\nx-end: 1\r\n\r\n");
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->body, "abc");
+  EXPECT_TRUE(first->ended);
+}
+
 TEST(Machine, TimesOut) {
   Bench bench;
   route::Route route = route_to("/", "c");
