@@ -3,9 +3,9 @@
 // A codec does no I/O and owns no clock. Its owner reads a socket and calls feed(), writes what
 // output() shows and reports it with drained(). All of one codec is used from one thread.
 //
-// Events are raised only from inside feed(), end_of_input() and drained(), never from inside
-// submit(), respond(), send_*(), consumed() or reset(). A handler may call any of these latter
-// methods, on any stream, but must not call the former three nor destroy the codec.
+// Events are raised only from inside feed(), end_of_input(), connection_lost() and drained(), never
+// from inside submit(), respond(), send_*(), consumed() or reset(). A handler may call any of these
+// latter methods, on any stream, but must not call the former four nor destroy the codec.
 //
 // Back-pressure. Inwards: every byte given to on_data() counts as held until consumed() says so;
 // HTTP/2 opens its window only then, HTTP/1 stops asking for input (wants_input()) while more than
@@ -101,9 +101,9 @@ class StreamEvents {
 
 class ConnectionEvents {
  public:
-  // Server: a request's head. `end`: it has no body and no trailers; never set for an upgrade or
-  // CONNECT, whose bytes come only after it was accepted. Returns who hears the rest;
-  // null refuses the stream (HTTP/2: REFUSED_STREAM; HTTP/1: the connection ends).
+  // Server: a request's head. `end`: it has no body and no trailers. An upgrade's or CONNECT's
+  // bytes come after it was accepted on HTTP/1, on HTTP/2 whenever the peer sends them. Returns who
+  // hears the rest; null refuses the stream (HTTP/2: REFUSED_STREAM; HTTP/1: the connection ends).
   virtual StreamEvents* on_request(StreamId id, RequestHead&& head, bool end);
   // The peer takes no new streams on this connection (GOAWAY, or HTTP/1's "connection: close").
   // Streams it will not serve get on_reset() with retry_safe.
@@ -125,10 +125,10 @@ class Codec {
  public:
   virtual ~Codec() = default;
 
-  // Takes all of `bytes` (what cannot be handled yet is kept: at most what was fed after
-  // wants_input() had turned false). An error is the connection's: open streams had their
-  // on_reset(), what is left in output() (an error response, GOAWAY) should be written, then the
-  // connection closed. Nothing more may be fed after it.
+  // Takes all of `bytes` (what cannot be handled yet is kept: the beginning of a head, within its
+  // limits, and what was fed after wants_input() had turned false). An error is the connection's:
+  // open streams had their on_reset(), what is left in output() (an error response, GOAWAY) should
+  // be written, then the connection closed. Nothing more may be fed after it.
   virtual Status feed(std::string_view bytes) = 0;
   // CodecOptions::heads_per_turn kept input back: call feed({}) in the next turn.
   virtual bool wants_turn() const { return false; }
@@ -139,6 +139,9 @@ class Codec {
   virtual bool wants_input() const = 0;
   // The peer closed its sending side. Streams that cannot end properly get on_reset().
   virtual void end_of_input() = 0;
+  // The connection is gone, both ways: every open stream gets on_reset() (kClosed), whatever it
+  // still waits for. Before the owner lets go of a codec that others have streams on.
+  virtual void connection_lost() = 0;
 
   // Fills `to` with output in order and returns how many entries it filled; 0 when there is none.
   virtual std::size_t output(std::span<iovec> to) = 0;
@@ -152,7 +155,8 @@ class Codec {
   // all calls with an id: a stream may have ended meanwhile.
   virtual void reset(StreamId id, ResetCode code) = 0;
   virtual void consumed(StreamId id, std::size_t bytes) = 0;
-  // Bytes of this stream's body not yet drained.
+  // What this stream has sent and the owner not drained yet, in bytes: on HTTP/1 with heads and
+  // chunk lines, on HTTP/2 the body's that are in no frame yet (at most 64 KiB more are).
   virtual std::size_t buffered(StreamId id) const = 0;
 
   // Graceful end: no new streams, those there are go on (GOAWAY, "connection: close"). HTTP/1

@@ -84,6 +84,8 @@ void feed_in_pieces(CodecType& codec, std::string_view input, std::size_t step) 
     (void)pull(codec);
   }
   if (status) codec.end_of_input();
+  codec.connection_lost();
+  if (codec.open_streams() != 0) __builtin_trap();
   (void)pull(codec);
 }
 

@@ -48,7 +48,7 @@ std::string_view to_camel_string(GrpcCode code);
 
 // The mapping of grpc/doc/http-grpc-status-mapping.md, for responses without grpc-status.
 GrpcCode grpc_code_of_http(int http_status);
-// And Envoy's, for HTTP errors made here for a gRPC caller (429 and 502-504 are UNAVAILABLE).
+// What an error of ours is to a gRPC caller.
 GrpcCode grpc_code_of(Code code);
 
 // grpc-status and grpc-message of trailers, or of a trailers-only response. Nothing without

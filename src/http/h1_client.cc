@@ -35,14 +35,7 @@ class Client final : public Connection<ClientCodec> {
     } else if (!end) {
       framing = BodyFraming::kChunked;
     }
-    if (end && !declared &&
-        (head.method == "POST" || head.method == "PUT" || head.method == "PATCH")) {
-      RequestHead with_length = head.clone();
-      with_length.headers.add_borrowed("content-length", "0");
-      write_request(out_, with_length, framing, options_);
-    } else {
-      write_request(out_, head, framing, options_);
-    }
+    write(head, end, framing);
     start_output(framing, length);
     if (end) end_output();
     note_work();
@@ -91,7 +84,11 @@ class Client final : public Connection<ClientCodec> {
     // A 2xx opens a tunnel only for CONNECT; an Upgrade needs its 101.
     const bool connected = connect_ && head.status >= 200 && head.status < 300;
     if (head.status == 101 || connected) return accept(std::move(head));
-    if (tunnel_) end_output();
+    if (tunnel_) {  // refused: what was sent for it is nobody's, and so is what follows
+      keep_alive_ = false;
+      early_.clear();
+      end_output();
+    }
     start_body(head, *framing);
     const bool end = in_ == In::kWaiting;
     stream_->on_response(std::move(head), end);
@@ -99,6 +96,21 @@ class Client final : public Connection<ClientCodec> {
   }
 
  private:
+  void write(const RequestHead& head, bool end, BodyFraming framing) {
+    const bool declared = head.headers.has("content-length");
+    const bool wants_length =
+        end && (head.method == "POST" || head.method == "PUT" || head.method == "PATCH");
+    if (declared ? !tunnel_ : !wants_length) return write_request(out_, head, framing, options_);
+    RequestHead changed = head.clone();
+    if (tunnel_) {
+      // What follows is the tunnel's: a length would let it begin in the middle of something else.
+      changed.headers.remove("content-length");
+    } else {
+      changed.headers.add_borrowed("content-length", "0");
+    }
+    write_request(out_, changed, framing, options_);
+  }
+
   std::expected<void, Refusal> accept(ResponseHead&& head) {
     if (!tunnel_) return std::unexpected(Refusal{502, "101 without an upgrade"});
     begin_opaque();

@@ -170,6 +170,16 @@ void Connection<Interface>::handle_end() {
 }
 
 template <class Interface>
+void Connection<Interface>::connection_lost() {
+  work_noted_ = false;
+  keep_alive_ = false;
+  std::string().swap(kept_);
+  in_events_ = true;
+  break_stream(Code::kClosed, "the connection was closed");
+  in_events_ = false;
+}
+
+template <class Interface>
 void Connection<Interface>::break_stream(Code code, std::string_view why, bool retry_safe) {
   in_ = In::kClosed;
   StreamEvents* broken = std::exchange(stream_, nullptr);

@@ -20,6 +20,7 @@ class Connection : public Interface {
   Status feed(std::string_view bytes) override;
   bool wants_input() const override;
   void end_of_input() override;
+  void connection_lost() override;
   std::size_t output(std::span<iovec> to) override { return out_.show(to); }
   void drained(std::size_t bytes) override;
   void send_data(StreamId id, std::string_view bytes, bool end) override;

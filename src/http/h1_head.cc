@@ -30,7 +30,7 @@ struct Scan {
   Framing framing;
   std::string_view host;
   std::string_view upgrade;
-  std::string_view nominated;  // the Connection field, when it names more than the usual
+  std::vector<std::string_view> nominated;  // Connection fields that name more than the usual
   int hosts = 0;
   bool upgrade_wanted = false;  // Connection: upgrade
   bool close = false;
@@ -58,8 +58,9 @@ Outcome take_coding(Scan& scan, std::string_view value) {
   return {};
 }
 
-void take_connection(Scan& scan, std::string_view value) {
-  while (!value.empty()) {
+void take_connection(Scan& scan, const std::string_view field) {
+  bool nominates = false;
+  for (std::string_view value = field; !value.empty();) {
     const std::size_t comma = value.find(',');
     const std::string_view token = trim(value.substr(0, comma));
     if (equals_ignore_case(token, "close")) {
@@ -69,11 +70,11 @@ void take_connection(Scan& scan, std::string_view value) {
     } else if (equals_ignore_case(token, "upgrade")) {
       scan.upgrade_wanted = true;
     } else if (!token.empty() && !equals_ignore_case(token, "te")) {
-      scan.nominated = value;
+      nominates = true;
     }
-    if (comma == std::string_view::npos) return;
-    value.remove_prefix(comma + 1);
+    value.remove_prefix(comma == value.npos ? value.size() : comma + 1);
   }
+  if (nominates) scan.nominated.push_back(field);
 }
 
 enum class Place : std::uint8_t { kKeep, kDrop };
@@ -205,10 +206,11 @@ bool may_be_nominated(std::string_view name) {
 }
 
 void drop_nominated(const Scan& scan, Headers& headers) {
-  if (scan.nominated.empty()) return;
-  headers.remove_if([&scan](const HeaderField& field) {
-    return may_be_nominated(field.name) && list_has_token(scan.nominated, field.name);
-  });
+  for (const std::string_view names : scan.nominated) {
+    headers.remove_if([names](const HeaderField& field) {
+      return may_be_nominated(field.name) && list_has_token(names, field.name);
+    });
+  }
 }
 
 Outcome finish(Scan& scan, bool http10, Headers& headers) {
@@ -273,7 +275,7 @@ std::optional<Protocol> parse_version(std::string_view text) {
   return std::nullopt;
 }
 
-// The request line in [at, end), end at its carriage return.
+// `line` without its carriage return.
 Outcome parse_request_line(std::string_view line, const CodecOptions& options, RequestHead& to) {
   const std::size_t first = line.find(' ');
   if (first == std::string_view::npos) return refuse(400, "invalid request line");

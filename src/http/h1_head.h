@@ -47,12 +47,16 @@ std::expected<Framing, Refusal> parse_response(std::string_view head, const Code
 std::expected<void, Refusal> parse_trailers(std::string_view lines, const Limits& limits,
                                             Headers& to);
 
-// How a message that we write says where its body ends.
+// How a message says where its body ends.
 enum class BodyFraming : std::uint8_t { kNone, kLength, kChunked, kUntilClose, kOpaque };
 
+// These append whole lines, names in the case that `options` asks for, without the fields that are
+// a connection's own, and with those that `body` and an upgrade need (of a WebSocket without a key
+// also that: it came as an extended CONNECT, RFC 8441).
 void write_request(Output& to, const RequestHead& head, BodyFraming body,
                    const CodecOptions& options);
-// `keep_alive` as the connection goes on; `http10`: the client is of that version.
+// `keep_alive` as the connection goes on; `http10`: the client is of that version; `upgrade`: what
+// it was granted, or empty.
 void write_response(Output& to, const ResponseHead& head, BodyFraming body, bool keep_alive,
                     bool http10, std::string_view upgrade, const CodecOptions& options);
 void write_fields(Output& to, const Headers& headers, const CodecOptions& options);

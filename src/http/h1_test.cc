@@ -433,65 +433,16 @@ TEST(H1Client, Responses) {
   }
 }
 
-// Else a client could fill the memory of a proxy whose upstream does not answer.
-TEST(H1Client, WhatWaitsForATunnelHoldsItsSenderBack) {
+TEST(H1Server, AllThatConnectionFieldsNameIsDropped) {
   ConnectionRecorder recorder;
-  StreamRecorder stream;
-  CodecOptions options;
-  options.limits.send_buffer = 1000;
-  auto client = make_h1_client(options, &recorder);
-  RequestHead head;
-  head.method = "GET";
-  head.authority = "a";
-  head.path = "/";
-  head.upgrade = "thing";
-  const StreamId id = client->submit(head, false, &stream);
-  pull(*client);
-  client->send_data(id, std::string(1500, 'x'), false);
-  EXPECT_EQ(client->buffered(id), 1500u);
-  EXPECT_EQ(pull(*client), "");
+  auto server = make_h1_server({}, &recorder);
   ASSERT_TRUE(
-      client->feed("HTTP/1.1 101 Switching\r\nupgrade: thing\r\nconnection: upgrade\r\n\r\n"));
-  EXPECT_EQ(client->buffered(id), 1500u);
-  EXPECT_EQ(pull(*client).size(), 1500u);
-  EXPECT_EQ(client->buffered(id), 0u);
-  EXPECT_TRUE(stream.log.ends_with("writable")) << stream.log;
-}
-
-TEST(H1, UpgradePassesBytesBothWaysAndHalfCloses) {
-  ConnectionRecorder at_server;
-  ConnectionRecorder at_client;
-  StreamRecorder stream;
-  auto server = make_h1_server({}, &at_server);
-  auto client = make_h1_client({}, &at_client);
-  RequestHead head;
-  head.method = "GET";
-  head.authority = "a";
-  head.path = "/";
-  head.upgrade = "thing";
-  const StreamId id = client->submit(head, false, &stream);
-  client->send_data(id, "early", false);
-  exchange(*client, *server);
-  ASSERT_EQ(at_server.requests.size(), 1u);
-  EXPECT_EQ(at_server.requests[0].head.upgrade, "thing");
-  EXPECT_FALSE(at_server.requests[0].end);
-  ResponseHead accepted;
-  accepted.status = 101;
-  server->respond(1, accepted, false);
-  server->send_data(1, "hello", false);
-  exchange(*client, *server);
-  EXPECT_EQ(stream.log, "response(101) data(hello)");
-  EXPECT_EQ(at_server.requests[0].stream->log, "data(early)");
-  client->send_data(id, "bye", true);
-  EXPECT_TRUE(client->output_ended());
-  exchange(*client, *server);
-  server->end_of_input();
-  EXPECT_EQ(at_server.requests[0].stream->log, "data(early) data(bye) end");
-  server->send_data(1, "last", true);
-  exchange(*client, *server);
-  client->end_of_input();
-  EXPECT_EQ(stream.log, "response(101) data(hello) data(last) end complete");
-  EXPECT_TRUE(at_server.requests[0].stream->log.ends_with("complete"));
+      server->feed("GET / HTTP/1.1\r\nhost: a\r\nConnection: x-a, x-b\r\n"
+                   "x-a: 1\r\nx-b: 2\r\nx-c: 3\r\nx-d: 4\r\nConnection: x-d\r\n\r\n"));
+  ASSERT_EQ(recorder.requests.size(), 1u);
+  const Headers& headers = recorder.requests[0].head.headers;
+  EXPECT_EQ(headers.size(), 1u);
+  EXPECT_EQ(headers.get_or("x-c", ""), "3");
 }
 
 TEST(H1Client, KeepsHeaderCaseWhenAsked) {

@@ -16,7 +16,9 @@ class Bound : public Interface {
   bool wants_input() const override { return session_.wants_input(); }
   bool wants_turn() const override { return session_.wants_turn(); }
   bool is_suspect() const override { return session_.is_suspect(); }
-  void end_of_input() override { session_.end_of_input(); }
+  // HTTP/2 has no half of a connection.
+  void end_of_input() override { session_.connection_lost(); }
+  void connection_lost() override { session_.connection_lost(); }
   std::size_t output(std::span<iovec> to) override { return session_.output(to); }
   void drained(std::size_t bytes) override { session_.drained(bytes); }
   void send_data(StreamId id, std::string_view bytes, bool end) override {

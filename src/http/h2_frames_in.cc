@@ -192,7 +192,11 @@ void Session::end_block() {
 void Session::end_request(StreamId id, HeadReader::Fault fault, bool end) {
   ++heads_;
   RequestHead& head = head_reader_.request;
-  const bool promised = head.content_length.value_or(0) > 0 && !head.is_connect();
+  if (head.content_length && (head.is_connect() || head_reader_.extended)) {
+    head.headers.remove("content-length");  // a tunnel's bytes are no content (RFC 9110 9.3.6)
+    head.content_length.reset();
+  }
+  const bool promised = head.content_length.value_or(0) > 0;
   if (fault == HeadReader::Fault::kNone && end && promised) fault = HeadReader::Fault::kMalformed;
   if (fault != HeadReader::Fault::kNone) {
     write_reset(static_cast<std::uint32_t>(id), fault == HeadReader::Fault::kTooLarge
@@ -210,7 +214,7 @@ void Session::end_request(StreamId id, HeadReader::Fault fault, bool end) {
   made->head_read = true;
   made->extended = head_reader_.extended;
   made->input_ended = end;
-  if (head.content_length && !head.is_connect()) {
+  if (head.content_length) {
     made->length = static_cast<std::int64_t>(*head.content_length);
   }
   // The handler may answer, and even reset, before it has been returned.

@@ -76,7 +76,7 @@ bool Session::wants_input() const {
   return streams_.size() > 0 || !(goaway_sent_ || goaway_received_);
 }
 
-void Session::end_of_input() {
+void Session::connection_lost() {
   work_noted_ = false;
   ended_ = true;
   in_events_ = true;

@@ -39,7 +39,7 @@ class Waiting {
   std::uint64_t mark_ = 0;
 };
 
-// `Server` or client by `is_server`. Both interfaces are served by Codec<Interface> in h2_codec.cc.
+// `Server` or client by `is_server`. Both interfaces are served by Bound<Interface> in h2_codec.cc.
 class Session {
  public:
   Session(const CodecOptions& options, ConnectionEvents* events, bool is_server);
@@ -48,7 +48,7 @@ class Session {
 
   Status feed(std::string_view bytes);
   bool wants_input() const;
-  void end_of_input();
+  void connection_lost();
   std::size_t output(std::span<iovec> to);
   void drained(std::size_t bytes);
   void send_data(StreamId id, std::string_view bytes, bool end);

@@ -394,12 +394,14 @@ TEST(H2, WebSocketRidesOnExtendedConnect) {
   head.path = "/chat";
   head.upgrade = "websocket";
   head.headers.add("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+  head.headers.add("content-length", "5");
   const StreamId id = pair.client->submit(head, false, &stream);
   pair.settle();
   ASSERT_EQ(pair.at_server.requests.size(), 1u);
   EXPECT_EQ(pair.at_server.requests[0].head.upgrade, "websocket");
   EXPECT_EQ(pair.at_server.requests[0].head.method, "GET");
   EXPECT_FALSE(pair.at_server.requests[0].head.headers.has("sec-websocket-key"));
+  EXPECT_FALSE(pair.at_server.requests[0].head.headers.has("content-length"));
   pair.server->respond(id, status(101), false);
   pair.server->send_data(id, "frame", false);
   pair.settle();

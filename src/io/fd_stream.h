@@ -7,11 +7,10 @@ namespace mizzen::io {
 
 class FdStream final : public Stream, private FdHandler {
  public:
-  // `fd` is non-blocking. `events`: readiness known already; `watched`: by another handler of
-  // `loop`, which this one replaces.
+  // `fd` is non-blocking.
   FdStream(Loop& loop, UniqueFd fd, bool is_socket, Address peer);
   ~FdStream() override;
-  Status start(unsigned events);
+  Status start(unsigned events);  // readiness that is known already
 
   void set_handler(StreamHandler* handler) override;
   IoResult read(std::span<std::byte> buffer) override;

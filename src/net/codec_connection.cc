@@ -37,9 +37,9 @@ void CodecConnection::close(const Error& why) {
   if (dead_) return;
   dead_ = true;
   stream_->set_handler(nullptr);
-  if (codec_ != nullptr && !failing_ && !input_ended_) {
+  if (codec_ != nullptr) {
     in_codec_ = true;
-    codec_->end_of_input();  // tells the open streams
+    codec_->connection_lost();  // tells the open streams
     in_codec_ = false;
   }
   on_dead(why);

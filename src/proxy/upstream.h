@@ -63,7 +63,8 @@ struct UpstreamInfo {
   bool mutual_tls = false;                          // both ends showed certificates
 };
 
-// What the request needs. Plain values; the upstream half copies what it keeps.
+// What the request needs. Plain values, copied where they are kept; what is pointed
+// to lives as long as the call.
 struct UpstreamAsk {
   SnapshotRef snapshot;  // keeps `entry` alive as long as the call lives
   const ClusterEntry* entry = nullptr;
@@ -161,7 +162,7 @@ class Upstream {
   virtual void drain() = 0;  // closes idle connections, makes no new pooled ones
 };
 
-// Made by src/proxy/upstream/. `shared` limits (D6) live in one object for all workers.
+// Made by src/proxy/upstream/. `limits` are one object for all workers.
 class SharedLimits;
 std::shared_ptr<SharedLimits> make_shared_limits();
 // `contexts` is shared by all workers and outlives them.

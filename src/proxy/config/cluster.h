@@ -131,7 +131,7 @@ struct Cluster {
   std::uint32_t max_requests_per_connection = 0;                      // 0: unlimited
   std::optional<Duration> max_connection_duration;                    // absent: none
   std::uint32_t max_concurrent_streams = 0;                           // 0: the peer's
-  // Whether a DestinationRule set HTTP/1 limits (D5): such a cluster's HTTP/1 requests keep a
+  // Whether a DestinationRule set HTTP/1 limits: such a cluster's HTTP/1 requests keep a
   // connection each, even between two Mizzens.
   bool http1_limits = false;
 

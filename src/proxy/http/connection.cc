@@ -328,7 +328,7 @@ void Connection::wake() {
 
 namespace {
 
-// The limits of http::Limits that a flood ran into, as counters.
+// The limits that a flood ran into, as counters.
 struct Violation {
   std::string_view name;
   std::string_view counter;

@@ -52,11 +52,12 @@ std::optional<std::string> GrpcWeb::request_data(std::string_view bytes) {
   return out;
 }
 
-void GrpcWeb::response_head(http::ResponseHead& head) const {
-  if (!head.headers.get_or("content-type", "").starts_with("application/grpc")) return;
+bool GrpcWeb::response_head(http::ResponseHead& head) const {
+  if (!head.headers.get_or("content-type", "").starts_with("application/grpc")) return false;
   head.headers.set("content-type", fmt::format("{}{}", text_ ? kText : kBinary, suffix_));
   head.headers.remove("content-length");
   head.content_length.reset();
+  return true;
 }
 
 std::string GrpcWeb::response_data(std::string_view bytes) const {

@@ -19,8 +19,8 @@ class GrpcWeb {
 
   // The bytes of gRPC in a part of the request's body; nothing when it is no base64.
   std::optional<std::string> request_data(std::string_view bytes);
-  // For the answer, local ones included; one that is no gRPC stays as it is.
-  void response_head(http::ResponseHead& head) const;
+  // For the answer, local ones included. False: it is no gRPC, and stays as it is to its end.
+  bool response_head(http::ResponseHead& head) const;
   std::string response_data(std::string_view bytes) const;
   // The frame that ends the body.
   std::string response_trailers(const http::Headers& trailers) const;

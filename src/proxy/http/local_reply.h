@@ -1,5 +1,5 @@
-// Answers that the proxy gives itself: the one place that maps what went wrong to status, body,
-// response flag, details and gRPC status. Envoy's words.
+// Answers that the proxy gives itself, in Envoy's words: what a failed upstream means as status,
+// body, response flag and details, and how any such answer looks to HTTP and to gRPC.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct LocalReply {
 // `retried`: this was not the first try.
 LocalReply reply_for(const UpstreamFailure& failure, bool retried);
 
-// "connection failure" as in "reset reason: ..."; static storage.
+// "remote connection failure" as in "reset reason: ..."; static storage.
 std::string_view reset_reason(UpstreamFault fault);
 
 // Fills `head` for `reply`: content-length and content-type as Envoy orders them; for a gRPC

@@ -488,7 +488,7 @@ void Stream::respond(bool end) {
   if (settings().always_set_request_id_in_response) {
     headers.set("x-request-id", request_.headers.get_or("x-request-id", ""));
   }
-  if (grpc_web_) grpc_web_->response_head(response_);
+  answers_grpc_web_ = grpc_web_ && grpc_web_->response_head(response_);
   finish_response(response_, settings(), worker().http_date());
   connection_.codec().respond(id_, response_, end);
   if (end) response_ended();

@@ -94,6 +94,7 @@ class Stream final : public http::StreamEvents,
   UpstreamAsk ask_upstream();
   void arm_try();
   void failed(const UpstreamFailure& failure);
+  void break_off(http::ResetCode code);  // what has begun is not ended
 
   // The answer.
   void reply(const LocalReply& reply);
@@ -153,6 +154,7 @@ class Stream final : public http::StreamEvents,
 
   std::unique_ptr<Lookup> lookup_;
   std::unique_ptr<GrpcWeb> grpc_web_;  // of a request that came as gRPC-Web
+  bool answers_grpc_web_ = false;      // and of its answer
   std::unique_ptr<UpstreamCall> call_;
   std::unique_ptr<RetryPlace> retry_place_;
   std::string body_;           // kept for retries, or while nothing can be sent yet

@@ -167,7 +167,11 @@ void Stream::send_web_body(std::string_view bytes, bool end) {
   auto decoded = grpc_web_->request_data(bytes);
   if (!decoded) {
     connection_.codec().consumed(id_, bytes.size());
-    if (response_started_) return;
+    if (response_started_) {
+      flag(Flag::kDPE);
+      info_.details = "grpc_base_64_decode_failed";
+      return break_off(http::ResetCode::kProtocolError);
+    }
     return reply(400, "Bad gRPC-web request, invalid base64 data.", "grpc_base_64_decode_failed");
   }
   if (decoded->size() < bytes.size()) {
@@ -189,8 +193,8 @@ void Stream::request_ended() {
   request_ended_ = true;
   request_end_ = now();
   info_.request_duration = request_end_ - started_;
-  if (timeout_.count() > 0 && !response_ended_ && state_ >= State::kForwarding)
-    arm(Limit::kRoute, timeout_);
+  const bool waits = !response_ended_ && !upgraded_ && state_ >= State::kForwarding;
+  if (timeout_.count() > 0 && waits) arm(Limit::kRoute, timeout_);
 }
 
 void Stream::on_upstream_host(const UpstreamInfo& info) {
@@ -250,7 +254,7 @@ void Stream::on_upstream_data(std::string_view data, bool end) {
   info_.bytes_sent += data.size();
   arm_idle();
   if (retry_ != nullptr && retry_->per_try_idle_timeout.count() > 0 && !upgraded_) arm_try();
-  if (grpc_web_) {
+  if (answers_grpc_web_) {
     connection_.codec().send_data(id_, grpc_web_->response_data(data), end);
   } else {
     connection_.codec().send_data(id_, data, end);
@@ -276,7 +280,7 @@ void Stream::on_upstream_trailers(http::Headers&& trailers) {
   response_trailers_ = std::move(trailers);
   info_.response_trailers = &response_trailers_;
   note_grpc_status(response_trailers_);
-  if (grpc_web_) {
+  if (answers_grpc_web_) {
     connection_.codec().send_data(id_, grpc_web_->response_trailers(response_trailers_), true);
   } else {
     connection_.codec().send_trailers(id_, response_trailers_);
@@ -302,10 +306,7 @@ void Stream::failed(const UpstreamFailure& failure) {
     info_.flags |= why.flags;
     info_.details =
         "upstream_reset_after_response_started{" + std::string(reset_reason(failure.fault)) + "}";
-    connection_.codec().reset(id_, http::ResetCode::kInternalError);
-    finish();
-    enter(State::kDone);
-    return connection_.stream_done(*this);
+    return break_off(http::ResetCode::kInternalError);
   }
   if (retry_ != nullptr && retries_failure(*retry_, failure)) {
     if (retries_left_ > 0 && plan_retry()) return;
@@ -317,7 +318,11 @@ void Stream::failed(const UpstreamFailure& failure) {
                     worker().draining() && connection_.facts().from_mizzen;
   if (!gone) return reply(reply_for(failure, info_.attempts > 1));
   info_.flags |= reply_for(failure, false).flags;
-  connection_.codec().reset(id_, http::ResetCode::kRefusedStream);
+  break_off(http::ResetCode::kRefusedStream);
+}
+
+void Stream::break_off(http::ResetCode code) {
+  connection_.codec().reset(id_, code);
   finish();
   enter(State::kDone);
   connection_.stream_done(*this);

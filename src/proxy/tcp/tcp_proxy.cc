@@ -186,8 +186,8 @@ void TcpProxy::pump(Side& from, Side& to) {
     from.read_bytes += got.bytes;
     put(to, from, {reinterpret_cast<const char*>(buffer.data()), got.bytes});
     if (done_) return;
+    touch();
   }
-  touch();
 }
 
 void TcpProxy::put(Side& to, Side& from, std::string_view bytes) {
@@ -206,9 +206,9 @@ void TcpProxy::write_rest(Side& to, Side& from) {
     if (put.status == io::IoStatus::kError) return broken(to, to.stream->error());
     if (put.bytes == 0) return;
     to.pending.erase(0, put.bytes);
+    touch();
   }
   std::string().swap(to.pending);  // an idle connection holds no buffer
-  touch();
   if (from.ended) return pass_on_end(from, to);
   from.stream->pause_reading(false);
 }

@@ -181,11 +181,12 @@ struct Bench {
 
   std::string received() { return read_all(*client, &closed); }
 
-  void configure_tcp() {
+  void configure_tcp(std::optional<Duration> idle = std::nullopt) {
     auto listener = std::make_shared<Listener>();
     listener->name = "l";
     auto tcp = std::make_shared<TcpSettings>();
     tcp->cluster = "c";
+    if (idle) tcp->idle_timeout = *idle;
     FilterChain chain;
     chain.terminal = std::shared_ptr<const TcpSettings>(tcp);
     listener->chains.push_back(std::move(chain));

@@ -302,6 +302,22 @@ TEST(Grpc, ItsTimeoutBoundsTheStreamAndSaysSo) {
   EXPECT_EQ(client.response.headers.get_or("grpc-status", ""), "4");
 }
 
+// It has a length, and the client would count.
+TEST(Grpc, AnAnswerToGrpcWebThatIsNoGrpcStaysAsItIs) {
+  Bench bench;
+  bench.settings->grpc_web = true;
+  bench.settings->filters.insert(bench.settings->filters.begin(),
+                                 HttpFilter{"grpc_web", false, GrpcWebFilter{}});
+  bench.configure({route_to("/", "c")});
+  bench.connect();
+  bench.up->script.push_back([](auto& call) { call.answer(404, "no such page"); });
+  const std::string answer = bench.ask(
+      "POST /s/m HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc-web-text\r\n"
+      "content-length: 4\r\n\r\nAAAA");
+  EXPECT_NE(answer.find("content-length: 12\r\n"), std::string::npos) << answer;
+  EXPECT_TRUE(answer.ends_with("\r\n\r\nno such page")) << answer;
+}
+
 TEST(Grpc, WebTextOverHttp1) {
   Bench bench;
   bench.settings->grpc_web = true;

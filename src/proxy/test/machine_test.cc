@@ -368,6 +368,45 @@ TEST(Machine, TcpPassesBytesAndHalfCloses) {
   EXPECT_EQ(report.tcp.begin()->second.closed, 1u);
 }
 
+TEST(Machine, TcpIsIdleOnlyWhenNothingPasses) {
+  Bench bench;
+  bench.configure_tcp(std::chrono::seconds(2));
+  bench.connect();
+  for (int i = 0; i < 10; ++i) {
+    bench.loop.advance(std::chrono::milliseconds(500));
+    bench.send("x");
+    bench.received();
+    ASSERT_FALSE(bench.closed) << i;
+  }
+  bench.loop.advance(std::chrono::milliseconds(2100));
+  bench.received();
+  EXPECT_TRUE(bench.closed);
+}
+
+// The route's limit was for its answer, which has come.
+TEST(Machine, AHalfClosedTunnelGoesOn) {
+  Bench bench;
+  route::Route route = route_to("/", "c");
+  route.forward.timeout = std::chrono::seconds(2);
+  bench.configure({route});
+  bench.connect();
+  ScriptedUpstream::Call* call = nullptr;
+  bench.up->script.push_back([&call](auto& made) { call = &made; });
+  bench.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+  ASSERT_NE(call, nullptr);
+  http::ResponseHead head;
+  head.status = 101;
+  call->events.on_upstream_head(std::move(head), false);
+  bench.loop.settle();
+  EXPECT_TRUE(bench.received().starts_with("HTTP/1.1 101 "));
+  bench.client->shutdown_write();
+  bench.loop.advance(std::chrono::seconds(5));
+  call->events.on_upstream_data("late", false);
+  bench.loop.settle();
+  EXPECT_EQ(bench.received(), "late");
+  EXPECT_FALSE(bench.closed);
+}
+
 TEST(Machine, TcpCarriesMoreThanBuffersHold) {
   Bench bench;
   bench.configure_tcp();

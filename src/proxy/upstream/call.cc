@@ -245,7 +245,8 @@ bool Call::retry_stale(const Error& error) {
 void Call::on_reset(const Error& error) {
   if (retry_stale(error)) return;
   leave_connection();
-  if (response_ended_) return;
+  // Of an exchange whose answer is whole nothing is missing; a tunnel has another half.
+  if (response_ended_ && (request_ended_ || !upgrade_)) return;
   UpstreamFailure failure;
   switch (error.code) {
     case Code::kProtocol:

@@ -248,7 +248,7 @@ void Conn::close() {
   state_ = State::kClosed;
   stream_->set_handler(nullptr);
   in_codec_ = true;
-  codec_->end_of_input();  // tells the streams that are open
+  codec_->connection_lost();  // tells the streams that are open
   in_codec_ = false;
   pool_.on_closed(*this);
 }

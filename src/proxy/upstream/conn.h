@@ -26,6 +26,7 @@ class Conn final : private io::StreamHandler,
   bool multiplexed() const { return http2_; }
   bool mizzen() const { return mizzen_; }
   std::size_t active() const { return active_; }
+  bool used() const { return served_ > 0; }
   bool reused() const { return !http2_ && served_ > 1; }
   // Sends the call's head. Fails when too many requests are under way.
   std::expected<void, UpstreamFailure> attach(Call& call);

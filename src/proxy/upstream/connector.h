@@ -67,7 +67,7 @@ std::string preamble_of(const Cluster& cluster, const UpstreamAsk& ask);
 // The part of an error's message behind what was tried: "Connection refused".
 std::string_view cause_of(const Error& error);
 
-// ALPN to offer (D5). `mizzen`: the peer may be one of us, and the request may ride on mizzen-h2.
+// ALPN to offer. `mizzen`: the peer may be one of us, and the request may ride on mizzen-h2.
 std::vector<std::string> alpn_for_http(const UpstreamTls& tls, bool http2,
                                        http::Protocol downstream, bool mizzen);
 std::vector<std::string> alpn_for_tcp(const UpstreamTls& tls);

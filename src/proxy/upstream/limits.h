@@ -1,4 +1,4 @@
-// Circuit breakers: counters shared by all workers, by cluster name and priority (D6).
+// Circuit breakers: counters shared by all workers, by cluster name and priority.
 #pragma once
 
 #include <array>

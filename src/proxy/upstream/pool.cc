@@ -110,7 +110,9 @@ void Pool::serve_pending(Conn& conn) {
 }
 
 void Pool::on_room(Conn& conn) {
-  if (!pending_.empty() && conn.ready()) return serve_pending(conn);
+  // One that had an upgrade, granted or not, is nobody else's.
+  const bool takes_more = lane_ != Lane::kUpgrade || !conn.used();
+  if (!pending_.empty() && conn.ready() && takes_more) return serve_pending(conn);
   if (conn.active() > 0) return;
   const bool keep = conn.ready() && lane_ != Lane::kUpgrade && host_.wanted() &&
                     !host_.cluster.release_wanted() && !host_.cluster.context().draining;
