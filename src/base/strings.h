@@ -14,6 +14,13 @@ namespace mizzen {
 
 std::string_view trim(std::string_view text);  // spaces and tabs, both ends
 std::string lower(std::string_view text);
+// What a hexadecimal digit of either case is worth; -1 for any other character.
+constexpr int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
 bool equals_ignore_case(std::string_view a, std::string_view b);
 
 // Splits at every `separator`; "a,,b" gives three parts, "" gives one empty part.

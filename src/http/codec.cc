@@ -12,11 +12,8 @@ StreamEvents* ConnectionEvents::on_request(StreamId /*id*/, RequestHead&& /*head
 }
 
 Guess guess_protocol(std::string_view first_bytes) {
-  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-  const std::size_t common = std::min(first_bytes.size(), kPreface.size());
-  if (first_bytes.substr(0, common) == kPreface.substr(0, common)) {
-    return common == kPreface.size() ? Guess::kHttp2 : Guess::kNeedMore;
-  }
+  if (first_bytes.starts_with(kHttp2Preface)) return Guess::kHttp2;
+  if (kHttp2Preface.starts_with(first_bytes)) return Guess::kNeedMore;
   // A request line: a method, a space, a target, and HTTP/1.x where the line ends.
   const std::size_t space = first_bytes.find_first_of(" \r\n");
   const std::string_view method = first_bytes.substr(0, space);

@@ -213,6 +213,9 @@ std::unique_ptr<ClientCodec> make_h1_client(const CodecOptions& options, Connect
 std::unique_ptr<ServerCodec> make_h2_server(const CodecOptions& options, ConnectionEvents* events);
 std::unique_ptr<ClientCodec> make_h2_client(const CodecOptions& options, ConnectionEvents* events);
 
+// How a client of HTTP/2 begins (RFC 9113 3.4).
+inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 // What a client's first bytes are, for a port that speaks both (RFC 9113 3.4).
 enum class Guess : std::uint8_t { kHttp1, kHttp2, kOther, kNeedMore };
 Guess guess_protocol(std::string_view first_bytes);

@@ -5,17 +5,6 @@
 
 namespace mizzen::http::h1 {
 
-namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
-
 void BodyReader::start(BodyFraming framing, std::uint64_t length) {
   framing_ = framing;
   chunk_ = Chunk::kSize;
@@ -109,7 +98,7 @@ std::expected<BodyReader::Step, Refusal> BodyReader::chunk_size(std::string_view
   std::uint64_t size = 0;
   std::size_t digits = 0;
   int digit;
-  for (; digits < line && (digit = hex_digit(input[digits])) >= 0; ++digits) {
+  for (; digits < line && (digit = hex_value(input[digits])) >= 0; ++digits) {
     if (size >> 59 != 0) return refuse(400, "chunk size is too large");
     size = size * 16 + static_cast<std::uint64_t>(digit);
   }

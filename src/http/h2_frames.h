@@ -34,7 +34,6 @@ constexpr std::uint32_t kMostFrameSize = (1U << 24) - 1;
 constexpr std::int64_t kWindow = 65'535;  // of streams and connections at first
 constexpr std::int64_t kMostWindow = 0x7fffffff;
 constexpr std::uint32_t kMostStreamId = 0x7fffffff;
-constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // RFC 9113 7.
 enum class ErrorCode : std::uint32_t {

@@ -74,7 +74,7 @@ std::string_view Session::receive(std::string_view bytes) {
 
 void Session::read_preface(std::string_view& bytes) {
   const std::size_t part = std::min(left_, bytes.size());
-  if (kPreface.substr(kPreface.size() - left_, part) != bytes.substr(0, part)) {
+  if (kHttp2Preface.substr(kHttp2Preface.size() - left_, part) != bytes.substr(0, part)) {
     return broken(ErrorCode::kProtocol, "not the preface of a client");
   }
   bytes.remove_prefix(part);

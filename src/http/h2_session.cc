@@ -21,9 +21,9 @@ Session::Session(const CodecOptions& options, ConnectionEvents* events, bool is_
   const Limits& limits = options_.limits;
   if (is_server) {
     input_ = Input::kPreface;
-    left_ = kPreface.size();
+    left_ = kHttp2Preface.size();
   } else {
-    out_.append(kPreface);
+    out_.append(kHttp2Preface);
   }
   std::array<char, 5 * kSettingSize> settings;
   char* at = write_setting(settings.data(), Setting::kHeaderTableSize, limits.hpack_table);

@@ -5,10 +5,6 @@
 
 namespace mizzen::io {
 
-ServerSessions::~ServerSessions() {
-  for (ServerSession& one : by_age_) OPENSSL_cleanse(one.secret.data(), one.secret.size());
-}
-
 void ServerSessions::put(ServerSession session) {
   std::lock_guard lock(mutex_);
   if (by_id_.contains(id_of(session))) return;
@@ -17,7 +13,6 @@ void ServerSessions::put(ServerSession session) {
   if (by_age_.size() <= kMost) return;
   ServerSession& oldest = by_age_.front();
   by_id_.erase(id_of(oldest));
-  OPENSSL_cleanse(oldest.secret.data(), oldest.secret.size());
   by_age_.pop_front();
 }
 

@@ -266,21 +266,19 @@ std::unique_ptr<TlsResumption> TlsResumption::begin(const TlsContext& context, s
     if (!context.judge(*session->peer)) return nullptr;
   }
   std::unique_ptr<TlsResumption> made(new TlsResumption);
-  if (!made->answer(context, hello, std::move(*session))) return nullptr;
+  if (!made->answer(context, hello, *session)) return nullptr;
   input.erase(0, kRecordHeader + *size);
   return made;
 }
 
-TlsResumption::~TlsResumption() {
-  OPENSSL_cleanse(&secrets_, sizeof secrets_);
-  OPENSSL_cleanse(next_.secret.data(), next_.secret.size());
-}
+TlsResumption::~TlsResumption() { OPENSSL_cleanse(&secrets_, sizeof secrets_); }
 
-bool TlsResumption::answer(const TlsContext& context, const Hello& hello, ServerSession session) {
+bool TlsResumption::answer(const TlsContext& context, const Hello& hello,
+                           const ServerSession& session) {
   const Bytes32 kZero{};
   const auto secret = std::span<const unsigned char>(session.secret).first(32);
   const Bytes32 empty_hash = Sha256().digest();
-  Bytes32 early = hmac_sha256(kZero, secret);
+  const Secret32 early(hmac_sha256(kZero, secret));
   Sha256 transcript;
   transcript.add(hello.message.substr(0, hello.binders_at));
   const Bytes32 binder =
@@ -299,8 +297,8 @@ bool TlsResumption::answer(const TlsContext& context, const Hello& hello, Server
   // The change of ciphers that old boxes on the way wait for (D.4).
   if (!hello.session_id.empty()) output_ += std::string_view("\x14\x03\x03\0\x01\x01", 6);
 
-  const Bytes32 handshake =
-      hmac_sha256(derive_secret(early, "derived", empty_hash), agreed->secret);
+  const Secret32 handshake(
+      hmac_sha256(derive_secret(early, "derived", empty_hash), agreed->secret));
   Bytes32 hash = transcript.digest();
   const Bytes32 theirs = derive_secret(handshake, "c hs traffic", hash);
   const Bytes32 ours = derive_secret(handshake, "s hs traffic", hash);
@@ -326,7 +324,7 @@ bool TlsResumption::answer(const TlsContext& context, const Hello& hello, Server
   put_sealed(output_, *write_keys_, inside);
 
   hash = transcript.digest();
-  const Bytes32 master = hmac_sha256(derive_secret(handshake, "derived", empty_hash), kZero);
+  const Secret32 master(hmac_sha256(derive_secret(handshake, "derived", empty_hash), kZero));
   expected_ = finished_by(theirs, hash);
   secrets_.cipher = cipher;
   secrets_.read = traffic_secret(derive_secret(master, "c ap traffic", hash));

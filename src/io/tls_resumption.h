@@ -45,7 +45,7 @@ class TlsResumption {
   TlsResumption() = default;
   struct Hello;
   static bool parse(std::string_view message, Hello& hello);
-  bool answer(const TlsContext& context, const Hello& hello, ServerSession session);
+  bool answer(const TlsContext& context, const Hello& hello, const ServerSession& session);
   void put_ticket(const Bytes32& master, const ServerSession& session);
   Step fail(unsigned char alert, std::string_view why);
 
@@ -65,7 +65,7 @@ class TlsResumption {
 // X25519 (RFC 7748) with a new key: what to send, and the secret shared with who sent `theirs`.
 struct X25519Agreed {
   Bytes32 share;
-  Bytes32 secret;
+  Secret32 secret;
 };
 // Nothing when `theirs` is none (RFC 8446 7.4.2). Any thread.
 std::optional<X25519Agreed> agree_x25519(std::span<const unsigned char> theirs);

@@ -80,23 +80,12 @@ void Connection::make_codec(http::Protocol protocol) {
       });
 }
 
-// By the preface; false while it may still be either.
+// By the preface; false while it may still be either. Whatever is neither, HTTP/1 knows how to
+// refuse.
 bool Connection::choose_codec(std::string_view first_bytes) {
-  switch (http::guess_protocol(first_bytes)) {
-    case http::Guess::kHttp2:
-      make_codec(http::Protocol::kHttp2);
-      return true;
-    // Whatever it is, HTTP/1 knows how to refuse it. More than a preface is not needed to know.
-    case http::Guess::kHttp1:
-    case http::Guess::kOther:
-      make_codec(http::Protocol::kHttp11);
-      return true;
-    case http::Guess::kNeedMore:
-      break;
-  }
-  constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-  if (kPreface.starts_with(first_bytes)) return false;
-  make_codec(http::Protocol::kHttp11);
+  const bool http2 = first_bytes.starts_with(http::kHttp2Preface);
+  if (!http2 && http::kHttp2Preface.starts_with(first_bytes)) return false;
+  make_codec(http2 ? http::Protocol::kHttp2 : http::Protocol::kHttp11);
   return true;
 }
 

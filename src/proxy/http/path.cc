@@ -7,13 +7,6 @@
 namespace mizzen::proxy {
 namespace {
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 bool is_unreserved(char c) {  // RFC 3986 2.3
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '.' || c == '_' || c == '~';
@@ -28,8 +21,8 @@ bool decode_unreserved(std::string_view path, std::string& out) {
       continue;
     }
     if (i + 2 >= path.size()) return false;
-    int high = hex_digit(path[i + 1]);
-    int low = hex_digit(path[i + 2]);
+    int high = hex_value(path[i + 1]);
+    int low = hex_value(path[i + 2]);
     if (high < 0 || low < 0 || (high == 0 && low == 0)) return false;
     char c = static_cast<char>(high * 16 + low);
     if (is_unreserved(c)) {

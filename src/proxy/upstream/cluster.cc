@@ -263,6 +263,16 @@ void ClusterState::feed_starving() {
   for (Pool* pool : hungry) pool->grow();  // puts itself back when there is none
 }
 
+Taken ClusterState::take_connection() {
+  const auto take = [this] {
+    Counters& counted = counters(false);
+    return Taken::from(counted.connections, limits(false).max_connections,
+                       counted.connections_refused);
+  };
+  Taken place = take();
+  return !place && release_connection() ? take() : std::move(place);
+}
+
 bool ClusterState::release_connection() {
   for (auto& [address, host] : hosts_) {
     for (auto& pool : host->pools) {

@@ -66,6 +66,8 @@ class ClusterState {
   // Nothing refers to it any more: it may be destroyed.
   bool unused() const { return retired_ && hosts_.empty() && waiters_.empty() && !names_.asking(); }
 
+  // A place for one more connection, an idle one's if there is no other; none beyond the limit.
+  Taken take_connection();
   // A connection could not be made under the limit: `pool` is told when one has come free.
   void starve(Pool& pool);
   void forget(Pool& pool) { std::erase(starving_, &pool); }

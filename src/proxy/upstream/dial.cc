@@ -45,13 +45,7 @@ void Dial::on_hosts() {
 
 std::expected<void, UpstreamFailure> Dial::connect(Host& host) {
   Context& context = cluster_.context();
-  const auto take = [this] {
-    Counters& counters = cluster_.counters(false);
-    return Taken::from(counters.connections, cluster_.limits(false).max_connections,
-                       counters.connections_refused);
-  };
-  place_ = take();
-  if (!place_ && cluster_.release_connection()) place_ = take();
+  place_ = cluster_.take_connection();
   if (!place_) return std::unexpected(UpstreamFailure{UpstreamFault::kOverflow, {}, true});
   auto made = plan_for(host, preamble_);
   if (!made) return std::unexpected(made.error());

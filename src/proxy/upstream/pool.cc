@@ -79,13 +79,7 @@ void Pool::grow() {
 
 bool Pool::start_one() {
   ClusterState& cluster = host_.cluster;
-  const auto take = [&cluster] {
-    Counters& counters = cluster.counters(false);
-    return Taken::from(counters.connections, cluster.limits(false).max_connections,
-                       counters.connections_refused);
-  };
-  Taken place = take();
-  if (!place && cluster.release_connection()) place = take();
+  Taken place = cluster.take_connection();
   if (!place) {
     cluster.starve(*this);
     return false;
