@@ -8,6 +8,9 @@ namespace mizzen::http {
 namespace h1 {
 namespace {
 
+constexpr int kMaxInterim =
+    100;  // answers of one request that are not the last: then it never ends
+
 class Client final : public Connection<ClientCodec> {
  public:
   using Connection::Connection;
@@ -18,6 +21,7 @@ class Client final : public Connection<ClientCodec> {
     ++id_;
     stream_ = events;
     in_ = In::kHead;
+    interim_ = 0;
     output_done_ = false;
     head_request_ = head.method == "HEAD";
     connect_ = head.is_connect();
@@ -77,6 +81,7 @@ class Client final : public Connection<ClientCodec> {
     auto framing = parse_response(text, options_, head);
     if (!framing) return std::unexpected(framing.error());
     if (head.is_informational()) {
+      if (++interim_ > kMaxInterim) return std::unexpected(Refusal{502, "too many 1xx responses"});
       stream_->on_informational(std::move(head));
       return {};
     }
@@ -140,6 +145,7 @@ class Client final : public Connection<ClientCodec> {
   }
 
   std::string early_;  // tunnel bytes sent before the peer accepted
+  int interim_ = 0;
   bool early_end_ = false;
   bool head_request_ = false;
   bool tunnel_ = false;
