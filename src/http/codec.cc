@@ -1,7 +1,5 @@
 #include "http/codec.h"
 
-#include <algorithm>
-
 namespace mizzen::http {
 
 void StreamEvents::on_informational(ResponseHead&& /*head*/) {}

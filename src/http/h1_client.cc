@@ -8,8 +8,7 @@ namespace mizzen::http {
 namespace h1 {
 namespace {
 
-constexpr int kMaxInterim =
-    100;  // answers of one request that are not the last: then it never ends
+constexpr int kMaxInterim = 100;  // interim answers to one request
 
 class Client final : public Connection<ClientCodec> {
  public:

@@ -7,6 +7,17 @@
 namespace mizzen::http {
 namespace {
 
+RequestHead upgrade_to_thing() {
+  RequestHead head;
+  head.method = "GET";
+  head.authority = "a";
+  head.path = "/";
+  head.upgrade = "thing";
+  return head;
+}
+constexpr std::string_view kAccepted =
+    "HTTP/1.1 101 Switching\r\nupgrade: thing\r\nconnection: upgrade\r\n\r\n";
+
 // Else a client could fill the memory of a proxy whose upstream does not answer.
 TEST(H1Client, WhatWaitsForATunnelHoldsItsSenderBack) {
   ConnectionRecorder recorder;
@@ -14,34 +25,17 @@ TEST(H1Client, WhatWaitsForATunnelHoldsItsSenderBack) {
   CodecOptions options;
   options.limits.send_buffer = 1000;
   auto client = make_h1_client(options, &recorder);
-  RequestHead head;
-  head.method = "GET";
-  head.authority = "a";
-  head.path = "/";
-  head.upgrade = "thing";
-  const StreamId id = client->submit(head, false, &stream);
+  const StreamId id = client->submit(upgrade_to_thing(), false, &stream);
   pull(*client);
   client->send_data(id, std::string(1500, 'x'), false);
   EXPECT_EQ(client->buffered(id), 1500u);
   EXPECT_EQ(pull(*client), "");
-  ASSERT_TRUE(
-      client->feed("HTTP/1.1 101 Switching\r\nupgrade: thing\r\nconnection: upgrade\r\n\r\n"));
+  ASSERT_TRUE(client->feed(kAccepted));
   EXPECT_EQ(client->buffered(id), 1500u);
   EXPECT_EQ(pull(*client).size(), 1500u);
   EXPECT_EQ(client->buffered(id), 0u);
   EXPECT_TRUE(stream.log.ends_with("writable")) << stream.log;
 }
-
-RequestHead upgrade_to(const char* what) {
-  RequestHead head;
-  head.method = "GET";
-  head.authority = "a";
-  head.path = "/";
-  head.upgrade = what;
-  return head;
-}
-constexpr std::string_view kAccepted =
-    "HTTP/1.1 101 Switching\r\nupgrade: thing\r\nconnection: upgrade\r\n\r\n";
 
 // Whoever has a stream on a connection that goes must hear of it, whatever half had ended.
 TEST(H1Client, ALostConnectionTellsWhoeverIsLeft) {
@@ -53,7 +47,7 @@ TEST(H1Client, ALostConnectionTellsWhoeverIsLeft) {
     CodecOptions options;
     options.limits.stream_window = 10;
     auto client = make_h1_client(options, &recorder);
-    client->submit(upgrade_to("thing"), false, &stream);
+    client->submit(upgrade_to_thing(), false, &stream);
     pull(*client);
     ASSERT_TRUE(client->feed(kAccepted));
     if (before >= Before::kHeldBack) {
@@ -75,7 +69,7 @@ TEST(H1Client, ARefusedUpgradeLeavesNothingBehind) {
   ConnectionRecorder recorder;
   StreamRecorder stream;
   auto client = make_h1_client({}, &recorder);
-  RequestHead head = upgrade_to("thing");
+  RequestHead head = upgrade_to_thing();
   head.headers.add("content-length", "5");
   const StreamId id = client->submit(head, false, &stream);
   client->send_data(id, "12345", true);
@@ -93,12 +87,7 @@ TEST(H1, UpgradePassesBytesBothWaysAndHalfCloses) {
   StreamRecorder stream;
   auto server = make_h1_server({}, &at_server);
   auto client = make_h1_client({}, &at_client);
-  RequestHead head;
-  head.method = "GET";
-  head.authority = "a";
-  head.path = "/";
-  head.upgrade = "thing";
-  const StreamId id = client->submit(head, false, &stream);
+  const StreamId id = client->submit(upgrade_to_thing(), false, &stream);
   client->send_data(id, "early", false);
   exchange(*client, *server);
   ASSERT_EQ(at_server.requests.size(), 1u);

@@ -146,14 +146,11 @@ Result<TlsCommon> compile_common(const tls::CommonTlsContext& proto,
   common.alpn.assign(proto.alpn_protocols().begin(), proto.alpn_protocols().end());
   common.minimum = version_of(proto.tls_params().tls_minimum_protocol_version());
   common.maximum = version_of(proto.tls_params().tls_maximum_protocol_version());
-  for (const auto& curve : proto.tls_params().ecdh_curves()) {
-    if (!common.curves.empty()) common.curves += ':';
-    common.curves += curve;
-  }
-  for (const auto& suite : proto.tls_params().cipher_suites()) {
-    if (!common.cipher_suites.empty()) common.cipher_suites += ':';
-    common.cipher_suites += suite;
-  }
+  const auto list = [](const auto& names) {
+    return join(std::vector<std::string>(names.begin(), names.end()), ":");
+  };
+  common.curves = list(proto.tls_params().ecdh_curves());
+  common.cipher_suites = list(proto.tls_params().cipher_suites());
   // With what the files say that it names.
   std::string all = proto.SerializeAsString() + common.crl;
   if (common.certificate) all += common.certificate->certificate_chain;

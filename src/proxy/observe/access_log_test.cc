@@ -262,6 +262,16 @@ TEST(AccessLog, WhatACommandDoesNotTakeIsRefusedByName) {
   }
 }
 
+// A header's value, whatever the header is called, is a client's: JSON puts it in quotes.
+TEST(AccessLog, OnlyNumbersAreNumbers) {
+  EXPECT_TRUE(Format::compile("%RESPONSE_CODE%")->is_number());
+  EXPECT_TRUE(Format::compile("%GRPC_STATUS(NUMBER)%")->is_number());
+  for (const char* text : {"%GRPC_STATUS%", "%REQ(NUMBER)%", "%RESPONSE_CODE% ", " %DURATION%",
+                           "%ENVIRONMENT(NUMBER)%", "5"}) {
+    EXPECT_FALSE(Format::compile(text)->is_number()) << text;
+  }
+}
+
 TEST(AccessLog, StatusOfGrpcHasThreeStyles) {
   Sample s;
   const std::string_view all =

@@ -17,6 +17,16 @@ Format::~Format() = default;
 Format::Format(Format&&) noexcept = default;
 Format& Format::operator=(Format&&) noexcept = default;
 
+namespace {
+
+bool writes_number(const FormatPiece& piece) {
+  const bool by_style =
+      piece.command->takes == FormatCommand::Takes::kStyle && piece.arguments == "NUMBER";
+  return piece.command->is_number || by_style;
+}
+
+}  // namespace
+
 // Appends pieces of text alone for all of `literal` but its last block, which it returns.
 Text::Block Format::append_literal(std::string_view literal) {
   for (; literal.size() > Text::Block::kMost; literal.remove_prefix(Text::Block::kMost)) {
@@ -38,8 +48,7 @@ Result<Format> Format::compile(std::string_view text) {
         {before, find_writer(piece.command->name), Arguments::of(piece), piece.limit});
   }
   format.is_lone_ = parsed.size() == 1 && parsed[0].command != nullptr && parsed[0].before.empty();
-  format.is_number_ =
-      format.is_lone_ && (parsed[0].command->is_number || parsed[0].arguments == "NUMBER");
+  format.is_number_ = format.is_lone_ && writes_number(parsed[0]);
   return format;
 }
 

@@ -302,14 +302,19 @@ TEST(Grpc, ItsTimeoutBoundsTheStreamAndSaysSo) {
   EXPECT_EQ(client.response.headers.get_or("grpc-status", ""), "4");
 }
 
+struct GrpcWebBench : Bench {
+  GrpcWebBench() {
+    settings->grpc_web = true;
+    settings->filters.insert(settings->filters.begin(),
+                             HttpFilter{"grpc_web", false, GrpcWebFilter{}});
+    configure({route_to("/", "c")});
+    connect();
+  }
+};
+
 // It has a length, and the client would count.
 TEST(Grpc, AnAnswerToGrpcWebThatIsNoGrpcStaysAsItIs) {
-  Bench bench;
-  bench.settings->grpc_web = true;
-  bench.settings->filters.insert(bench.settings->filters.begin(),
-                                 HttpFilter{"grpc_web", false, GrpcWebFilter{}});
-  bench.configure({route_to("/", "c")});
-  bench.connect();
+  GrpcWebBench bench;
   bench.up->script.push_back([](auto& call) { call.answer(404, "no such page"); });
   const std::string answer = bench.ask(
       "POST /s/m HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc-web-text\r\n"
@@ -319,12 +324,7 @@ TEST(Grpc, AnAnswerToGrpcWebThatIsNoGrpcStaysAsItIs) {
 }
 
 TEST(Grpc, WebTextOverHttp1) {
-  Bench bench;
-  bench.settings->grpc_web = true;
-  bench.settings->filters.insert(bench.settings->filters.begin(),
-                                 HttpFilter{"grpc_web", false, GrpcWebFilter{}});
-  bench.configure({route_to("/", "c")});
-  bench.connect();
+  GrpcWebBench bench;
   std::string body;
   bench.up->script.push_back([&body](auto& call) {
     call.later([&call, &body] {
